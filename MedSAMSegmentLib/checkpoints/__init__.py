@@ -1,0 +1,1 @@
+"""Find, download, verify, import, remove and load model weights."""

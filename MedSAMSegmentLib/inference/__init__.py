@@ -1,0 +1,1 @@
+"""Devices, preprocessing and its inverse, sessions, slice-wise and memory propagation."""

@@ -1,0 +1,1 @@
+"""The networks, one concept a file. Imports torch only."""

@@ -1,0 +1,1 @@
+"""Slicer volume nodes to arrays, markups to prompts, masks to segments."""

@@ -1,0 +1,1 @@
+"""The child process that computes for Slicer: frames, client, transports, main."""
