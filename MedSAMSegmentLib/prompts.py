@@ -42,7 +42,9 @@ class Box:
     @classmethod
     def from_corners(cls, lower_ijk: Sequence[float], upper_ijk: Sequence[float]) -> Box:
         """The box between two corners given as i,j,k. Values must be whole numbers."""
-        i, j, k = zip(lower_ijk, upper_ijk, strict=True)
+        i, j, k = (
+            _whole_pair(pair, name) for name, pair in zip("ijk", zip(lower_ijk, upper_ijk, strict=True), strict=True)
+        )
         return cls(i=i, j=j, k=k)
 
     @classmethod
@@ -212,13 +214,9 @@ def _finite(value: object, what: str) -> float:
 
 
 def _whole_pair(pair: object, name: str) -> tuple[int, int]:
-    try:
-        first, last = pair  # type: ignore[misc]
-    except (TypeError, ValueError) as error:
-        raise PromptError(f"The box's {name} needs two bounds.", "Give first and last voxel.") from error
-    values = tuple(_finite(v, f"The box's {name}") for v in (first, last))
-    if any(v != int(v) for v in values):
-        raise PromptError(
-            f"The box's {name} bounds {values} are not whole voxels.", "Round them once, before."
-        )
-    return (int(values[0]), int(values[1]))
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise PromptError(f"The box's {name} needs two bounds.", "Give first and last voxel.")
+    first, last = (_finite(value, f"The box's {name}") for value in pair)
+    if first != int(first) or last != int(last):
+        raise PromptError(f"The box's {name} bounds {first:g} and {last:g} are not whole voxels.", "Round them first.")
+    return (int(first), int(last))
