@@ -84,7 +84,7 @@ class Box:
         for name, (first, last), size in zip("kji", self.bounds_zyx, shape_zyx, strict=True):
             if last < 0 or first >= size:
                 raise PromptError(
-                    f"The box lies outside the volume on {name}: {first} to {last}, but {name} runs from 0 to {size - 1}.",
+                    f"The box lies outside the volume: {name} is {first} to {last}, but runs from 0 to {size - 1}.",
                     "Draw the box on the image.",
                 )
             clipped[name] = (max(first, 0), min(last, size - 1))
