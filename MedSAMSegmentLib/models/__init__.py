@@ -1,1 +1,1 @@
-"""The networks, one concept a file. Imports torch only."""
+"""The networks in pure PyTorch, one concept a file; `builders` makes them by name."""

@@ -1,0 +1,122 @@
+"""Small building blocks that several networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Activation = Callable[[], nn.Module]
+_Module = TypeVar("_Module", bound="DerivedTensors")
+
+
+class DerivedTensors(nn.Module):
+    """A module that keeps tensors computed from its weights alone, as long as the weights stay the same.
+
+    Kept only in eval mode without gradients, and dropped by `train()`, `eval()`, `load_state_dict()` and `to()`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._derived: dict[str, Tensor] = {}
+
+    def derived(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
+        """The tensor `name`, computed now unless it is kept."""
+        if self.training or torch.is_grad_enabled():
+            return compute()
+        kept = self._derived.get(name)
+        if kept is None:
+            kept = self._derived[name] = compute()
+        return kept
+
+    def train(self: _Module, mode: bool = True) -> _Module:
+        self._derived.clear()
+        return super().train(mode)
+
+    def _apply(self: _Module, *args: Any, **kwargs: Any) -> _Module:
+        self._derived.clear()
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._derived.clear()
+        super()._load_from_state_dict(*args, **kwargs)
+
+
+class LayerNorm2d(nn.Module):
+    """Layer norm over the channels of (B,C,H,W)."""
+
+    def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        channels_last = x.permute(0, 2, 3, 1)
+        return F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
+class MLP(nn.Module):
+    """`num_layers` linear layers named `layers.N` with an activation between them, on the last axis."""
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden_dim: int,
+        output_dim: int,
+        num_layers: int,
+        *,
+        activation: Activation = nn.ReLU,
+        sigmoid_output: bool = False,
+    ) -> None:
+        super().__init__()
+        inner = [hidden_dim] * (num_layers - 1)
+        sizes = zip([input_dim, *inner], [*inner, output_dim], strict=True)
+        self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in sizes)
+        self.activation = activation()
+        self.sigmoid_output = sigmoid_output
+
+    def forward(self, x: Tensor) -> Tensor:
+        *inner, last = self.layers
+        for layer in inner:
+            x = self.activation(layer(x))
+        x = last(x)
+        return torch.sigmoid(x) if self.sigmoid_output else x
+
+
+class FeedForward(nn.Module):
+    """The two linear layers of a SAM block, named `lin1` and `lin2` as in its checkpoints."""
+
+    def __init__(self, dim: int, hidden_dim: int, activation: Activation = nn.GELU) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(dim, hidden_dim)
+        self.lin2 = nn.Linear(hidden_dim, dim)
+        self.activation = activation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.lin2(self.activation(self.lin1(x)))
+
+
+def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
+    """Cut (B,H,W,C) into windows (B*n,size,size,C), zero-padded at the bottom and right.
+
+    Returns the windows and the padded height and width, which `join_windows` needs.
+    """
+    batch, height, width, channels = x.shape
+    pad_h, pad_w = -height % size, -width % size
+    if pad_h or pad_w:
+        x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h))
+    rows, columns = (height + pad_h) // size, (width + pad_w) // size
+    x = x.view(batch, rows, size, columns, size, channels).transpose(2, 3)
+    return x.reshape(-1, size, size, channels), (height + pad_h, width + pad_w)
+
+
+def join_windows(windows: Tensor, size: int, padded: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+    """Undo `split_windows`: (B*n,size,size,C) -> (B,H,W,C) with `shape` = (H,W); the padding is cut off."""
+    rows, columns = padded[0] // size, padded[1] // size
+    channels = windows.shape[-1]
+    x = windows.view(-1, rows, columns, size, size, channels).transpose(2, 3)
+    return x.reshape(-1, padded[0], padded[1], channels)[:, : shape[0], : shape[1]]

@@ -1,0 +1,105 @@
+"""Image embedding and prompt tokens -> mask logits and their predicted quality, for SAM and SAM 2 alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from .layers import MLP, LayerNorm2d
+from .two_way_transformer import TwoWayTransformer, sam2_feed_forward, sam_feed_forward
+
+NUM_MASKS = 4
+"""Mask 0 answers unambiguous prompts, masks 1 to 3 are the candidates for an ambiguous one."""
+
+
+@dataclass(frozen=True)
+class DecodedMasks:
+    """All masks of B prompts: `logits` (B,M,4h,4w), `ious` (B,M), `tokens` (B,M,C), `object_score` (B,1) or None."""
+
+    logits: Tensor
+    ious: Tensor
+    tokens: Tensor
+    object_score: Tensor | None
+
+    def select(self, multimask: bool) -> DecodedMasks:
+        """Masks 1 to 3 for an ambiguous prompt, else mask 0."""
+        chosen = slice(1, None) if multimask else slice(0, 1)
+        return DecodedMasks(self.logits[:, chosen], self.ious[:, chosen], self.tokens[:, chosen], self.object_score)
+
+
+class MaskDecoder(nn.Module):
+    """The SAM decoder, and with `sam2=True` that of SAM 2: an object score and IoUs through a sigmoid.
+
+    `high_res_features` adds the two skip convolutions of Hiera (`conv_s0`, `conv_s1`). Whoever makes the image
+    features applies them, once for an image; `forward` takes their results.
+    """
+
+    def __init__(self, dim: int = 256, *, sam2: bool = False, high_res_features: bool = False) -> None:
+        super().__init__()
+        feed_forward = sam2_feed_forward if sam2 else sam_feed_forward
+        self.transformer = TwoWayTransformer(dim=dim, feed_forward=feed_forward)
+        self.iou_token = nn.Embedding(1, dim)
+        self.mask_tokens = nn.Embedding(NUM_MASKS, dim)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(dim, dim // 4, kernel_size=2, stride=2),
+            LayerNorm2d(dim // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(dim // 4, dim // 8, kernel_size=2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(MLP(dim, dim, dim // 8, 3) for _ in range(NUM_MASKS))
+        self.iou_prediction_head = MLP(dim, dim, NUM_MASKS, 3, sigmoid_output=sam2)
+        self.has_object_score = sam2
+        if sam2:
+            self.obj_score_token = nn.Embedding(1, dim)
+            self.pred_obj_score_head = MLP(dim, dim, 1, 3)
+        if high_res_features:
+            self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
+            self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
+
+    def forward(
+        self,
+        image_embedding: Tensor,
+        image_pe: Tensor,
+        sparse: Tensor,
+        dense: Tensor,
+        high_res: tuple[Tensor, Tensor] | None = None,
+    ) -> DecodedMasks:
+        """Decode all four masks of B prompts.
+
+        `image_embedding` (1 or B,C,h,w); `image_pe` (1,C,h,w); `sparse` (B,T,C) and `dense` from the prompt encoder;
+        `high_res` = (level 0 (1 or B,C/8,4h,4w), level 1 (1 or B,C/4,2h,2w)), already through `conv_s0` and `conv_s1`.
+        One image serves all B prompts without being repeated up to the first attention from image to tokens.
+        """
+        own = [self.iou_token.weight, self.mask_tokens.weight]
+        if self.has_object_score:
+            own.insert(0, self.obj_score_token.weight)
+        own_tokens = torch.cat(own)[None].expand(sparse.shape[0], -1, -1)
+        tokens = torch.cat([own_tokens, sparse.to(own_tokens.dtype)], dim=1)
+
+        source = image_embedding + dense
+        height, width = source.shape[-2:]
+        tokens, image = self.transformer(source, image_pe, tokens)
+        upscaled = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), high_res)
+
+        first = 1 if self.has_object_score else 0
+        mask_tokens = tokens[:, first + 1 : first + 1 + NUM_MASKS]
+        weights = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
+        logits = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        return DecodedMasks(
+            logits=logits,
+            ious=self.iou_prediction_head(tokens[:, first]),
+            tokens=mask_tokens,
+            object_score=self.pred_obj_score_head(tokens[:, 0]) if self.has_object_score else None,
+        )
+
+    def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor] | None) -> Tensor:
+        """(B,C,h,w) -> (B,C/8,4h,4w)."""
+        if high_res is None:
+            return self.output_upscaling(image)
+        first, norm, activation, second, last_activation = self.output_upscaling
+        level_0, level_1 = high_res
+        image = activation(norm(first(image) + level_1))
+        return last_activation(second(image) + level_0)
