@@ -59,6 +59,26 @@ class Box:
             bounds.append((int(inside[0]), int(inside[-1])))
         return cls(k=bounds[0], j=bounds[1], i=bounds[2])
 
+    @classmethod
+    def enclosing(cls, points_ijk: NDArray[np.float64]) -> Box:
+        """The voxels whose centres lie within the bounds of points (n,3) in continuous i,j,k: of an ROI's corners.
+
+        Rounded once, here: where the extent is thinner than a voxel, the nearest one. Raises `PromptError` when a
+        point is not finite.
+        """
+        points = np.atleast_2d(np.asarray(points_ijk, dtype=np.float64))
+        if points.size == 0 or points.shape[-1] != 3 or not np.isfinite(points).all():
+            raise PromptError("The box's corners are not finite points.", "Place the box again.")
+        # A corner on a voxel's centre must count whatever the last bit of the transform says.
+        tolerance = 1e-6
+        bounds = []
+        for lowest, highest in zip(points.min(axis=0), points.max(axis=0), strict=True):
+            first, last = math.ceil(lowest - tolerance), math.floor(highest + tolerance)
+            if first > last:
+                first = last = math.floor((lowest + highest) / 2 + 0.5)
+            bounds.append((first, last))
+        return cls(i=bounds[0], j=bounds[1], k=bounds[2])
+
     @property
     def bounds_zyx(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
         return (self.k, self.j, self.i)

@@ -1,0 +1,52 @@
+"""Files appear whole or not at all: written beside the target, then moved over it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import OutputError
+
+
+@contextmanager
+def replacing(target: str | Path, suffix: str = "") -> Iterator[Path]:
+    """A temporary path beside `target`, moved over it when the block ends well and removed when it does not.
+
+    `suffix` is what the writer in the block needs to know the format by; default: the target's own.
+    Raises `OutputError` when the folder is missing or cannot be written, or the disk is full.
+    """
+    target = Path(target)
+    if not target.parent.is_dir():
+        raise OutputError(f"The folder {target.parent} does not exist.", "Create it, or choose another place.")
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder.", "Give the name of a file.")
+    try:
+        handle, name = tempfile.mkstemp(
+            prefix=f".{target.name[:40]}.", suffix=suffix or "".join(target.suffixes[-2:]), dir=target.parent
+        )
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}.", "Choose another folder.") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _as_new_file(temporary)
+        os.replace(temporary, target)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+        raise OutputError(
+            f"{target} cannot be written: {reason}.", "Free space or choose another folder.", str(error)
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _as_new_file(path: Path) -> None:
+    """The rights that a plain new file has; mkstemp grants none to others."""
+    if os.name == "posix":
+        mask = os.umask(0)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)

@@ -1,0 +1,161 @@
+"""SimpleITK images to arrays with their geometry, and back. One place knows ITK's conventions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, OutputError
+from ..geometry import VolumeGeometry
+from .volume import MAX_BYTES, Volume, check_size, make_volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+ITK_KINDS = {
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".hdr": "nifti",
+    ".img": "nifti",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
+}
+
+
+def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
+    """Read a file in a format of ITK. Raises `InputError` for what cannot be an image volume, before reading it."""
+    with itk_errors(path):
+        import SimpleITK as sitk
+
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(str(path))
+        reader.ReadImageInformation()
+        check_header(reader, path, max_bytes)
+        image = reader.Execute()
+    keys = set(image.GetMetaDataKeys())
+    modality = image.GetMetaData("modality") if "modality" in keys else None
+    listed = "NRRD_kinds[0]" in keys and image.GetMetaData("NRRD_kinds[0]") in ("list", "time")
+    return volume_from_image(image, path, kind, modality=modality, components_are_frames=listed)
+
+
+def check_header(reader: sitk.ImageFileReader, path: Path, max_bytes: int) -> None:
+    """Refuse complex, empty and oversized images by their header alone."""
+    import SimpleITK as sitk
+
+    if reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
+        raise InputError(f"{path.name} holds complex numbers.", "Export its magnitude.")
+    voxels = math.prod(reader.GetSize()) * reader.GetNumberOfComponents()
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    bits = next((n for n in (64, 32, 16, 8) if str(n) in kind), 64)
+    check_size(voxels, bits // 8, path, max_bytes)
+
+
+@contextmanager
+def itk_errors(path: Path) -> Iterator[None]:
+    """ITK's exceptions as `InputError`, and its warnings kept off the terminal."""
+    import SimpleITK as sitk
+
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    except RuntimeError as error:
+        detail = str(error)
+        if "orthonormal" in detail:
+            raise InputError(
+                f"{path.name} has axes that are not at right angles.", "Resample it first.", detail
+            ) from error
+        raise InputError(
+            f"{path.name} cannot be read as an image.", "Check the file, or export it again.", detail
+        ) from error
+    except MemoryError as error:
+        raise InputError(f"{path.name} does not fit in memory.", "Crop or downsample it.") from error
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+
+
+def volume_from_image(
+    image: sitk.Image,
+    path: Path,
+    kind: str,
+    *,
+    modality: str | None = None,
+    time_axis: bool = False,
+    notes: tuple[str, ...] = (),
+    components_are_frames: bool = False,
+) -> Volume:
+    """A `Volume` from a 2D, 3D or 4D image. A 4D image of one slice becomes frames along k."""
+    import SimpleITK as sitk
+
+    array = sitk.GetArrayFromImage(image)
+    dimension, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    if components_are_frames and components > 1 and dimension == 3:
+        array, dimension, components = np.moveaxis(array, -1, 0), 4, 1
+    if components > 1:
+        array, said = colours(array, path)
+        notes += said
+    while dimension > 3 and array.shape[0] == 1:
+        array, dimension = array[0], dimension - 1
+    if dimension > 4:
+        raise InputError(f"{path.name} has {dimension} dimensions.", "Use a 3D image, or a 4D one with time.")
+    geometry = image_geometry(image)
+    if dimension == 4 and geometry.shape_zyx[0] == 1:
+        array, dimension, time_axis = array[:, 0], 3, True
+        geometry = VolumeGeometry((array.shape[0], *geometry.shape_zyx[1:]), geometry.ijk_to_lps)
+    if dimension == 2:
+        array = array[np.newaxis]
+    if dimension == 4:
+        notes += (f"4D image: {array.shape[0]} frames in time.",)
+    return make_volume(
+        array, geometry, path, kind, modality=modality, time_axis=time_axis, notes=notes, frames=dimension == 4
+    )
+
+
+def colours(array: NDArray, path: Path) -> tuple[NDArray, tuple[str, ...]]:
+    """The three colour channels of an array whose last axis holds components: alpha is dropped, and said."""
+    components = array.shape[-1]
+    if components == 2:
+        return array[..., 0], ("The alpha channel was dropped.",)
+    if components not in (3, 4):
+        raise InputError(f"{path.name} has {components} values at each voxel.", "Use a grey or RGB image.")
+    if array.dtype.kind == "f" and np.nanmin(array) < 0:
+        raise InputError(f"{path.name} holds vectors with negative parts, not colours.", "Use a grey or RGB image.")
+    if components == 4:
+        return np.ascontiguousarray(array[..., :3]), ("The alpha channel was dropped.",)
+    return array, ()
+
+
+def image_geometry(image: sitk.Image) -> VolumeGeometry:
+    """The 3D grid of an image of 2 to 5 dimensions."""
+    size, dimension = image.GetSize(), image.GetDimension()
+    direction = np.array(image.GetDirection()).reshape(dimension, dimension)
+    matrix = np.eye(4)
+    used = min(3, dimension)
+    matrix[:used, :used] = direction[:used, :used] * np.array(image.GetSpacing()[:used])
+    matrix[:used, 3] = image.GetOrigin()[:used]
+    x, y, z = (*size[:used], 1)[:3]
+    return VolumeGeometry((z, y, x), matrix)
+
+
+def image_from_array(array_zyx: NDArray, geometry: VolumeGeometry) -> sitk.Image:
+    """A SimpleITK image of an array (z,y,x) or (z,y,x,3). Raises `OutputError` when the grid is sheared."""
+    import SimpleITK as sitk
+
+    matrix = geometry.ijk_to_lps[:3, :3]
+    spacing = np.linalg.norm(matrix, axis=0)
+    direction = matrix / spacing
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        raise OutputError("The volume's axes are not at right angles.", "Write a .seg.nrrd file instead.")
+    image = sitk.GetImageFromArray(array_zyx, isVector=array_zyx.ndim == 4)
+    image.SetSpacing([float(v) for v in spacing])
+    image.SetDirection([float(v) for v in direction.ravel()])
+    image.SetOrigin([float(v) for v in geometry.ijk_to_lps[:3, 3]])
+    return image
