@@ -92,7 +92,9 @@ _MEDSAM2_LICENCE_NOTE = (
 )
 
 
-def _sam(size: str, letter: str, stem: str, parameters: int, size_bytes: int, sha256: str, memory: int) -> ModelEntry:
+def _sam(
+    *, size: str, letter: str, stem: str, parameters: int, size_bytes: int, sha256: str, memory: int
+) -> ModelEntry:
     return ModelEntry(
         id=f"sam_vit_{letter}",
         title=f"SAM ViT-{size}",
@@ -112,7 +114,9 @@ def _sam(size: str, letter: str, stem: str, parameters: int, size_bytes: int, sh
     )
 
 
-def _sam2(size: str, letter: str, title: str, parameters: int, size_bytes: int, sha256: str, memory: int) -> ModelEntry:
+def _sam2(
+    *, size: str, letter: str, title: str, parameters: int, size_bytes: int, sha256: str, memory: int
+) -> ModelEntry:
     file_name = f"sam2.1_hiera_{size}.pt"
     return ModelEntry(
         id=f"sam2.1_{size}",
@@ -139,8 +143,10 @@ def _medsam2(
     title: str,
     file_name: str,
     good_for: str,
+    *,
     size_bytes: int | None = None,
     sha256: str | None = None,
+    revision: str = "main",
     builder: str = "sam2_hiera_t",
     parameters: int = 38_962_754,
 ) -> ModelEntry:
@@ -159,7 +165,7 @@ def _medsam2(
         licence="CC-BY-SA-4.0",
         licence_note=_MEDSAM2_LICENCE_NOTE,
         citation=_MEDSAM2_CITATION,
-        sources=(Source("https", _MEDSAM2_HOST + file_name, revision=_MEDSAM2_REVISION),),
+        sources=(Source("https", _MEDSAM2_HOST + file_name, revision=revision),),
         minimum_memory_mb=2000,
         good_for=good_for,
     )
@@ -221,6 +227,7 @@ _MEDSAM = ModelEntry(
     sha256=None,
     md5="3bb6db55bd0c9ca30b61248bca72f8d6",
     licence="Apache-2.0",
+    licence_note="The code is Apache-2.0; the page of the weights is reported to state CC BY 4.0: name the authors.",
     citation=_MEDSAM_CITATION,
     sources=(
         Source("https", "https://zenodo.org/records/10689643/files/medsam_vit_b.pth"),
@@ -240,6 +247,7 @@ _ENTRIES = (
         "3D volumes and video from one prompt, carried from slice to slice; the recommended MedSAM2.",
         size_bytes=156_040_129,
         sha256="c92743b99f00d078bf32a3afcc38aaa9faf1c1692dffe3eaa7a90938c1991060",
+        revision=_MEDSAM2_REVISION,
     ),
     _medsam2("medsam2_2411", "MedSAM2 (November 2024)", "MedSAM2_2411.pt", "The base release, for comparison."),
     _medsam2(
@@ -274,67 +282,67 @@ _ENTRIES = (
     ),
     _efficienttam("s", "small", 34_056_098, None, "67b5840012737ed2c94a4cb8787c5c1b27b3a946045d2e602e65ef77230b6085"),
     _sam(
-        "B",
-        "b",
-        "sam_vit_b_01ec64",
-        93_735_728,
-        375_042_383,
-        "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-        4000,
+        size="B",
+        letter="b",
+        stem="sam_vit_b_01ec64",
+        parameters=93_735_728,
+        size_bytes=375_042_383,
+        sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        memory=4000,
     ),
     _sam(
-        "L",
-        "l",
-        "sam_vit_l_0b3195",
-        312_342_832,
-        1_249_524_607,
-        "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-        7000,
+        size="L",
+        letter="l",
+        stem="sam_vit_l_0b3195",
+        parameters=312_342_832,
+        size_bytes=1_249_524_607,
+        sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        memory=7000,
     ),
     _sam(
-        "H",
-        "h",
-        "sam_vit_h_4b8939",
-        641_090_608,
-        2_564_550_879,
-        "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-        10000,
+        size="H",
+        letter="h",
+        stem="sam_vit_h_4b8939",
+        parameters=641_090_608,
+        size_bytes=2_564_550_879,
+        sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        memory=10000,
     ),
     _sam2(
-        "tiny",
-        "t",
-        "tiny",
-        38_962_754,
-        156_008_466,
-        "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
-        3000,
+        size="tiny",
+        letter="t",
+        title="tiny",
+        parameters=38_962_754,
+        size_bytes=156_008_466,
+        sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
+        memory=3000,
     ),
     _sam2(
-        "small",
-        "s",
-        "small",
-        46_060_000,
-        184_416_285,
-        "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
-        3000,
+        size="small",
+        letter="s",
+        title="small",
+        parameters=46_060_000,
+        size_bytes=184_416_285,
+        sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
+        memory=3000,
     ),
     _sam2(
-        "base_plus",
-        "b_plus",
-        "base plus",
-        80_850_000,
-        323_606_802,
-        "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
-        4000,
+        size="base_plus",
+        letter="b_plus",
+        title="base plus",
+        parameters=80_850_000,
+        size_bytes=323_606_802,
+        sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
+        memory=4000,
     ),
     _sam2(
-        "large",
-        "l",
-        "large",
-        224_450_000,
-        898_083_611,
-        "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
-        5000,
+        size="large",
+        letter="l",
+        title="large",
+        parameters=224_450_000,
+        size_bytes=898_083_611,
+        sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
+        memory=5000,
     ),
 )
 

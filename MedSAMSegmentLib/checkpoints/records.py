@@ -1,0 +1,60 @@
+"""The record beside a checkpoint: what its content was when it was last hashed.
+
+While size and modification time agree with the record, the file need not be hashed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .transfer import FileDigest
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What is known of a checkpoint on disk.
+
+    `origin` says where it came from. `trusted_on_first_use` is true when no published hash existed to check it
+    against: from then on the file is held to the recorded one.
+    """
+
+    size: int
+    mtime_ns: int
+    sha256: str
+    md5: str
+    origin: str
+    trusted_on_first_use: bool
+
+    def matches(self, path: Path) -> bool:
+        """Whether the file still has the recorded size and modification time. Raises OSError."""
+        status = path.stat()
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
+
+
+def record_path(path: Path) -> Path:
+    return path.with_name(path.name + ".record.json")
+
+
+def new_record(path: Path, digest: FileDigest, origin: str, trusted_on_first_use: bool) -> FileRecord:
+    """The record of a file that was just hashed. Raises OSError."""
+    return FileRecord(digest.size, path.stat().st_mtime_ns, digest.sha256, digest.md5, origin, trusted_on_first_use)
+
+
+def read_record(path: Path) -> FileRecord | None:
+    """The record of the checkpoint at `path`; None when there is none or it is unreadable."""
+    try:
+        fields = json.loads(record_path(path).read_text(encoding="utf-8"))
+        return FileRecord(**fields)
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_record(path: Path, record: FileRecord) -> None:
+    """Write the record of the checkpoint at `path`, atomically. Raises OSError."""
+    target = record_path(path)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
+    temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, target)

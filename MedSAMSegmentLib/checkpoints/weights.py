@@ -1,0 +1,134 @@
+"""Open a checkpoint file as weights. Nothing in the file is ever executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import CheckpointError
+from ..registry import ModelEntry
+from .huggingface_keys import is_huggingface_sam, to_official_keys
+from .key_report import key_report
+from .recognise import nearest_sentence
+from .transfer import looks_like_html, megabytes, plausible_bytes
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+MOST_BYTES = 12 * 10**9
+"""No checkpoint of the family comes near; a larger file is refused before it is read."""
+
+_NESTING = ("model", "state_dict", "model_state_dict")
+_PREFIX = "module."
+
+
+def load_state_dict(path: Path, entry: ModelEntry | None = None) -> dict[str, Tensor]:
+    """The flat state dict in a checkpoint file, on the CPU, with the official key names.
+
+    Accepts what `torch.save` writes and `.safetensors`, told apart by content. The dicts of training checkpoints
+    (`model`, `state_dict`) and the prefix `module.` are unwrapped, Hugging Face's names of SAM turned into the official
+    ones. With `entry`, a file far larger than that model's is refused before it is read.
+
+    Raises CheckpointError when the file cannot be read, is truncated, is no checkpoint, or would run code.
+    """
+    head = _read_head(path, entry)
+    content = _load_safetensors(path) if _is_safetensors(head) else _load_torch(path, head)
+    tensors = _unwrap(content, path)
+    return to_official_keys(tensors) if is_huggingface_sam(tensors) else tensors
+
+
+def load_weights(module: torch.nn.Module, state_dict: Mapping[str, Tensor], entry: ModelEntry) -> None:
+    """Put the weights into the module, every key and shape exactly as the module has them.
+
+    Raises CheckpointError with a report of the differences, naming the model that the weights do fit, if any.
+    """
+    report = key_report(_shapes(module.state_dict()), _shapes(state_dict))
+    if report:
+        raise CheckpointError(
+            f"These weights do not fit {entry.title}: {report}.", nearest_sentence(_shapes(state_dict))
+        )
+    module.load_state_dict(dict(state_dict), strict=True)
+
+
+def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(tensor.shape) for key, tensor in state_dict.items()}
+
+
+def _read_head(path: Path, entry: ModelEntry | None) -> bytes:
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            head = stream.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
+    most = min(MOST_BYTES, plausible_bytes(entry)[1]) if entry is not None else MOST_BYTES
+    if size > most:
+        raise CheckpointError(
+            f"{path} has {megabytes(size)}, far more than a checkpoint of this kind ({megabytes(most)} at most).",
+            "Choose the file of the weights.",
+        )
+    if size == 0:
+        raise CheckpointError(f"{path} is empty.", "Download or import the weights again.")
+    if looks_like_html(head):
+        raise CheckpointError(f"{path} is a web page, not weights.", "Download the file itself, not its page.")
+    return head
+
+
+def _is_safetensors(head: bytes) -> bool:
+    # The format: 8 bytes little-endian length of the header, then the header, a JSON object.
+    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000
+
+
+def _load_safetensors(path: Path) -> object:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _unreadable(path, "is a damaged safetensors file", error) from error
+
+
+def _load_torch(path: Path, head: bytes) -> object:
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if head[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") and "Unsupported" in str(error):
+            raise CheckpointError(
+                f"{path} holds more than weights: opening it would run code, which was refused.",
+                "Ask its author for a file with the state dict alone, or for safetensors.",
+                str(error),
+            ) from error
+        raise _unreadable(path, "is not a checkpoint", error) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+        problem = "is truncated or damaged" if head[:2] == b"PK" else "is not a checkpoint"
+        raise _unreadable(path, problem, error) from error
+
+
+def _unreadable(path: Path, problem: str, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{path} {problem}.", "Download or import the weights again.", str(error))
+
+
+def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
+    import torch
+
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _NESTING if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping) or not content:
+        raise CheckpointError(f"{path} holds no state dict.", "Choose a file with a model's weights.")
+    others = [str(key) for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if others:
+        raise CheckpointError(
+            f"{path} holds no plain state dict: {others[0]!r} is not a tensor.", "Choose a file with a model's weights."
+        )
+    wrapped = all(str(key).startswith(_PREFIX) for key in content)
+    return {str(key)[len(_PREFIX) :] if wrapped else str(key): value for key, value in content.items()}
