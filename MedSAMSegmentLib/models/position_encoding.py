@@ -1,0 +1,70 @@
+"""Fixed position codes: sines of a grid and of a time distance, and axial rotations, without complex numbers."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TEMPERATURE = 10000.0
+
+
+def sine_grid(height: int, width: int, channels: int) -> Tensor:
+    """Sine code of a grid, (1,channels,height,width); the first half of the channels codes y, the second x.
+
+    Positions run from 1 and are scaled to 2 pi; sines and cosines alternate (Carion et al. 2020, DETR).
+    """
+    half = channels // 2
+    steps = _frequencies(half)
+
+    def code(size: int) -> Tensor:
+        position = torch.arange(1, size + 1, dtype=torch.float32)
+        angle = (position / (position[-1] + 1e-6) * (2 * math.pi))[:, None] / steps
+        return torch.stack([angle[:, 0::2].sin(), angle[:, 1::2].cos()], dim=2).flatten(1)
+
+    y = code(height)[:, None, :].expand(height, width, half)
+    x = code(width)[None, :, :].expand(height, width, half)
+    return torch.cat([y, x], dim=2).permute(2, 0, 1)[None].contiguous()
+
+
+def sine_of_distance(distance: Tensor, channels: int) -> Tensor:
+    """Sine code (n,channels) of n numbers: all sines, then all cosines."""
+    angle = distance[:, None] / _frequencies(channels // 2).to(distance.device)
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+def axial_rotations(height: int, width: int, channels: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (height*width, channels/2) by which pairs of channels turn: half the pairs by x, half by y."""
+    frequencies = 1.0 / (TEMPERATURE ** (torch.arange(0, channels, 4, dtype=torch.float32) / channels))
+    index = torch.arange(height * width)
+    x = (index % width).float()
+    y = torch.div(index, width, rounding_mode="floor").float()
+    angle = torch.cat([x[:, None] * frequencies, y[:, None] * frequencies], dim=1)
+    return angle.cos(), angle.sin()
+
+
+def rotate_pairs(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+    """Turn each pair of adjacent channels of (..., n, C) by its angle; `cosines` and `sines` are (n, C/2).
+
+    More tokens than angles: the angles repeat (several memories of the same grid, one after the other).
+    """
+    repeats = x.shape[-2] // cosines.shape[0]
+    pairs = x.unflatten(-1, (-1, 2)).unflatten(-3, (repeats, cosines.shape[0]))
+    even, odd = pairs.unbind(-1)
+    turned = torch.stack([even * cosines - odd * sines, even * sines + odd * cosines], dim=-1)
+    return turned.flatten(-2).flatten(-3, -2)
+
+
+def resize_position_table(table: Tensor, height: int, width: int) -> Tensor:
+    """Bicubic resize of (1,C,h,w) to (1,C,height,width). Metal has no bicubic kernel: there the CPU does it."""
+    if table.shape[-2:] == (height, width):
+        return table
+    source = table.cpu() if table.device.type == "mps" else table
+    return F.interpolate(source, size=(height, width), mode="bicubic", align_corners=False).to(table.device)
+
+
+def _frequencies(count: int) -> Tensor:
+    index = torch.arange(count, dtype=torch.float32)
+    return TEMPERATURE ** (2 * torch.div(index, 2, rounding_mode="floor") / count)
