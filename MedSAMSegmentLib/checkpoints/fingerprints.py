@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from .key_report import Shapes
 
@@ -71,12 +72,6 @@ def to_json(prints: Mapping[str, Fingerprint]) -> str:
     return json.dumps(table, indent=1) + "\n"
 
 
-def _from_json(fields: Mapping[str, object]) -> Fingerprint:
-    samples = fields["samples"]
-    assert isinstance(samples, dict)
-    return Fingerprint(
-        tensors=int(str(fields["tensors"])),
-        numbers=int(str(fields["numbers"])),
-        digest=str(fields["digest"]),
-        samples={key: tuple(shape) for key, shape in samples.items()},
-    )
+def _from_json(fields: Mapping[str, Any]) -> Fingerprint:
+    samples = {key: tuple(shape) for key, shape in fields["samples"].items()}
+    return Fingerprint(fields["tensors"], fields["numbers"], fields["digest"], samples)
