@@ -1,0 +1,158 @@
+"""The command line `medsam-segment`: parser, dispatch, exit codes.
+
+Exit codes: 0 done, 2 usage, 3 input, 4 model, 5 cancelled. An error is one line; `--debug` shows the trace.
+Commands are imported when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from .errors import Cancelled, MedSAMError
+from .registry import entries
+from .version import __version__
+
+AXES = ("k", "j", "i", "z", "y", "x", "time")
+
+
+class AppendPrompt(argparse.Action):
+    """Keeps prompts of all kinds in one list, in the order given: points belong to the box or line before them."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        prompts = list(getattr(namespace, "prompts", None) or [])
+        prompts.append((self.const, values))
+        namespace.prompts = prompts
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="medsam-segment", description="Segment medical images in 3D from a box, with the MedSAM family of models."
+    )
+    parser.add_argument("--version", action="version", version=f"medsam-segment {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_run(commands)
+    _add_models(commands)
+    _add_demo(commands)
+    _add_info(commands)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="segment an image from prompts")
+    run.add_argument("image", help="NIfTI, NRRD, MHA, DICOM folder or file, PNG, JPEG, folder of frames, challenge .npz")
+    prompt = run.add_argument_group("prompts, in voxels i j k (columns, rows, slices; the first voxel is 0)")
+    prompt.set_defaults(prompts=[])
+    for option, kind, count, names, text in (
+        ("--box", "box", 6, ("I0", "J0", "K0", "I1", "J1", "K1"), "box between two corners, both included"),
+        ("--point", "point", 3, ("I", "J", "K"), "a voxel of the object"),
+        ("--negative-point", "negative-point", 3, ("I", "J", "K"), "a voxel that is not part of the object"),
+        ("--line", "line", 6, ("I0", "J0", "K0", "I1", "J1", "K1"), "RECIST diameter: its two ends on one slice"),
+    ):
+        prompt.add_argument(
+            option, action=AppendPrompt, const=kind, nargs=count, type=float, metavar=names, help=text + "; repeatable"
+        )
+    prompt.add_argument(
+        "--roi", action=AppendPrompt, const="markups", metavar="FILE.mrk.json", help="Slicer markups: ROI, points, line"
+    )
+    prompt.add_argument(
+        "--mask",
+        action=AppendPrompt,
+        const="mask",
+        nargs=2,
+        metavar=("FILE", "SLICE"),
+        help="label map whose slice outlines the object",
+    )
+    prompt.add_argument("--frame", type=int, default=None, help="with --axis time: the frame that the boxes lie on")
+    run.add_argument("--name", action="append", default=[], help="name of an object, in the order of the prompts")
+    run.add_argument(
+        "--terminology", action="append", default=[], help="SCT code of an object, as SCT:CODE:MEANING; in order"
+    )
+    run.add_argument("--model", default="lite_medsam", metavar="ID", help="default: lite_medsam; see 'models list'")
+    run.add_argument("--weights", metavar="FILE", help="a checkpoint file of your own; its model is recognised")
+    run.add_argument("--window", default="auto", help="auto, a preset (ct-lung, mr, ...) or LEVEL/WIDTH")
+    run.add_argument("--axis", default="k", choices=AXES, help="slices run along this axis; default: k")
+    run.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="slices to segment")
+    run.add_argument("--direction", default="both", choices=("both", "up", "down"))
+    run.add_argument("--stop", action="store_true", help="end by itself where the object seems to end")
+    run.add_argument("--strategy", default=None, help="how slices are linked; default: the model's best")
+    run.add_argument("--largest-component", action="store_true", help="keep the largest connected part of each object")
+    run.add_argument("--fill-holes", action="store_true", help="fill enclosed holes, slice by slice")
+    run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as the official code")
+    run.add_argument("-o", "--output", metavar="FILE", help=".seg.nrrd, .nii.gz, .nrrd, .mha or .npz")
+    run.add_argument("--overlay", metavar="FILE.png", help="picture of the result on chosen slices")
+    run.add_argument("--report", metavar="FILE.json", help="inputs, model, versions, volumes, diameters, scores")
+    _add_compute_options(run)
+
+
+def _add_compute_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument("--offline", action="store_true", help="never download weights")
+    _add_common(parser)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--debug", action="store_true", help="show the trace of an error")
+
+
+def _add_models(commands: Any) -> None:
+    models = commands.add_parser("models", help="list, fetch, import, remove and verify weights")
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    listing = actions.add_parser("list", help="the models and their state (default)")
+    listing.add_argument("--json", action="store_true", help="as JSON")
+    _add_common(listing)
+    known = ", ".join(entry.id for entry in entries())
+    for name, text in (("pull", "fetch weights"), ("verify", "hash the file again"), ("remove", "delete the file")):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("model", metavar="ID", help=known)
+        _add_common(action)
+    importing = actions.add_parser("import", help="take a weights file from disk")
+    importing.add_argument("model", metavar="ID", help=known)
+    importing.add_argument("file", metavar="FILE")
+    _add_common(importing)
+    _add_common(models)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser("demo", help="segment three organs of a real chest CT")
+    demo.add_argument("--output", default="demo", metavar="FOLDER", help="default: demo")
+    demo.add_argument("--strategy", default=None)
+    _add_compute_options(demo)
+
+
+def _add_info(commands: Any) -> None:
+    info = commands.add_parser("info", help="what an image is and which window 'auto' would choose")
+    info.add_argument("image")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    _add_common(info)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        command = import_module(f"{__package__}.commands.{options.command}")
+        command.run(options)
+    except KeyboardInterrupt:
+        print("medsam-segment: cancelled; nothing was written.", file=sys.stderr)
+        return Cancelled.exit_code
+    except MedSAMError as error:
+        if options.debug:
+            traceback.print_exc()
+            if error.detail:
+                print(error.detail, file=sys.stderr)
+        print(f"medsam-segment: {_one_line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,80 @@
+"""From the command line's prompt options to objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import PromptError, UsageError
+from ..geometry import axis_from_name, take_slice
+from ..io.volume import Volume
+from ..prompts import Box, Line, MaskPrompt, Point, Prompt
+
+POINT_KINDS = {"point": True, "negative-point": False}
+
+
+def objects_from_options(
+    options: Sequence[tuple[str, Any]], volume: Volume, axis: int, frame: int | None = None
+) -> list[list[Prompt]]:
+    """One list of prompts for each object, in the order of the command line.
+
+    A box, line, mask or ROI starts an object; points belong to the object before them, or start one. `frame` gives
+    the slice of boxes that were drawn on a single image of a series.
+    """
+    objects: list[list[Prompt]] = []
+    for kind, values in options:
+        for prompt in _prompts(kind, values, volume, axis):
+            on_frame = _on_frame(prompt, frame) if frame is not None else prompt
+            if isinstance(on_frame, Point) and objects:
+                objects[-1].append(on_frame)
+            else:
+                objects.append([on_frame])
+    return objects
+
+
+def _prompts(kind: str, values: Any, volume: Volume, axis: int) -> list[Prompt]:
+    if kind == "box":
+        return [Box.from_corners(values[:3], values[3:])]
+    if kind in POINT_KINDS:
+        return [Point(*values, positive=POINT_KINDS[kind])]
+    if kind == "line":
+        return [Line(tuple(values[:3]), tuple(values[3:]))]
+    if kind == "mask":
+        return [_mask_prompt(*values, volume=volume, axis=axis)]
+    from ..io.markups import read_markups
+
+    return list(read_markups(Path(values), volume.geometry))
+
+
+def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPrompt:
+    from ..io.read_volume import read_volume
+
+    try:
+        number = int(index)
+    except ValueError as error:
+        raise UsageError(f"The slice {index!r} is not a whole number.", "Use --mask FILE SLICE.") from error
+    labels = read_volume(file).array_zyx
+    if labels.shape[:3] != volume.geometry.shape_zyx:
+        raise PromptError(
+            f"The mask has {labels.shape[:3]} voxels, the image {volume.geometry.shape_zyx} (slices, rows, columns).",
+            "Give a label map on the image's own grid.",
+        )
+    if not 0 <= number < labels.shape[axis]:
+        raise PromptError(f"The mask's slice {number} is outside 0 to {labels.shape[axis] - 1}.", "Give one of these.")
+    return MaskPrompt(axis, number, take_slice(labels, axis, number) != 0)
+
+
+def _on_frame(prompt: Prompt, frame: int) -> Prompt:
+    if isinstance(prompt, Box):
+        return Box(i=prompt.i, j=prompt.j, k=(frame, frame))
+    if isinstance(prompt, Point):
+        return Point(prompt.i, prompt.j, frame, prompt.positive)
+    if isinstance(prompt, Line):
+        return Line((*prompt.start[:2], frame), (*prompt.end[:2], frame))
+    return prompt
+
+
+def array_axis(name: str) -> int:
+    """The array axis of `--axis`; frames of a series lie along the first."""
+    return 0 if name == "time" else axis_from_name(name)

@@ -1,0 +1,199 @@
+"""`medsam-segment run IMAGE`: prompts in, masks, picture and report out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError, PromptError, UsageError
+from ..io.read_volume import read_volume
+from ..io.volume import Volume
+from .progress import byte_bar, say, slice_bar
+from .prompt_options import array_axis, objects_from_options
+
+if TYPE_CHECKING:
+    from ..inference.results import Segmentation3D
+    from ..inference.session import VolumeSession
+    from ..prompts import Prompt
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..io.write_segmentation import check_output_path
+
+    if not (options.output or options.overlay or options.report):
+        raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
+    for path in filter(None, (options.output, options.overlay, options.report)):
+        check_output_path(path)
+    volume = _volume(options)
+    for note in volume.notes:
+        say(note, options.quiet)
+    axis = array_axis(options.axis)
+    objects = _objects(options, volume, axis)
+    names = _names(options.name, len(objects))
+    session = open_image(volume, options)
+    say(f"{options.image}: {session.volume.description}; {session.model_id} on {session.device}", options.quiet)
+    with session, slice_bar("segment", options.quiet) as progress:
+        result = session.propagate(
+            objects,
+            axis=axis,
+            slice_range=tuple(options.range) if options.range else None,
+            direction=options.direction,
+            strategy=options.strategy,
+            stop=_stop_rule(options.stop),
+            names=names,
+            on_progress=progress,
+        )
+    _post_process(result, options)
+    write_outputs(options, volume, session, objects, result)
+    for item in result.objects:
+        say(_summary(item, volume), options.quiet)
+
+
+def open_image(volume: Volume, options: argparse.Namespace) -> VolumeSession:
+    """A session on a volume that was read, with the weights fetched first when that is allowed."""
+    from ..inference.open import load_predictor, open_session
+
+    if not options.offline and not getattr(options, "weights", None):
+        fetch_weights(options.model, options.quiet)
+    predictor = load_predictor(
+        options.model,
+        weights=getattr(options, "weights", None),
+        device=options.device,
+        precision=options.precision,
+    )
+    return open_session(
+        predictor,
+        volume.array_zyx,
+        geometry=volume.geometry,
+        window=options.window,
+        modality=volume.modality,
+        mode=options.mode,
+    )
+
+
+def fetch_weights(model_id: str, quiet: bool) -> None:
+    from ..checkpoints.store import CheckpointStore
+    from ..registry import get
+
+    entry, store = get(model_id), CheckpointStore()
+    if store.state(entry) == "ready":
+        return
+    say(f"Fetching the weights of {entry.title} ({entry.expected_bytes / 1e6:.0f} MB, {entry.licence}).", quiet)
+    if entry.licence_note:
+        say(entry.licence_note, quiet)
+    with byte_bar(entry.id, quiet) as progress:
+        store.pull(entry, progress=progress)
+
+
+def _volume(options: argparse.Namespace) -> Volume:
+    volume = read_volume(options.image)
+    if options.axis != "time":
+        return volume
+    if not volume.is_time_series:
+        raise InputError(f"{options.image} has no time axis.", "Use --axis k, j or i.")
+    return _frames_along_k(volume)
+
+
+def _frames_along_k(volume: Volume) -> Volume:
+    """A 4D file of single slices as one volume whose k counts the frames."""
+    from ..geometry import VolumeGeometry
+
+    frames = volume.frames_tzyx
+    if frames is None:
+        return volume
+    if frames.shape[1] != 1:
+        raise InputError(
+            f"Each frame has {frames.shape[1]} slices; propagation through time needs one.",
+            "Run each frame by itself with --frame.",
+        )
+    array = frames[:, 0]
+    return replace(
+        volume,
+        array_zyx=array,
+        geometry=VolumeGeometry(array.shape[:3], volume.geometry.ijk_to_lps),
+        frames_tzyx=None,
+        time_axis=True,
+    )
+
+
+def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[list[Prompt]]:
+    frame = options.frame
+    if frame is not None and not volume.is_time_series:
+        raise UsageError("--frame needs an image with a time axis.", "Leave it out.")
+    objects = objects_from_options(options.prompts, volume, axis, frame)
+    if not objects and Path(options.image).suffix == ".npz":
+        from ..io.challenge_npz import read_challenge_npz
+
+        objects = [[box] for box in read_challenge_npz(options.image).boxes]
+    if not objects:
+        raise PromptError("There is no prompt.", "Give --box, --line, --point, --mask or --roi.")
+    return objects
+
+
+def _names(given: Sequence[str], count: int) -> list[str]:
+    if len(given) > count:
+        raise UsageError(f"There are {len(given)} names for {count} objects.", "Give at most one name an object.")
+    return list(given) + [f"Segment_{number + 1}" for number in range(len(given), count)]
+
+
+def _stop_rule(wanted: bool) -> object:
+    if not wanted:
+        return None
+    from ..inference.strategies.base import StopRule
+
+    return StopRule()
+
+
+def _post_process(result: Segmentation3D, options: argparse.Namespace) -> None:
+    if options.largest_component or options.fill_holes:
+        from ..inference.post_processing import clean_up
+
+        clean_up(result, largest_component=options.largest_component, fill_holes=options.fill_holes)
+
+
+def write_outputs(
+    options: argparse.Namespace,
+    volume: Volume,
+    session: VolumeSession,
+    objects: Sequence[Sequence[Prompt]],
+    result: Segmentation3D,
+) -> None:
+    """The files that were asked for: segmentation, picture, report."""
+    from ..io.write_segmentation import segments_from, write_segmentation
+
+    segments = segments_from(
+        [item.name for item in result.objects],
+        [item.mask for item in result.objects],
+        terminologies=getattr(options, "terminology", []),
+    )
+    if options.output:
+        write_segmentation(options.output, segments, volume.geometry)
+        say(f"wrote {options.output}", options.quiet)
+    if options.overlay:
+        from ..io.overlay import write_overlay
+
+        write_overlay(
+            options.overlay,
+            session.volume.volume_u8,
+            segments,
+            axis=result.axis,
+            spacing_zyx=volume.geometry.spacing_zyx,
+        )
+        say(f"wrote {options.overlay}", options.quiet)
+    if options.report:
+        from ..io.report import write_report
+        from .run_report import run_report
+
+        write_report(options.report, run_report(volume, session, objects, result))
+        say(f"wrote {options.report}", options.quiet)
+
+
+def _summary(item: object, volume: Volume) -> str:
+    mask = item.mask  # type: ignore[attr-defined]
+    millilitres = float(mask.sum()) * volume.geometry.voxel_volume_ml
+    flagged = item.flagged  # type: ignore[attr-defined]
+    look = f"; look at slices {', '.join(map(str, flagged))}" if flagged else ""
+    return f"{item.name}: {int(mask.sum())} voxels, {millilitres:.2f} mL{look}"  # type: ignore[attr-defined]

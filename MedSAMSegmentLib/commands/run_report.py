@@ -1,0 +1,83 @@
+"""The JSON report of a run: what went in, what computed it, what came out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from ..io.report import file_digest
+from ..measurements import measure_diameters
+from ..prompts import MaskPrompt, Prompt
+from ..version import __version__
+
+if TYPE_CHECKING:
+    from ..inference.results import ObjectResult, Segmentation3D
+    from ..inference.session import VolumeSession
+    from ..io.volume import Volume
+
+REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "slicerio")
+
+
+def run_report(
+    volume: Volume, session: VolumeSession, objects: Sequence[Sequence[Prompt]], result: Segmentation3D
+) -> dict[str, Any]:
+    return {
+        "input": {"file": volume.source.name, "sha256": file_digest(volume.source), "notes": list(volume.notes)},
+        "model": {
+            "id": session.model_id,
+            "weights_sha256": session.predictor.weights_sha256,
+            "mode": "reference" if session.reference else "default",
+        },
+        "window": result.window,
+        "strategy": result.strategy,
+        "axis": result.axis,
+        "device": result.device,
+        "versions": versions(),
+        "seconds": round(result.seconds, 3),
+        "encodes": result.encodes,
+        "predictions": result.predictions,
+        "objects": [
+            {"prompts": [prompt_facts(p) for p in prompts], **object_facts(item, volume)}
+            for prompts, item in zip(objects, result.objects, strict=True)
+        ],
+    }
+
+
+def versions() -> dict[str, str]:
+    found = {"MedSAMSegmentLib": __version__, "python": platform.python_version(), "system": platform.platform()}
+    for package in REPORTED_PACKAGES:
+        found[package] = metadata.version(package)
+    return found
+
+
+def prompt_facts(prompt: Prompt) -> dict[str, Any]:
+    """A prompt as JSON; a mask prompt by its slice and area only."""
+    kind = type(prompt).__name__.lower()
+    if isinstance(prompt, MaskPrompt):
+        return {"kind": "mask", "axis": prompt.axis, "slice": prompt.index, "pixels": int(prompt.mask.sum())}
+    return {"kind": kind, **vars(prompt)}
+
+
+def object_facts(item: ObjectResult, volume: Volume) -> dict[str, Any]:
+    mask = item.mask
+    voxels = int(mask.sum())
+    return {
+        "name": item.name,
+        "voxels": voxels,
+        "volume_ml": round(voxels * volume.geometry.voxel_volume_ml, 4),
+        "diameters": _diameters(mask, volume),
+        "flagged_slices": item.flagged,
+        "slices": {str(index): _slice_facts(vars(score)) for index, score in sorted(item.slices.items())},
+    }
+
+
+def _diameters(mask: Any, volume: Volume) -> dict[str, Any] | None:
+    if not mask.any() or volume.is_time_series:
+        return None
+    return measure_diameters(mask, volume.geometry.spacing_zyx).as_dict()
+
+
+def _slice_facts(score: Mapping[str, Any]) -> dict[str, Any]:
+    return {**score, "score": round(float(score["score"]), 4), "flags": list(score["flags"])}

@@ -1,0 +1,73 @@
+"""A bounded store of image embeddings: encode once, prompt many."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+Crop = tuple[int, int, int, int]
+"""x0, y0, x1, y1 of a part of a slice, inclusive pixels."""
+
+
+@dataclass(frozen=True)
+class EmbeddingKey:
+    """What an embedding depends on. `crop` None is the whole slice."""
+
+    model: str
+    window: str
+    axis: int
+    index: int
+    crop: Crop | None = None
+
+
+class Sized(Protocol):
+    @property
+    def nbytes(self) -> int: ...
+
+
+T = TypeVar("T", bound=Sized)
+
+
+class EmbeddingCache(Generic[T]):
+    """Least recently used embeddings go first; the sum of `nbytes` never passes `limit_bytes`.
+
+    `misses` counts how often something had to be computed: tests use it to prove one encode a slice.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.nbytes = 0
+        self.hits = 0
+        self.misses = 0
+        self._items: OrderedDict[EmbeddingKey, T] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, key: EmbeddingKey) -> bool:
+        return key in self._items
+
+    def get_or_compute(self, key: EmbeddingKey, compute: Callable[[], T]) -> T:
+        """The stored value, or the computed one, which is kept if it fits the limit."""
+        if key in self._items:
+            self.hits += 1
+            self._items.move_to_end(key)
+            return self._items[key]
+        self.misses += 1
+        value = compute()
+        if value.nbytes <= self.limit_bytes:
+            self._make_room(value.nbytes)
+            self._items[key] = value
+            self.nbytes += value.nbytes
+        return value
+
+    def clear(self) -> None:
+        self._items.clear()
+        self.nbytes = 0
+
+    def _make_room(self, needed: int) -> None:
+        while self._items and self.nbytes + needed > self.limit_bytes:
+            _, dropped = self._items.popitem(last=False)
+            self.nbytes -= dropped.nbytes

@@ -1,0 +1,99 @@
+"""From a model's name and an array to a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, UsageError
+from ..geometry import VolumeGeometry
+from ..intensity import WindowChoice, to_uint8
+from ..registry import ModelEntry, get
+from .session import VolumeSession
+
+if TYPE_CHECKING:
+    from ..checkpoints.store import CheckpointStore
+    from .slice_predictor import SlicePredictor
+
+MODES = ("default", "reference")
+DEFAULT_CACHE_BYTES = 512 * 2**20
+
+
+def open_session(
+    model: str | SlicePredictor,
+    volume_zyx: NDArray,
+    spacing_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    *,
+    geometry: VolumeGeometry | None = None,
+    window: WindowChoice = "auto",
+    modality: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    weights: str | Path | None = None,
+    mode: str = "default",
+    download: bool = False,
+    cache_bytes: int = DEFAULT_CACHE_BYTES,
+    store: CheckpointStore | None = None,
+) -> VolumeSession:
+    """Open a volume (z,y,x) or (z,y,x,3) with a model.
+
+    `model` is an id of the registry, or a predictor of `load_predictor` to share one loaded model between volumes.
+    `geometry` replaces `spacing_zyx` (mm) when the grid is oblique. `window` is a preset, "auto", "LEVEL/WIDTH" or
+    (lo, hi). `weights` names a checkpoint file of the user's; its model is recognised. Nothing is downloaded
+    unless `download` is true. `mode` "reference" repeats the official scripts exactly.
+    Raises `InputError`, `ModelError`, `UsageError`.
+    """
+    if mode not in MODES:
+        raise UsageError(f"The mode {mode!r} is not known.", f"Use one of {', '.join(MODES)}.")
+    array = np.asarray(volume_zyx)
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
+        raise InputError(f"The array has the shape {array.shape}.", "Give z,y,x, or z,y,x,3 for colour.")
+    grid = geometry or VolumeGeometry.from_spacing(array.shape[:3], spacing_zyx)
+    if grid.shape_zyx != array.shape[:3]:
+        raise InputError(f"The geometry is for {grid.shape_zyx}, the array has {array.shape[:3]}.")
+    windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
+    if isinstance(model, str):
+        model = load_predictor(
+            model, weights=weights, device=device, precision=precision, download=download, store=store
+        )
+    return VolumeSession(
+        model, windowed, grid, device=model.device.title, cache_bytes=cache_bytes, reference=mode == "reference"
+    )
+
+
+def load_predictor(
+    model_id: str = "lite_medsam",
+    *,
+    weights: str | Path | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    download: bool = False,
+    store: CheckpointStore | None = None,
+) -> SlicePredictor:
+    """Build a model and load its weights onto a device. Raises `ModelError`, `UsageError`."""
+    from ..checkpoints.weights import load_state_dict, load_weights
+    from ..models.builders import build
+    from .device import resolve_device
+    from .slice_predictor import SlicePredictor
+
+    choice = resolve_device(device, precision)
+    entry, path = _find_weights(model_id, weights, download, store)
+    state_dict = load_state_dict(path)
+    module = build(entry.builder, **entry.builder_options)
+    load_weights(module, state_dict, entry)
+    return SlicePredictor(module, entry, choice)
+
+
+def _find_weights(
+    model_id: str, weights: str | Path | None, download: bool, store: CheckpointStore | None
+) -> tuple[ModelEntry, Path]:
+    from ..checkpoints.store import CheckpointStore
+
+    entry = get(model_id)
+    if weights is not None:
+        return entry, Path(weights)
+    folder = store or CheckpointStore()
+    return entry, folder.pull(entry) if download else folder.require(entry)

@@ -1,0 +1,227 @@
+"""A volume opened with a model: encode each slice once, prompt as often as the user likes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import Cancelled, UsageError
+from ..geometry import VolumeGeometry, axis_from_name, take_slice
+from ..intensity import WindowedVolume
+from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
+from .plan import DIRECTIONS, Direction, ObjectPlan, ObjectPrompts, plan_objects
+from .results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
+from .strategies import default_strategy, make_strategy
+from .strategies.base import RunOptions, StopRule
+
+if TYPE_CHECKING:
+    from .slice_predictor import SliceEmbedding, SlicePrediction, SlicePredictor, SlicePrompts
+
+OnProgress = Callable[[Progress], None]
+OnSlice = Callable[[SliceResult], None]
+Cancel = Callable[[], bool]
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass
+class Counters:
+    """What a session computed so far."""
+
+    encodes: int = 0
+    predictions: int = 0
+
+
+class VolumeSession:
+    """One volume, one model. Use as a context manager, or call `close`.
+
+    `volume` is the windowed 8-bit volume (z,y,x[,3]). The cache of embeddings never passes `cache_bytes`.
+    With `reference` the official scripts' behaviour is repeated even where ours differs by design.
+    """
+
+    def __init__(
+        self,
+        predictor: SlicePredictor,
+        volume: WindowedVolume,
+        geometry: VolumeGeometry,
+        *,
+        device: str = "cpu",
+        cache_bytes: int = 512 * 2**20,
+        reference: bool = False,
+    ) -> None:
+        self.predictor = predictor
+        self.volume = volume
+        self.geometry = geometry
+        self.device = device
+        self.reference = reference
+        self.counters = Counters()
+        self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
+
+    def __enter__(self) -> VolumeSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def model_id(self) -> str:
+        return self.predictor.entry.id
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        return self.geometry.shape_zyx
+
+    def close(self) -> None:
+        """Frees the embeddings. The session can still be used; it encodes again."""
+        self.cache.clear()
+
+    def encode_slice(self, axis: int | str, index: int, cancel: Cancel = never) -> None:
+        """Puts a slice's embedding into the cache, so that the next prompt on it is answered at once."""
+        AxisView(self, axis_from_name(axis), cancel).embedding(index)
+
+    def segment_slice(
+        self, axis: int | str, index: int, prompts: ObjectPrompts, *, cancel: Cancel = never
+    ) -> SliceResult:
+        """One object's mask on one slice. Prompts are the same as in `propagate`; those of other slices are left out.
+
+        Raises `PromptError` when no prompt touches the slice, `Cancelled` when `cancel()` turned true.
+        """
+        along = axis_from_name(axis)
+        view = AxisView(self, along, cancel)
+        plan = plan_objects([prompts], self.shape_zyx, along, slice_range=(index, index))[0]
+        return next(iter(make_strategy("static").run(view, [plan], RunOptions(reference=self.reference))))
+
+    def propagate(
+        self,
+        objects: Sequence[ObjectPrompts],
+        *,
+        axis: int | str = 0,
+        slice_range: tuple[int, int] | None = None,
+        direction: Direction = "both",
+        strategy: str | None = None,
+        stop: StopRule | None = None,
+        names: Sequence[str] | None = None,
+        on_slice: OnSlice | None = None,
+        on_progress: OnProgress | None = None,
+        cancel: Cancel = never,
+    ) -> Segmentation3D:
+        """All objects in 3D. Each element of `objects` is one object: a prompt, or prompts that belong together.
+
+        `on_slice` gets each slice as it is computed. Raises `Cancelled` within one slice of `cancel()` turning true.
+        """
+        along = axis_from_name(axis)
+        _check_direction(direction)
+        chosen = strategy or default_strategy(self.predictor.entry)
+        plans = plan_objects(objects, self.shape_zyx, along, slice_range, names)
+        result = Segmentation3D(
+            [ObjectResult(plan.name, PackedMask(self.shape_zyx, along)) for plan in plans],
+            axis=along,
+            shape_zyx=self.shape_zyx,
+            model=self.model_id,
+            strategy=chosen,
+            device=self.device,
+            window=self.volume.description,
+        )
+        before = Counters(**vars(self.counters))
+        started = time.perf_counter()
+        options = RunOptions(direction, stop, self.reference)
+        total = _slices_to_do(plans, direction)
+        for done, item in enumerate(self._slices(plans, along, chosen, options, cancel), start=1):
+            result.objects[item.object_index].add(item)
+            if on_slice is not None:
+                on_slice(item)
+            if on_progress is not None:
+                on_progress(Progress(min(done, total), total))
+        for finished in result.objects:
+            finished.slices = flag_slices(finished.slices)
+        result.seconds = time.perf_counter() - started
+        result.encodes = self.counters.encodes - before.encodes
+        result.predictions = self.counters.predictions - before.predictions
+        return result
+
+    def iter_propagate(
+        self,
+        objects: Sequence[ObjectPrompts],
+        *,
+        axis: int | str = 0,
+        slice_range: tuple[int, int] | None = None,
+        direction: Direction = "both",
+        strategy: str | None = None,
+        stop: StopRule | None = None,
+        cancel: Cancel = never,
+    ) -> Iterator[SliceResult]:
+        """The same run as an iterator over slices in the order computed; nothing is kept."""
+        along = axis_from_name(axis)
+        _check_direction(direction)
+        plans = plan_objects(objects, self.shape_zyx, along, slice_range)
+        chosen = strategy or default_strategy(self.predictor.entry)
+        return self._slices(plans, along, chosen, RunOptions(direction, stop, self.reference), cancel)
+
+    def _slices(
+        self, plans: Sequence[ObjectPlan], axis: int, strategy: str, options: RunOptions, cancel: Cancel
+    ) -> Iterator[SliceResult]:
+        return make_strategy(strategy).run(AxisView(self, axis, cancel), plans, options)
+
+
+class AxisView:
+    """One axis of a session's volume, as the strategies use it (`strategies.base.SliceSource`)."""
+
+    def __init__(self, session: VolumeSession, axis: int, cancel: Cancel) -> None:
+        self._session = session
+        self._cancel = cancel
+        self.axis = axis
+        self.count = session.shape_zyx[axis]
+        rows_columns = take_slice(session.volume.volume_u8, axis, 0).shape[:2]
+        self._transform = session.predictor.transform(rows_columns)
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        return np.ascontiguousarray(take_slice(self._session.volume.volume_u8, self.axis, index))
+
+    def embedding(self, index: int, crop: Crop | None = None) -> SliceEmbedding:
+        session = self._session
+        key = EmbeddingKey(session.model_id, session.volume.description, self.axis, index, crop)
+        return session.cache.get_or_compute(key, lambda: self._encode(index, crop))
+
+    def predict(self, index: int, prompts: SlicePrompts, crop: Crop | None = None) -> SlicePrediction:
+        embedding = self.embedding(index, crop)
+        self._stop_if_asked()
+        self._session.counters.predictions += 1
+        return self._session.predictor.predict(embedding, prompts)
+
+    def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
+        return self._transform.handover_prompts(mask, label_value)
+
+    def _encode(self, index: int, crop: Crop | None) -> SliceEmbedding:
+        self._stop_if_asked()
+        self._session.counters.encodes += 1
+        pixels = self.pixels(index)
+        if crop is not None:
+            x0, y0, x1, y1 = crop
+            pixels = np.ascontiguousarray(pixels[y0 : y1 + 1, x0 : x1 + 1])
+        return self._session.predictor.encode(pixels)
+
+    def _stop_if_asked(self) -> None:
+        if self._cancel():
+            raise Cancelled()
+
+
+def _slices_to_do(plans: Sequence[ObjectPlan], direction: Direction) -> int:
+    return sum(
+        len(plan.keys) + sum(len(plan.reach(key, direction, up)) for key in plan.keys for up in (True, False))
+        for plan in plans
+    )
+
+
+def _check_direction(direction: str) -> None:
+    if direction not in DIRECTIONS:
+        raise UsageError(f"The direction {direction!r} is not known.", f"Use one of {', '.join(DIRECTIONS)}.")

@@ -1,0 +1,83 @@
+"""What a strategy is, what it may ask for, and when it stops by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..embedding_cache import Crop
+from ..plan import Direction, ObjectPlan
+from ..results import SliceResult
+
+if TYPE_CHECKING:
+    from ..slice_predictor import SlicePrediction, SlicePrompts
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When propagation from a key slice ends: at an empty slice, a sudden growth, a low score.
+
+    The slice that breaks the rule is not part of the result. A shrinking area is how an object ends, so only
+    growth counts: more than `growth` times the area of the slice before.
+    """
+
+    growth: float = 2.5
+    low_score: float = 0.5
+
+    def holds(self, area: int, previous_area: int, score: float) -> bool:
+        """True when propagation should end before this slice."""
+        if area == 0 or score < self.low_score:
+            return True
+        return previous_area > 0 and area > self.growth * previous_area
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """`stop` applies to every object when given, else only to objects whose end is not known.
+
+    `reference` repeats the official behaviour where ours is different.
+    """
+
+    direction: Direction = "both"
+    stop: StopRule | None = None
+    reference: bool = False
+
+    def stop_for(self, plan: ObjectPlan) -> StopRule | None:
+        if self.stop is not None:
+            return self.stop
+        return StopRule() if plan.open_ended and not self.reference else None
+
+
+class SliceSource(Protocol):
+    """One axis of an open volume, as a strategy sees it."""
+
+    @property
+    def axis(self) -> int: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def predict(self, index: int, prompts: SlicePrompts, crop: Crop | None = None) -> SlicePrediction:
+        """The model's answer on one slice; the embedding comes from the cache when it is there.
+
+        Raises `Cancelled` when the user asked to stop.
+        """
+
+    def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
+        """The next slice's box from this slice's mask, as the model's official script does; None when it is empty."""
+
+    def pixels(self, index: int) -> NDArray[np.uint8]:
+        """The windowed slice (rows, columns[, 3])."""
+
+
+class Strategy(Protocol):
+    name: str
+
+    def run(
+        self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions
+    ) -> Iterator[SliceResult]:
+        """Results in the order in which they are computed; key slices first."""

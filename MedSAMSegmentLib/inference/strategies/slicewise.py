@@ -1,0 +1,126 @@
+"""Slice by slice outwards from the key slices: the frame that `handover` and `static` share.
+
+All objects pass a slice together, so that an embedding is used while it is warm.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..plan import KeyPrompt, ObjectPlan
+from ..results import SliceResult
+from .base import RunOptions, SliceSource, StopRule
+
+if TYPE_CHECKING:
+    from ..slice_predictor import SlicePrompts
+
+
+@dataclass
+class Chain:
+    """The way from one key slice in one direction, with the last mask it produced."""
+
+    object_index: int
+    plan: ObjectPlan
+    key: KeyPrompt
+    key_index: int
+    key_mask: NDArray[np.bool_]
+    previous: NDArray[np.bool_]
+    indices: range
+    stop: StopRule | None
+    stopped: bool = False
+
+
+class SlicewiseStrategy(ABC):
+    """Runs keys, then upwards, then downwards; a subclass says which prompts the next slice gets."""
+
+    name = ""
+
+    @abstractmethod
+    def next_prompts(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SlicePrompts:
+        """Prompts for slice `index`; `chain.previous` is the mask of the slice before."""
+
+    def run(
+        self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions
+    ) -> Iterator[SliceResult]:
+        key_masks: dict[tuple[int, int], NDArray[np.bool_]] = {}
+        for number, plan in enumerate(plans):
+            for key_index in sorted(plan.keys):
+                result = self._key_result(slices, number, plan, key_index)
+                key_masks[number, key_index] = result.mask
+                yield result
+        for upwards in (True, False):
+            chains = list(_chains(plans, key_masks, options, upwards))
+            yield from self._sweep(slices, chains, options, upwards)
+
+    def _sweep(
+        self, slices: SliceSource, chains: list[Chain], options: RunOptions, upwards: bool
+    ) -> Iterator[SliceResult]:
+        wanted = sorted({index for chain in chains for index in chain.indices}, reverse=not upwards)
+        for index in wanted:
+            for chain in chains:
+                if index in chain.indices and not chain.stopped:
+                    result = self._step(slices, chain, index, options)
+                    if result is not None:
+                        yield result
+
+    def _step(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SliceResult | None:
+        prediction = slices.predict(index, self.next_prompts(slices, chain, index, options))
+        area, before = int(prediction.mask.sum()), int(chain.previous.sum())
+        if chain.stop is not None and chain.stop.holds(area, before, prediction.score):
+            chain.stopped = True
+            return None
+        chain.previous = prediction.mask
+        return SliceResult(chain.object_index, slices.axis, index, prediction.mask, prediction.score)
+
+    def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
+        key = plan.keys[index]
+        if key.mask is not None:
+            return SliceResult(number, slices.axis, index, key.mask, 1.0, key=True)
+        prediction = slices.predict(index, key_prompts(key))
+        return SliceResult(number, slices.axis, index, prediction.mask, prediction.score, key=True)
+
+
+def key_prompts(key: KeyPrompt) -> SlicePrompts:
+    """A key slice's box and points as the predictor takes them."""
+    from ..slice_predictor import SlicePrompts
+
+    points = np.array(key.points_xy, dtype=np.float64) if key.points_xy else None
+    labels = np.array(key.labels, dtype=np.int64) if key.points_xy else None
+    return SlicePrompts(box_xyxy=key.box, points_xy=points, labels=labels)
+
+
+def box_prompts(box: tuple[int, int, int, int]) -> SlicePrompts:
+    from ..slice_predictor import SlicePrompts
+
+    return SlicePrompts(box_xyxy=box)
+
+
+def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """The tight x0, y0, x1, y1 of a slice's mask, inclusive; None when it is empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
+    return (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+
+
+def _chains(
+    plans: Sequence[ObjectPlan],
+    key_masks: dict[tuple[int, int], NDArray[np.bool_]],
+    options: RunOptions,
+    upwards: bool,
+) -> Iterator[Chain]:
+    for number, plan in enumerate(plans):
+        for key_index in sorted(plan.keys):
+            indices = plan.reach(key_index, options.direction, upwards)
+            if not indices:
+                continue
+            mask = key_masks[number, key_index]
+            yield Chain(
+                number, plan, plan.keys[key_index], key_index, mask, mask, indices, options.stop_for(plan)
+            )
