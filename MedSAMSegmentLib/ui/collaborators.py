@@ -1,0 +1,104 @@
+"""What a run needs from others, as protocols: the worker that computes, and the view that shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MedSAMError
+from ..inference.results import ObjectResult
+from ..prompts import Prompt
+from .settings import Direction
+from .slice_plane import SlicePlane
+
+
+@dataclass(frozen=True)
+class SessionTarget:
+    """What a session is opened on. Equal targets share one open session, so only prompts travel.
+
+    `volume_id` and `volume_time` name the node and its state; `window` is a preset id, "auto" or (lo, hi).
+    """
+
+    volume_id: str
+    volume_time: int
+    model: str
+    window: str | tuple[float, float]
+    device: str
+    modality: str | None
+    spacing_zyx: tuple[float, float, float]
+    read: Callable[[], NDArray[Any]] = field(compare=False, repr=False)
+    """Gives the voxels (z,y,x[,3]); called only when a session has to be opened."""
+
+
+@dataclass(frozen=True, eq=False)
+class PropagateJob:
+    """One object to compute in 3D."""
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    axis: int
+    slice_range: tuple[int, int] | None = None
+    direction: Direction = "both"
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePreview:
+    """One slice's mask (rows, columns) and score, as the user draws."""
+
+    plane: SlicePlane
+    mask: NDArray[np.bool_]
+    score: float
+
+
+Failed = Callable[[MedSAMError], None]
+
+
+class InferenceService(Protocol):
+    """Requests to the worker. Each ends in exactly one call of `done` or `failed`, from the event loop.
+
+    One request runs at a time; the caller waits for its end before the next. A cancelled request ends in `failed`
+    with `Cancelled`.
+    """
+
+    def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None: ...
+
+    def segment_slice(
+        self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
+    ) -> None: ...
+
+    def propagate(
+        self,
+        job: PropagateJob,
+        on_slice: Callable[[SlicePreview], None],
+        on_progress: Callable[[int, int], None],
+        done: Callable[[ObjectResult], None],
+        failed: Failed,
+    ) -> None: ...
+
+    def cancel(self) -> None: ...
+
+    def shutdown(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What the worker chose: shown beside the model."""
+
+    device: str = ""
+    window: str = ""
+
+
+class RunView(Protocol):
+    """What a run tells its surroundings."""
+
+    def run_state_changed(self) -> None: ...
+    def session_opened(self, info: SessionInfo) -> None: ...
+    def preview_ready(self, preview: SlicePreview) -> None: ...
+    def run_progressed(self, done: int, total: int) -> None: ...
+    def slice_ready(self, preview: SlicePreview) -> None: ...
+    def run_finished(self, job: PropagateJob, result: ObjectResult) -> None: ...
+    def run_failed(self, job: PropagateJob | None, error: MedSAMError, partial: ObjectResult | None) -> None: ...
