@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..inference.results import Progress
+from ..results import Progress
 
 
 class SliceProgress:

@@ -15,7 +15,7 @@ from .progress import byte_bar, say, slice_bar
 from .prompt_options import array_axis, objects_from_options
 
 if TYPE_CHECKING:
-    from ..inference.results import Segmentation3D
+    from ..results import Segmentation3D
     from ..inference.session import VolumeSession
     from ..prompts import Prompt
 

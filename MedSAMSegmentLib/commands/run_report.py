@@ -13,7 +13,7 @@ from ..prompts import MaskPrompt, Prompt
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from ..inference.results import ObjectResult, Segmentation3D
+    from ..results import ObjectResult, Segmentation3D
     from ..inference.session import VolumeSession
     from ..io.volume import Volume
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from .results import ObjectResult, Segmentation3D, SliceScore
+from ..results import ObjectResult, Segmentation3D, SliceScore
 
 
 def largest_component(mask_zyx: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..embedding_cache import Crop
 from ..plan import Direction, ObjectPlan
-from ..results import SliceResult
+from ...results import SliceResult
 
 if TYPE_CHECKING:
     from ..slice_predictor import SlicePrediction, SlicePrompts

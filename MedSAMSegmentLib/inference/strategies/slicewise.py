@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plan import KeyPrompt, ObjectPlan
-from ..results import SliceResult
+from ...results import SliceResult
 from .base import RunOptions, SliceSource, StopRule
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..geometry import slice_shape
+from .errors import InputError
+from .geometry import slice_shape
 
 FLAG_EMPTY = "empty"
 FLAG_AREA_JUMP = "area-jump"

@@ -1,0 +1,162 @@
+"""`medsam-segment demo`: three organs of a real chest CT, each from one 3D box, against a reference segmentation.
+
+The CT and its segmentation are package data of `slicerio` (a public Slicer sample).
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, OutputError
+from ..evaluation.metrics import dice
+from ..geometry import VolumeGeometry
+from ..io.read_segmentation import read_segmentation
+from ..io.read_volume import read_volume
+from ..io.volume import Volume
+from ..prompts import Box
+from .progress import say, slice_bar
+from .run import fetch_weights
+
+if TYPE_CHECKING:
+    from ..results import ObjectResult, Segmentation3D
+
+
+@dataclass(frozen=True)
+class Organ:
+    """A segment of the reference, the window a radiologist would read it in, and its SNOMED CT code."""
+
+    name: str
+    window: str
+    terminology: str
+    color: tuple[float, float, float]
+
+
+ORGANS = (
+    Organ("right lung", "ct-lung", "SCT:3341006:Right lung", (0.30, 0.69, 0.31)),
+    Organ("left lung", "ct-lung", "SCT:44029006:Left lung", (0.13, 0.59, 0.95)),
+    Organ("thoracic vertebral column", "ct-abdomen", "SCT:122495006:Thoracic spine", (1.0, 0.76, 0.03)),
+)
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    organ: str
+    dice: float
+    millilitres: float
+    reference_millilitres: float
+    seconds_per_slice: float
+
+
+def run(options: argparse.Namespace) -> None:
+    from ..inference.open import load_predictor
+
+    folder = Path(options.output)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.", "Choose another.") from error
+    if not options.offline:
+        fetch_weights("lite_medsam", options.quiet)
+    predictor = load_predictor("lite_medsam", device=options.device, precision=options.precision)
+    volume, references = load_chest()
+    results, rows = [], []
+    for organ in ORGANS:
+        result = segment_organ(predictor, volume, references[organ.name], organ, options.strategy, options.quiet)
+        results.append(result)
+        rows.append(_row(organ, result, references[organ.name], volume.geometry))
+    _write(folder, volume, results, rows, predictor.weights_sha256)
+    print_table(rows)
+    for name in ("chest.seg.nrrd", "chest.png", "report.json"):
+        say(f"wrote {folder / name}", options.quiet)
+
+
+def load_chest() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
+    """The CT and its reference masks (z,y,x) by name."""
+    import slicerio
+
+    data = Path(slicerio.__file__).parent / "data"
+    volume = read_volume(data / "CTChest4.nrrd")
+    segments = read_segmentation(data / "Segmentation.seg.nrrd").segments
+    masks = {segment.name: segment.mask_zyx for segment in segments}
+    missing = [organ.name for organ in ORGANS if organ.name not in masks]
+    if missing:
+        raise InputError(f"The reference segmentation lacks {', '.join(missing)}.", "Install slicerio 1.4 or later.")
+    return volume, masks
+
+
+def box_from_middle_slice(mask_zyx: NDArray[np.bool_]) -> Box:
+    """The box a user would draw: the object's outline on its middle slice, over the slices it spans."""
+    from ..inference.plan import middle_slice
+
+    whole = Box.around(mask_zyx)
+    middle = middle_slice(*whole.k)
+    outline = Box.around(mask_zyx[middle][None])
+    return Box(i=outline.i, j=outline.j, k=whole.k)
+
+
+def segment_organ(
+    predictor: Any, volume: Volume, reference: NDArray[np.bool_], organ: Organ, strategy: str | None, quiet: bool
+) -> Segmentation3D:
+    from ..inference.open import open_session
+
+    session = open_session(predictor, volume.array_zyx, geometry=volume.geometry, window=organ.window)
+    with session, slice_bar(organ.name, quiet) as progress:
+        return session.propagate(
+            [box_from_middle_slice(reference)], names=[organ.name], strategy=strategy, on_progress=progress
+        )
+
+
+def _row(organ: Organ, result: Segmentation3D, reference: NDArray[np.bool_], geometry: VolumeGeometry) -> DemoRow:
+    mask = result.mask
+    return DemoRow(
+        organ.name,
+        dice(mask, reference),
+        float(mask.sum()) * geometry.voxel_volume_ml,
+        float(reference.sum()) * geometry.voxel_volume_ml,
+        result.seconds / max(1, len(result.objects[0].slices)),
+    )
+
+
+def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: list[DemoRow], weights: str) -> None:
+    from ..intensity import to_uint8
+    from ..io.overlay import write_overlay
+    from ..io.report import file_digest, write_report
+    from ..io.write_segmentation import segments_from, write_segmentation
+    from .run_report import object_facts, versions
+
+    items: list[ObjectResult] = [item for result in results for item in result.objects]
+    segments = segments_from(
+        [item.name for item in items],
+        [item.mask for item in items],
+        terminologies=[organ.terminology for organ in ORGANS],
+        colors=[organ.color for organ in ORGANS],
+    )
+    write_segmentation(folder / "chest.seg.nrrd", segments, volume.geometry)
+    grey = to_uint8(volume.array_zyx, "ct-mediastinum").volume_u8
+    write_overlay(folder / "chest.png", grey, segments, axis=0, spacing_zyx=volume.geometry.spacing_zyx)
+    report = {
+        "input": {"file": volume.source.name, "sha256": file_digest(volume.source)},
+        "model": {"id": "lite_medsam", "weights_sha256": weights},
+        "versions": versions(),
+        "device": results[0].device,
+        "strategy": results[0].strategy,
+        "table": [vars(row) for row in rows],
+        "objects": [object_facts(item, volume) for item in items],
+    }
+    write_report(folder / "report.json", report)
+
+
+def print_table(rows: list[DemoRow]) -> None:
+    print(f"\n{'organ':28s} {'Dice':>6s} {'volume mL':>10s} {'reference mL':>13s} {'s / slice':>10s}")
+    for row in rows:
+        print(
+            f"{row.organ:28s} {row.dice:6.3f} {row.millilitres:10.1f} "
+            f"{row.reference_millilitres:13.1f} {row.seconds_per_slice:10.2f}"
+        )
+    print()

@@ -1,0 +1,126 @@
+"""The import table of `Resources/docs/architecture.md`, held by walking the code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+LIBRARY = REPO / "MedSAMSegmentLib"
+
+SLICER = {"slicer", "qt", "ctk", "vtkSegmentationCorePython", "SegmentEditorEffects"}
+VOCABULARY = {"errors", "prompts", "geometry", "intensity", "registry", "paths", "measurements", "results", "version"}
+FORBIDDEN_ANYWHERE = {"torchvision", "timm", "hydra", "iopath", "pickle", "multiprocessing"}
+
+# For each layer: top-level packages and own layers that it must not import, at any depth of the code.
+FORBIDDEN_PACKAGES = {
+    "vocabulary": SLICER | {"torch", "vtk", "requests", "SimpleITK", "slicerio", "scipy"},
+    "checkpoints": SLICER | {"vtk", "SimpleITK"},
+    "models": SLICER | {"vtk", "SimpleITK", "requests", "scipy"},
+    "inference": SLICER | {"vtk", "SimpleITK"},
+    "io": SLICER | {"vtk", "torch"},
+    "worker": {"slicer", "vtk", "ctk"},
+    "evaluation": SLICER | {"vtk", "torch"},
+    "mrml": {"qt", "ctk", "torch", "SimpleITK"},
+    "ui": {"torch"},
+    "commands": SLICER | {"vtk"},
+}
+ALLOWED_LAYERS = {
+    "vocabulary": set(),
+    "checkpoints": {"models"},
+    "models": set(),
+    "inference": {"checkpoints", "models"},
+    "io": set(),
+    "worker": {"inference", "checkpoints"},
+    "evaluation": {"io"},
+    "mrml": set(),
+    "ui": {"worker", "mrml", "checkpoints", "io"},
+    "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "commands"},
+}
+WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
+LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}
+TORCH_IN_CHECKPOINTS = {"weights", "recognise"}
+
+
+def layer_of(path: Path) -> str:
+    parts = path.relative_to(LIBRARY).parts
+    return parts[0] if len(parts) > 1 else "vocabulary"
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Each imported module as a dotted name, own modules as `MedSAMSegmentLib.x`; with whether it is at file scope."""
+    tree = ast.parse(path.read_text())
+    package = ("MedSAMSegmentLib", *path.relative_to(LIBRARY).parts[:-1])
+    top = {id(node) for node in tree.body}
+    typing_only = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in typing_only:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, id(node) in top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            yield module, id(node) in top
+            yield from ((f"{module}.{alias.name}", id(node) in top) for alias in node.names if node.level)
+
+
+SOURCES = sorted(p for p in LIBRARY.rglob("*.py") if p.name not in ("__main__.py", "cli.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_a_file_imports_only_what_its_layer_may(path: Path) -> None:
+    layer = layer_of(path)
+    for name, _ in imports(path):
+        top = name.split(".")[0]
+        assert top not in FORBIDDEN_ANYWHERE, f"{path} imports {name}"
+        if top == "MedSAMSegmentLib":
+            _check_own(path, layer, name)
+        else:
+            _check_package(path, layer, top)
+
+
+def _check_own(path: Path, layer: str, name: str) -> None:
+    target = name.split(".")[1] if "." in name else ""
+    if not target or target in VOCABULARY or target == layer or not (LIBRARY / target).is_dir():
+        return
+    allowed = ALLOWED_LAYERS[layer]
+    if layer == "worker" and path.stem not in WORKER_CHILD:
+        allowed = set()
+    assert target in allowed, f"{path} ({layer}) imports {name}"
+
+
+def _check_package(path: Path, layer: str, top: str) -> None:
+    forbidden = FORBIDDEN_PACKAGES[layer] - LAZY_IN_VOCABULARY.get(path.stem, set())
+    if layer == "worker" and path.stem == "qprocess_transport":
+        forbidden = forbidden - {"qt"}
+    elif layer == "worker":
+        forbidden = forbidden | {"qt"}
+        if path.stem not in WORKER_CHILD:
+            forbidden = forbidden | {"torch"}
+    if layer == "checkpoints" and path.stem not in TORCH_IN_CHECKPOINTS:
+        forbidden = forbidden | {"torch"}
+    assert top not in forbidden, f"{path} ({layer}) imports {top}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(LIBRARY)))
+def test_the_heavy_packages_are_not_imported_at_file_scope_outside_their_layers(path: Path) -> None:
+    heavy = {"torch", "scipy", "openvino", "pydicom", "slicerio", "requests", "safetensors", "PIL"}
+    at_home = {"models": {"torch"}, "inference": {"torch", "scipy", "PIL"}, "io": {"slicerio", "PIL", "pydicom"}}
+    for name, at_file_scope in imports(path):
+        top = name.split(".")[0]
+        if at_file_scope and top in heavy:
+            assert top in at_home.get(layer_of(path), set()), f"{path} imports {name} at file scope"
+
+
+def test_every_folder_of_the_library_is_a_layer_of_the_table() -> None:
+    folders = {p.name for p in LIBRARY.iterdir() if p.is_dir() and not p.name.startswith("__")}
+    assert folders <= set(ALLOWED_LAYERS)
