@@ -93,7 +93,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - 1 - mask[rows][:, ::-1].argmax(axis=1)
-    points = [(first - 0.5, rows), (last + 0.5, rows)]
+    points: list[tuple[NDArray, NDArray]] = [(first - 0.5, rows), (last + 0.5, rows)]
     points += [(x, rows + half) for x in (first, last) for half in (-0.5, 0.5)]
     return np.concatenate([np.column_stack(pair) for pair in points]).astype(np.float64)
 
