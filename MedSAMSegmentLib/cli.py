@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="segment an image from prompts")
-    run.add_argument("image", help="NIfTI, NRRD, MHA, DICOM folder or file, PNG, JPEG, folder of frames, challenge .npz")
+    run.add_argument("image", help="NIfTI, NRRD, MHA, DICOM folder or file, PNG, JPEG, frame folder, challenge .npz")
     prompt = run.add_argument_group("prompts, in voxels i j k (columns, rows, slices; the first voxel is 0)")
     prompt.set_defaults(prompts=[])
     for option, kind, count, names, text in (
@@ -84,7 +84,7 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--strategy", default=None, help="how slices are linked; default: the model's best")
     run.add_argument("--largest-component", action="store_true", help="keep the largest connected part of each object")
     run.add_argument("--fill-holes", action="store_true", help="fill enclosed holes, slice by slice")
-    run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as the official code")
+    run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as official")
     run.add_argument("-o", "--output", metavar="FILE", help=".seg.nrrd, .nii.gz, .nrrd, .mha or .npz")
     run.add_argument("--overlay", metavar="FILE.png", help="picture of the result on chosen slices")
     run.add_argument("--report", metavar="FILE.json", help="inputs, model, versions, volumes, diameters, scores")

@@ -149,7 +149,9 @@ def union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, int]) -
     return combined
 
 
-def flag_slices(slices: dict[int, SliceScore], low_score: float = 0.6, area_ratio: float = 2.0) -> dict[int, SliceScore]:
+def flag_slices(
+    slices: dict[int, SliceScore], low_score: float = 0.6, area_ratio: float = 2.0
+) -> dict[int, SliceScore]:
     """Flags from what the slices say together: empty inside the object, area that changes suddenly, low score.
 
     A slice jumps when its area is more than `area_ratio` times larger or smaller than that of the neighbour

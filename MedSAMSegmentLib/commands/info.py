@@ -31,7 +31,9 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(facts, indent=2))
         return
     for name, value in facts.items():
-        if name == "ijk_to_lps":
-            rows = ["  ".join(f"{number:9.3f}" for number in row) for row in value[:3]]
-            value = ("\n" + " " * 18).join(rows)
-        print(f"{name + ':':17s} {value}")
+        print(f"{name + ':':17s} {_matrix(value) if name == 'ijk_to_lps' else value}")
+
+
+def _matrix(rows: list[list[float]]) -> str:
+    lines = ["  ".join(f"{number:9.3f}" for number in row) for row in rows[:3]]
+    return ("\n" + " " * 18).join(lines)

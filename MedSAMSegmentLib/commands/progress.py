@@ -47,9 +47,7 @@ def slice_bar(label: str, quiet: bool) -> Iterator[SliceProgress]:
 def byte_bar(label: str, quiet: bool) -> Iterator[ByteProgress]:
     from tqdm import tqdm
 
-    with tqdm(
-        total=0, desc=label, unit="B", unit_scale=True, disable=_hidden(quiet), file=sys.stderr
-    ) as bar:
+    with tqdm(total=0, desc=label, unit="B", unit_scale=True, disable=_hidden(quiet), file=sys.stderr) as bar:
         yield ByteProgress(bar)
 
 

@@ -37,7 +37,7 @@ def _prompts(kind: str, values: Any, volume: Volume, axis: int) -> list[Prompt]:
     if kind == "box":
         return [Box.from_corners(values[:3], values[3:])]
     if kind in POINT_KINDS:
-        return [Point(*values, positive=POINT_KINDS[kind])]
+        return [Point(values[0], values[1], values[2], POINT_KINDS[kind])]
     if kind == "line":
         return [Line(tuple(values[:3]), tuple(values[3:]))]
     if kind == "mask":

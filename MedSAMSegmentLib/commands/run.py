@@ -15,9 +15,10 @@ from .progress import byte_bar, say, slice_bar
 from .prompt_options import array_axis, objects_from_options
 
 if TYPE_CHECKING:
-    from ..results import Segmentation3D
     from ..inference.session import VolumeSession
+    from ..inference.strategies.base import StopRule
     from ..prompts import Prompt
+    from ..results import ObjectResult, Segmentation3D
 
 
 def run(options: argparse.Namespace) -> None:
@@ -139,7 +140,7 @@ def _names(given: Sequence[str], count: int) -> list[str]:
     return list(given) + [f"Segment_{number + 1}" for number in range(len(given), count)]
 
 
-def _stop_rule(wanted: bool) -> object:
+def _stop_rule(wanted: bool) -> StopRule | None:
     if not wanted:
         return None
     from ..inference.strategies.base import StopRule
@@ -191,9 +192,8 @@ def write_outputs(
         say(f"wrote {options.report}", options.quiet)
 
 
-def _summary(item: object, volume: Volume) -> str:
-    mask = item.mask  # type: ignore[attr-defined]
+def _summary(item: ObjectResult, volume: Volume) -> str:
+    mask = item.mask
     millilitres = float(mask.sum()) * volume.geometry.voxel_volume_ml
-    flagged = item.flagged  # type: ignore[attr-defined]
-    look = f"; look at slices {', '.join(map(str, flagged))}" if flagged else ""
-    return f"{item.name}: {int(mask.sum())} voxels, {millilitres:.2f} mL{look}"  # type: ignore[attr-defined]
+    look = f"; look at slices {', '.join(map(str, item.flagged))}" if item.flagged else ""
+    return f"{item.name}: {int(mask.sum())} voxels, {millilitres:.2f} mL{look}"

@@ -13,9 +13,9 @@ from ..prompts import MaskPrompt, Prompt
 from ..version import __version__
 
 if TYPE_CHECKING:
-    from ..results import ObjectResult, Segmentation3D
     from ..inference.session import VolumeSession
     from ..io.volume import Volume
+    from ..results import ObjectResult, Segmentation3D
 
 REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "slicerio")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PromptError, UsageError
-from ..prompts import Box, Line, MaskPrompt, Point, Prompt
+from ..prompts import Box, Line, Point, Prompt
 
 BoxXY: TypeAlias = tuple[int, int, int, int]
 Direction: TypeAlias = Literal["both", "up", "down"]
@@ -106,7 +106,7 @@ def _plan_object(
     first, last, open_ended = _extent(keys, whole, slice_range, shape_zyx[axis], axis)
     inside = {index: key for index, key in keys.items() if first <= index <= last}
     if not inside:
-        raise PromptError(f"The object {name!r} has its prompt outside the slices {first} to {last}.", "Widen the range.")
+        raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
     return ObjectPlan(name, inside, first, last, open_ended, whole)
 
 
@@ -149,7 +149,7 @@ def _extent(
         if first > last:
             raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
         if last < 0 or first >= size:
-            raise PromptError(f"The range {first} to {last} lies outside 0 to {size - 1}.", "Give slices of the volume.")
+            raise PromptError(f"The range {first} to {last} lies outside 0 to {size - 1}.", "Use the volume's slices.")
         return max(first, 0), min(last, size - 1), False
     if whole is not None:
         first, last = whole.along(axis)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..errors import Cancelled, UsageError
 from ..geometry import VolumeGeometry, axis_from_name, take_slice
 from ..intensity import WindowedVolume
+from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
 from .plan import DIRECTIONS, Direction, ObjectPlan, ObjectPrompts, plan_objects
-from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, StopRule
 

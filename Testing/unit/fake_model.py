@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
-from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
 from numpy.typing import NDArray
+
+from MedSAMSegmentLib.inference.device import DeviceChoice
 
 
 @dataclass

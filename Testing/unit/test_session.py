@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fake_model import BrightPixels
+from numpy.typing import NDArray
+
 from MedSAMSegmentLib.errors import Cancelled, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry, take_slice
-from MedSAMSegmentLib.results import Progress, SliceResult
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.strategies.base import StopRule
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
-from numpy.typing import NDArray
+from MedSAMSegmentLib.results import Progress, SliceResult
 
 SHAPE = (20, 40, 50)
 

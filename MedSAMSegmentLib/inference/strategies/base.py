@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...results import SliceResult
 from ..embedding_cache import Crop
 from ..plan import Direction, ObjectPlan
-from ...results import SliceResult
 
 if TYPE_CHECKING:
     from ..slice_predictor import SlicePrediction, SlicePrompts
@@ -77,7 +77,5 @@ class SliceSource(Protocol):
 class Strategy(Protocol):
     name: str
 
-    def run(
-        self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions
-    ) -> Iterator[SliceResult]:
+    def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
         """Results in the order in which they are computed; key slices first."""

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..plan import KeyPrompt, ObjectPlan
 from ...results import SliceResult
+from ..plan import KeyPrompt, ObjectPlan
 from .base import RunOptions, SliceSource, StopRule
 
 if TYPE_CHECKING:
@@ -45,9 +45,7 @@ class SlicewiseStrategy(ABC):
     def next_prompts(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SlicePrompts:
         """Prompts for slice `index`; `chain.previous` is the mask of the slice before."""
 
-    def run(
-        self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions
-    ) -> Iterator[SliceResult]:
+    def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
         key_masks: dict[tuple[int, int], NDArray[np.bool_]] = {}
         for number, plan in enumerate(plans):
             for key_index in sorted(plan.keys):
@@ -121,6 +119,4 @@ def _chains(
             if not indices:
                 continue
             mask = key_masks[number, key_index]
-            yield Chain(
-                number, plan, plan.keys[key_index], key_index, mask, mask, indices, options.stop_for(plan)
-            )
+            yield Chain(number, plan, plan.keys[key_index], key_index, mask, mask, indices, options.stop_for(plan))
