@@ -242,7 +242,7 @@ def _digester_of(part: Path, size: int) -> Digester:
     digester = Digester()
     if size:
         with part.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES * 4):
+            while chunk := stream.read(CHUNK_BYTES * 16):
                 digester.update(chunk)
     return digester
 
@@ -252,7 +252,7 @@ def _etag_path(part: Path) -> Path:
 
 
 def _remember_etag(part: Path, address: str, etag: str) -> None:
-    part.unlink(missing_ok=True)
+    part.write_bytes(b"")  # first, so that old bytes never meet the new ETag
     # A weak validator promises no equality of bytes, so it cannot serve to resume.
     kept = "" if etag.startswith("W/") else etag
     _etag_path(part).write_text(json.dumps({"address": address, "etag": kept}), encoding="utf-8")

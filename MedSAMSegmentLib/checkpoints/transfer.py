@@ -12,7 +12,7 @@ from typing import Protocol
 from ..errors import Cancelled, DownloadError
 from ..registry import ModelEntry, Source
 
-CHUNK_BYTES = 1 << 18
+CHUNK_BYTES = 1 << 16
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes done and the bytes in total (None while unknown)."""
@@ -77,7 +77,7 @@ def digest_file(path: Path, progress: Progress = ignore_progress, cancel: Cancel
     digester = Digester()
     total = path.stat().st_size
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES * 4):
+        while chunk := stream.read(CHUNK_BYTES * 16):
             stop_if(cancel)
             digester.update(chunk)
             progress(digester.size, total)
