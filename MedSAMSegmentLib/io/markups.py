@@ -88,10 +88,6 @@ def _box(markup: Mapping[str, Any], geometry: VolumeGeometry, to_lps: NDArray[np
 
 def _object_frame(markup: Mapping[str, Any], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Axes (3,3), one a column, and centre (3,) of the ROI in the file's coordinate system."""
-    for key in ("objectToNode", "objectToBase", "baseToNode"):
-        if isinstance(markup.get(key), list) and "center" not in markup:
-            matrix = _numbers(markup, key, 16, path).reshape(4, 4)
-            return matrix[:3, :3], matrix[:3, 3]
     centre = _numbers(markup, "center", 3, path)
     if "orientation" not in markup:
         return np.eye(3), centre
@@ -102,6 +98,8 @@ def _object_frame(markup: Mapping[str, Any], path: Path) -> tuple[NDArray[np.flo
 
 
 def _to_lps(markup: Mapping[str, Any], path: Path) -> NDArray[np.float64]:
+    if markup.get("coordinateUnits", "mm") not in ("mm", ["mm", "mm", "mm"]):
+        raise InputError(f"{path.name} is not in millimetres.", "Save it with the unit mm.")
     system = markup.get("coordinateSystem", "LPS")
     if system in ("LPS", "RAS"):
         return np.diag([-1.0, -1.0, 1.0]) if system == "RAS" else np.eye(3)

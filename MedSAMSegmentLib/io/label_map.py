@@ -1,0 +1,109 @@
+"""Label maps: one number a segment, in NIfTI, NRRD or MetaImage, with the names in a JSON file beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
+from ..geometry import VolumeGeometry
+from .atomic import replacing
+from .itk import ITK_KINDS, image_from_array, read_itk
+from .report import write_report
+from .seg_nrrd import check_segments
+from .segments import SegmentationFile, SegmentToWrite, Terminology, palette_color
+
+LABEL_MAP_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
+
+
+def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geometry: VolumeGeometry) -> Path:
+    """Write labels 1, 2, ... in the order of `segments`, and the sidecar whose path is returned.
+
+    A voxel of several segments gets the last one's label; the sidecar says how many each lost. Raises `OutputError`.
+    """
+    import SimpleITK as sitk
+
+    path = Path(path)
+    labels = merged_labels(segments, geometry)
+    image = image_from_array(labels, geometry)
+    suffix = next(s for s in sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
+    with replacing(path, suffix) as temporary:
+        sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+    sidecar = sidecar_path(path)
+    write_report(sidecar, _sidecar(path, segments, labels))
+    return sidecar
+
+
+def merged_labels(
+    segments: Sequence[SegmentToWrite], geometry: VolumeGeometry
+) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """Labels (z,y,x): the number of the segment, from 1; where segments overlap, the later one's."""
+    check_segments(segments, geometry)
+    labels = np.zeros(geometry.shape_zyx, np.uint8 if len(segments) < 256 else np.uint16)
+    for index, segment in enumerate(segments):
+        labels[segment.mask_zyx] = index + 1
+    return labels
+
+
+def sidecar_path(path: Path) -> Path:
+    """`liver.nii.gz` -> `liver.labels.json`."""
+    suffix = next((s for s in (".nii.gz", path.suffix) if path.name.lower().endswith(s.lower())), "")
+    return path.with_name(path.name[: len(path.name) - len(suffix)] + ".labels.json")
+
+
+def read_label_map(path: str | Path) -> SegmentationFile:
+    """Segments of a label map, named by its sidecar if there is one, and their grid. Raises `InputError`."""
+    path = Path(path)
+    volume = read_itk(path, ITK_KINDS.get(path.suffix.lower(), "nifti"))
+    labels = volume.array_zyx
+    if labels.ndim != 3 or not np.array_equal(labels, np.rint(labels)):
+        raise InputError(f"{path.name} is not a label map.", "Use whole numbers, one a segment.")
+    known = _read_sidecar(sidecar_path(path))
+    values = [int(v) for v in np.unique(labels) if v != 0]
+    values += [value for value in known if value not in values]
+    segments = tuple(_segment(labels == value, value, known.get(value, {})) for value in sorted(values))
+    return SegmentationFile(segments, volume.geometry)
+
+
+def _segment(mask: NDArray[np.bool_], value: int, fields: dict[str, Any]) -> SegmentToWrite:
+    color = fields.get("color")
+    code = fields.get("terminology")
+    return SegmentToWrite(
+        str(fields.get("name", f"Label {value}")),
+        mask,
+        tuple(color) if color else palette_color(value - 1),
+        Terminology.parse(code) if code else Terminology(),
+    )
+
+
+def _sidecar(path: Path, segments: Sequence[SegmentToWrite], labels: NDArray) -> dict[str, Any]:
+    kept = np.bincount(labels.ravel(), minlength=len(segments) + 1)
+    rows = []
+    for index, segment in enumerate(segments):
+        voxels = int(np.count_nonzero(segment.mask_zyx))
+        rows.append(
+            {
+                "value": index + 1,
+                "name": segment.name,
+                "color": list(segment.shown_color(index)),
+                "terminology": ":".join(segment.terminology.type),
+                "voxels": voxels,
+                "voxels_overwritten": voxels - int(kept[index + 1]),
+            }
+        )
+    return {"image": path.name, "background": 0, "overlap": "the later label wins", "labels": rows}
+
+
+def _read_sidecar(path: Path) -> dict[int, dict[str, Any]]:
+    if not path.exists():
+        return {}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        return {int(row["value"]): dict(row) for row in rows}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path.name} is not a list of labels.", "Repair or remove it.", str(error)) from error

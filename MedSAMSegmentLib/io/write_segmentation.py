@@ -1,0 +1,87 @@
+"""Write segments in the format that the file's name asks for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from ..errors import OutputError, UsageError
+from ..geometry import VolumeGeometry
+from .challenge_npz import write_challenge_npz
+from .label_map import LABEL_MAP_SUFFIXES, merged_labels, write_label_map
+from .seg_nrrd import write_seg_nrrd
+from .segments import Color, SegmentToWrite, Terminology
+
+SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz")
+OTHER_SUFFIXES = (".png", ".json")
+
+
+def write_segmentation(
+    path: str | Path, segments: Sequence[SegmentToWrite], geometry: VolumeGeometry
+) -> tuple[Path, ...]:
+    """Write segments in the format of the path's suffix; the files written. Raises `UsageError`, `OutputError`."""
+    path, suffix = Path(path), segmentation_suffix(path)
+    if suffix == ".seg.nrrd":
+        write_seg_nrrd(path, segments, geometry)
+    elif suffix == ".npz":
+        write_challenge_npz(path, merged_labels(segments, geometry), geometry.spacing_zyx)
+    else:
+        return (path, write_label_map(path, segments, geometry))
+    return (path,)
+
+
+def segmentation_suffix(path: str | Path) -> str:
+    """The suffix that chooses a segmentation's format. Raises `UsageError` for an unknown one."""
+    return _suffix(Path(path), SEGMENTATION_SUFFIXES)
+
+
+def check_output_path(path: str | Path) -> None:
+    """Refuse, before the work starts, a kind that cannot be written or a folder that is missing or closed.
+
+    Knows segmentations, pictures (.png) and reports (.json). Raises `UsageError`, `OutputError`.
+    """
+    path = Path(path)
+    _suffix(path, (*SEGMENTATION_SUFFIXES, *OTHER_SUFFIXES))
+    if not path.parent.is_dir():
+        raise OutputError(f"The folder {path.parent} does not exist.", "Create it, or choose another place.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder.", "Give the name of a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"The folder {path.parent} cannot be written to.", "Choose another folder.")
+
+
+def segments_from(
+    names: Sequence[str],
+    masks: Sequence[NDArray],
+    *,
+    terminologies: Sequence[str] = (),
+    colors: Sequence[Color] = (),
+) -> list[SegmentToWrite]:
+    """Segments from names, masks (z,y,x) and, for the first so many, codes such as "SCT:10200004:Liver" and colours.
+
+    Raises `UsageError` when there are more codes or colours than segments.
+    """
+    for what, given in (("codes", terminologies), ("colours", colors)):
+        if len(given) > len(names):
+            raise UsageError(f"There are {len(given)} {what} for {len(names)} segments.", "Give at most one a segment.")
+    codes = [Terminology.parse(text) for text in terminologies]
+    return [
+        SegmentToWrite(
+            name,
+            mask,
+            colors[index] if index < len(colors) else None,
+            codes[index] if index < len(codes) else Terminology(),
+        )
+        for index, (name, mask) in enumerate(zip(names, masks, strict=True))
+    ]
+
+
+def _suffix(path: Path, known: Sequence[str]) -> str:
+    name = path.name.lower()
+    for suffix in sorted(known, key=len, reverse=True):
+        if name.endswith(suffix) and name != suffix:
+            return suffix
+    raise UsageError(f"{path.name} is of a kind that cannot be written.", f"Use one of {', '.join(known)}.")
