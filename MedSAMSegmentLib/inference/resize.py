@@ -35,8 +35,14 @@ def resize_bicubic_uint8(image: U8, new_height: int, new_width: int) -> U8:
     """Pillow's bicubic filter, widened when shrinking."""
     from PIL import Image
 
-    resized = Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC)
-    return np.array(resized, dtype=np.uint8)
+    return np.array(Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+
+def resize_bilinear_uint8(image: U8, new_height: int, new_width: int) -> U8:
+    """Pillow's bilinear filter, widened when shrinking."""
+    from PIL import Image
+
+    return np.array(Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def resize_spline_uint8(image: U8, new_height: int, new_width: int) -> U8:
@@ -72,7 +78,9 @@ def _to_u8(values: NDArray[np.float32]) -> U8:
 
 
 def _shrink_by_whole_factors(image: U8, by_rows: int, by_columns: int) -> U8:
-    parts = image.reshape(image.shape[0] // by_rows, by_rows, image.shape[1] // by_columns, by_columns, *image.shape[2:])
+    parts = image.reshape(
+        image.shape[0] // by_rows, by_rows, image.shape[1] // by_columns, by_columns, *image.shape[2:]
+    )
     total = parts.sum(axis=(1, 3), dtype=np.uint32)
     if by_rows == by_columns == 2:
         return ((total + 2) >> 2).astype(np.uint8)
@@ -124,9 +132,7 @@ def _enlarge(image: U8, new_height: int, new_width: int) -> U8:
     return ((upper + lower + 2) >> 2).clip(0, 255).astype(np.uint8)
 
 
-def _linear_taps(
-    old: int, new: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
+def _linear_taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
     """Two source indices and their weights in 1/2048 for each of `new` pixels."""
     factor = old / new
     place = np.arange(new)

@@ -1,0 +1,104 @@
+"""One face for the networks that answer prompts on a single slice: SAM's relatives and SAM 2's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..models.prompt_encoder import BOX_FIRST, BOX_LAST
+from ..models.sam import Sam
+from ..models.sam2 import ImageFeatures, PointPrompt, Sam2
+
+
+@dataclass(frozen=True)
+class NetworkPrompts:
+    """B objects' prompts as tensors in network pixels: points (B,N,2), labels (B,N), boxes (B,4), masks (B,1,h,w)."""
+
+    points: Tensor | None = None
+    labels: Tensor | None = None
+    boxes: Tensor | None = None
+    masks: Tensor | None = None
+
+
+Features = tuple[Tensor, ...]
+
+
+class SliceNetwork(Protocol):
+    def encode(self, images: Tensor) -> Features:
+        """(1,3,S,S) -> what `answer` needs of the image."""
+
+    def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
+        """The masks' logits (B,h,w) and predicted IoUs (B,): of mask 0, or with `multimask` of the best candidate."""
+
+
+class SamSlices:
+    """SAM, MedSAM and LiteMedSAM."""
+
+    def __init__(self, sam: Sam) -> None:
+        self.sam = sam
+
+    def encode(self, images: Tensor) -> Features:
+        return self.sam.encode(images)
+
+    def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
+        decoded = self.sam.decode(
+            features, points=prompts.points, labels=prompts.labels, boxes=prompts.boxes, masks=prompts.masks
+        ).select(multimask)
+        best = decoded.ious.argmax(dim=1)
+        each = torch.arange(len(best), device=best.device)
+        return decoded.logits[each, best], decoded.ious[each, best]
+
+
+class Sam2Slices:
+    """SAM 2, MedSAM2 and EfficientTAM without memory: a single click lets the candidates compete by itself."""
+
+    def __init__(self, sam2: Sam2) -> None:
+        self.sam2 = sam2
+
+    def encode(self, images: Tensor) -> Features:
+        features = self.sam2.encode_image(images)
+        return (features.embedding, *(features.high_res or ()))
+
+    def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
+        embedding, *skips = features
+        image = ImageFeatures(embedding, (skips[0], skips[1]) if skips else None)
+        answers = [
+            self.sam2.decode(self.sam2.without_memory(image), image, prompt, mask)
+            for prompt, mask in _as_points(prompts)
+        ]
+        logits = torch.cat([answer.low_res_logits[:, 0] for answer in answers])
+        return logits, torch.tensor([answer.iou for answer in answers])
+
+
+def _as_points(prompts: NetworkPrompts) -> list[tuple[PointPrompt | None, Tensor | None]]:
+    """SAM 2 takes a box as its two corners, before the clicks; one prompt an object."""
+    points, labels = [], []
+    if prompts.boxes is not None:
+        points.append(prompts.boxes.reshape(-1, 2, 2))
+        corner_labels = torch.tensor([[BOX_FIRST, BOX_LAST]], device=prompts.boxes.device)
+        labels.append(corner_labels.expand(len(prompts.boxes), 2))
+    if prompts.points is not None and prompts.labels is not None:
+        points.append(prompts.points)
+        labels.append(prompts.labels)
+    masks = prompts.masks
+    if not points:
+        return [(None, mask[None]) for mask in masks] if masks is not None else []
+    all_points, all_labels = torch.cat(points, dim=1), torch.cat(labels, dim=1)
+    return [
+        (
+            PointPrompt(all_points[index : index + 1], all_labels[index : index + 1]),
+            None if masks is None else masks[index : index + 1],
+        )
+        for index in range(len(all_points))
+    ]
+
+
+def slice_network(module: torch.nn.Module) -> SliceNetwork:
+    """The face of a built network."""
+    if isinstance(module, Sam2):
+        return Sam2Slices(module)
+    assert isinstance(module, Sam)
+    return SamSlices(module)

@@ -1,0 +1,109 @@
+"""Masks on single slices: encode a slice once, answer as many prompts as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..registry import ModelEntry
+from .device import DeviceChoice
+from .preprocessing import SliceTransform, make_transform
+from .slice_networks import Features, NetworkPrompts, slice_network
+from .slice_prompts import BoxXYXY, SlicePrompts
+
+STABILITY_OFFSET = 1.0
+
+
+@dataclass(frozen=True)
+class SliceEmbedding:
+    """An encoded slice: the network's features (float32, on its device) and the way back to the slice's pixels."""
+
+    features: Features
+    transform: SliceTransform
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.numel() * tensor.element_size() for tensor in self.features)
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePrediction:
+    """One object on one slice.
+
+    `mask` (H,W) bool; `score` the IoU that the network predicts for it; `stability` how little the mask depends on
+    the threshold, 0..1; `low_res_logits` (h,w) float32, which can be the `mask_logits` of a later prompt.
+    """
+
+    mask: NDArray[np.bool_]
+    score: float
+    low_res_logits: NDArray[np.float32]
+    stability: float
+
+
+class SlicePredictor:
+    """A network with loaded weights on a device. Thread-safe as far as torch is: nothing is kept between calls."""
+
+    def __init__(self, module: nn.Module, entry: ModelEntry, device: DeviceChoice, *, weights_sha256: str = "") -> None:
+        self.module = module.to(device.device).eval()
+        self.entry = entry
+        self.device = device
+        self.weights_sha256 = weights_sha256
+        self._network = slice_network(self.module)
+
+    def transform(self, shape: tuple[int, int]) -> SliceTransform:
+        """The transform for slices with `shape` rows and columns."""
+        return make_transform(self.entry, shape)
+
+    @torch.inference_mode()
+    def encode(self, image: NDArray[np.uint8]) -> SliceEmbedding:
+        """Encode a slice (H,W) or (H,W,3), uint8. Raises `InputError` for anything else."""
+        transform = self.transform((image.shape[0], image.shape[1]))
+        network_input = torch.from_numpy(transform.network_input(image))[None].to(self.device.device)
+        with self._autocast():
+            features = self._network.encode(network_input)
+        return SliceEmbedding(tuple(feature.float() for feature in features), transform)
+
+    def predict(self, embedding: SliceEmbedding, prompts: SlicePrompts, multimask: bool = False) -> SlicePrediction:
+        """One object's mask; with `multimask` the best of the three candidates for an ambiguous prompt."""
+        return self._predict(embedding, self._to_network(embedding.transform, prompts), multimask)[0]
+
+    def predict_boxes(self, embedding: SliceEmbedding, boxes: Sequence[BoxXYXY]) -> list[SlicePrediction]:
+        """Several objects' masks from one box each, x0, y0, x1, y1 in slice pixels, in one pass of the decoder."""
+        if not boxes:
+            return []
+        network_boxes = [embedding.transform.box_to_network(box) for box in boxes]
+        return self._predict(embedding, NetworkPrompts(boxes=self._tensor(network_boxes)), multimask=False)
+
+    @torch.inference_mode()
+    def _predict(self, embedding: SliceEmbedding, prompts: NetworkPrompts, multimask: bool) -> list[SlicePrediction]:
+        logits, scores = self._network.answer(embedding.features, prompts, multimask)
+        masks = embedding.transform.mask_to_image(logits).cpu().numpy()
+        inner, outer = ((logits > offset).sum(dim=(1, 2)) for offset in (STABILITY_OFFSET, -STABILITY_OFFSET))
+        stability = (inner / outer.clamp(min=1)).tolist()
+        low_res = logits.float().cpu().numpy()
+        return [SlicePrediction(*answer) for answer in zip(masks, scores.tolist(), low_res, stability, strict=True)]
+
+    def _to_network(self, transform: SliceTransform, prompts: SlicePrompts) -> NetworkPrompts:
+        points = labels = boxes = masks = None
+        if prompts.points_xy is not None and prompts.labels is not None and len(prompts.labels):
+            points = self._tensor(transform.points_to_network(prompts.points_xy))[None]
+            labels = torch.from_numpy(prompts.labels)[None].to(self.device.device)
+        if prompts.network_box is not None:
+            boxes = self._tensor([prompts.network_box])
+        elif prompts.box_xyxy is not None:
+            boxes = self._tensor([transform.box_to_network(prompts.box_xyxy)])
+        if prompts.mask_logits is not None:
+            masks = self._tensor(prompts.mask_logits)[None, None]
+        return NetworkPrompts(points, labels, boxes, masks)
+
+    def _tensor(self, values: object) -> Tensor:
+        return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device.device)
+
+    def _autocast(self) -> torch.autocast:
+        reduced = self.device.dtype != torch.float32
+        return torch.autocast(self.device.device.type, self.device.dtype, enabled=reduced)

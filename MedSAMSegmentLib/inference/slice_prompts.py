@@ -1,0 +1,42 @@
+"""Prompts of one object on one slice, as a predictor takes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PromptError
+
+BoxXYXY = tuple[float, float, float, float]
+"""x0, y0, x1, y1; the maxima are inclusive."""
+
+
+@dataclass(frozen=True, eq=False)
+class SlicePrompts:
+    """One object's prompts in pixels of the slice, x, y, where a pixel's centre is a whole number.
+
+    `points_xy` (n,2) with `labels` (n,), 1 inside the object and 0 outside; `mask_logits` (h,w) are the
+    `low_res_logits` of an earlier prediction. `network_box` is a box that is already in network pixels, where a
+    handover rounds on the network's own grid; it replaces `box_xyxy`.
+    Raises `PromptError` when nothing is given or the points and labels do not match.
+    """
+
+    box_xyxy: BoxXYXY | None = None
+    points_xy: NDArray[np.float64] | None = None
+    labels: NDArray[np.int64] | None = None
+    mask_logits: NDArray[np.float32] | None = None
+    network_box: BoxXYXY | None = None
+
+    def __post_init__(self) -> None:
+        if self.points_xy is not None:
+            object.__setattr__(self, "points_xy", np.asarray(self.points_xy, dtype=np.float64).reshape(-1, 2))
+        if self.labels is not None:
+            object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64).reshape(-1))
+        points = 0 if self.points_xy is None else len(self.points_xy)
+        labels = 0 if self.labels is None else len(self.labels)
+        if points != labels:
+            raise PromptError(f"There are {points} points, but {labels} labels.", "Give one label a point.")
+        if not points and self.box_xyxy is None and self.network_box is None and self.mask_logits is None:
+            raise PromptError("There is no prompt on this slice.", "Draw a box or place a point.")

@@ -1,0 +1,52 @@
+"""SAM: an image encoder, a prompt encoder and a mask decoder (Kirillov et al. 2023)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from .mask_decoder import DecodedMasks, MaskDecoder
+from .prompt_encoder import PromptEncoder
+
+Features = tuple[Tensor, ...]
+"""What `encode` leaves behind for `decode`."""
+
+
+class Sam(nn.Module):
+    """Encode an image once, then decode as many prompts as wanted."""
+
+    def __init__(self, image_encoder: nn.Module, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square network input in pixels."""
+        return self.prompt_encoder.input_image_size[0]
+
+    def encode(self, images: Tensor) -> Features:
+        """Normalised images (B,3,S,S), float -> the embedding (B,256,64,64)."""
+        return (self.image_encoder(images),)
+
+    def decode(
+        self,
+        features: Features,
+        *,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        boxes: Tensor | None = None,
+        masks: Tensor | None = None,
+    ) -> DecodedMasks:
+        """All four masks (B,4,256,256) of B prompts on one image.
+
+        Coordinates are network pixels: `points` (B,N,2) with `labels` (B,N), `boxes` (B,4); `masks` (B,1,256,256)
+        are logits of an earlier answer.
+        """
+        sparse, dense = self.prompt_encoder(points, labels, boxes, masks)
+        position = self.prompt_encoder.dense_position_encoding()
+        return self.mask_decoder(features[0], position, sparse, dense)
+
+    def forward(self, images: Tensor, boxes: Tensor) -> Tensor:
+        """One image (1,3,S,S) and boxes (B,4) in network pixels -> logits (B,1,256,256) of mask 0."""
+        return self.decode(self.encode(images), boxes=boxes).select(multimask=False).logits
