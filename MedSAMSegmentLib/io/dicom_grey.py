@@ -1,0 +1,30 @@
+"""What DICOM says about grey values and frames, whichever library decoded them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+CINE_MODALITIES = frozenset(("US", "IVUS", "XA", "RF", "ES", "XC", "OP", "OPT", "IVOCT"))
+"""Modalities whose frames follow each other in time, not in space."""
+
+
+def upright_grey(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, ...]]:
+    """MONOCHROME1 stores white as low: turned, so that bright is high as in every other image; and said."""
+    if photometric != "MONOCHROME1":
+        return array, ()
+    lowest, highest = array.min(), array.max()
+    # Above the lowest value first: the sum of both ends could leave the type, this cannot.
+    turned = highest - (array - lowest)
+    return turned.astype(array.dtype, copy=False), ("MONOCHROME1: the grey values were inverted.",)
+
+
+def is_cine(modality: str, *, timed: bool) -> bool:
+    """Whether a multi-frame image runs in time; `timed` when it names a frame time."""
+    return timed or modality in CINE_MODALITIES
+
+
+def first_number(value: object, default: float) -> float:
+    """A tag's number, `default` when it is missing or empty."""
+    text = str(value).strip() if value is not None else ""
+    return float(np.float64(text)) if text else default
