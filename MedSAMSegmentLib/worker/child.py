@@ -1,0 +1,170 @@
+"""One child process as the client sees it: frames over a transport, its hello, its deadlines, its end."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..errors import MedSAMError, WorkerError
+from .frames import Frame, FrameParser, encode_frame
+from .protocol import PROTOCOL, Hello, error_from_fields, request_payload
+from .transport import Transport
+
+HELLO_ID = 0
+DETAIL_CHARACTERS = 8000
+
+Clock = Callable[[], float]
+
+
+class Child:
+    """Started by the constructor. `ready` holds its introduction once it has said hello."""
+
+    def __init__(self, transport: Transport, start: Callable[[Transport], None], clock: Clock, hello_seconds: float):
+        self._transport = transport
+        self._clock = clock
+        self._parser = FrameParser()
+        self._inbox: deque[Frame] = deque()
+        self._broken: WorkerError | None = None
+        self._waiting: deque[tuple[dict[str, Any], Mapping[str, NDArray]]] = deque()
+        self.ready: dict[str, Any] | None = None
+        self.kill_at: float | None = None
+        self.last_use = clock()
+        start(transport)
+        self._hello_until = clock() + hello_seconds
+        self._hello_seconds = hello_seconds
+        self._write(*request_payload(Hello(), HELLO_ID))
+
+    @property
+    def transport(self) -> Transport:
+        return self._transport
+
+    def send(self, header: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
+        """Nothing but hello is sent before the answer to it: a worker of another version gets no volume."""
+        self.last_use = self._clock()
+        if self.ready is None:
+            self._waiting.append((header, arrays))
+        else:
+            self._write(header, arrays)
+
+    def withdraw(self, request_id: int) -> bool:
+        """Take back a request that was not sent yet; False when it was."""
+        kept = [item for item in self._waiting if item[0]["id"] != request_id]
+        taken = len(kept) < len(self._waiting)
+        self._waiting = deque(kept)
+        return taken
+
+    def next_event(self) -> Frame | None:
+        """The next event that has arrived, if any. Raises the `MedSAMError` that makes this child useless."""
+        self._read()
+        while self._inbox:
+            frame = self._inbox.popleft()
+            if self.ready is None:
+                self._greet(frame)
+            elif frame.header.get("kind") == "error" and frame.header.get("id") is None:
+                raise error_from_fields(frame.header)
+            else:
+                return frame
+        if self._broken is not None:
+            raise self._broken
+        self._check_time()
+        if self._transport.at_end:
+            raise self._obituary()
+        return None
+
+    def _read(self) -> None:
+        """Events before damaged bytes are still good, so the damage is kept for after them."""
+        data = self._transport.read()
+        try:
+            for frame in self._parser.iter_feed(data):
+                self._inbox.append(frame)
+        except WorkerError as error:
+            detail = f"{error.detail}\n{self.error_text}".strip()
+            self._broken = WorkerError(f"The worker's output is damaged: {error.message}", error.cure, detail)
+
+    def _greet(self, frame: Frame) -> None:
+        if frame.header.get("kind") == "error":
+            raise error_from_fields(frame.header)
+        if frame.header.get("kind") != "ready":
+            raise WorkerError("The worker did not introduce itself.", "Choose another Python interpreter.")
+        theirs = frame.header.get("protocol")
+        if theirs != PROTOCOL:
+            raise WorkerError(
+                f"The worker speaks version {theirs} of the protocol, this program version {PROTOCOL}.",
+                "Install the same version of the library on both ends.",
+            )
+        self.ready = frame.header
+        while self._waiting:
+            self._write(*self._waiting.popleft())
+
+    def _check_time(self) -> None:
+        now = self._clock()
+        if self.ready is None and now > self._hello_until:
+            raise WorkerError(
+                f"The worker did not answer within {self._hello_seconds:g} seconds.",
+                "Try again, or choose another Python interpreter in the settings.",
+                self.error_text,
+            )
+
+    def _obituary(self) -> MedSAMError:
+        try:
+            self._parser.finish()
+        except WorkerError as error:
+            broken = f"{error.message} {error.detail}\n"
+        else:
+            broken = ""
+        # The exit status follows the end of stdout within moments, unless the child closed it and lives on.
+        if not self._transport.reap(1.0):
+            self._transport.kill()
+            self._transport.reap(1.0)
+        return describe_exit(self._transport.exit_status, self.ready is not None, broken + self.error_text)
+
+    @property
+    def error_text(self) -> str:
+        return self._transport.error_text[-DETAIL_CHARACTERS:]
+
+    def _write(self, header: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
+        self._transport.write(encode_frame(header, arrays))
+
+
+SIGNALS: dict[int, tuple[str, str]] = {
+    4: ("used an instruction that this processor lacks", "Install a PyTorch that was built for this processor."),
+    6: ("aborted", "Run the self-check in the settings; PyTorch may be broken."),
+    7: ("crashed", "Run the self-check in the settings; PyTorch may be broken."),
+    9: (
+        "was ended by the system, most likely because the memory was not enough",
+        "Close other programs, choose a smaller range of slices or a smaller model.",
+    ),
+    11: ("crashed", "Run the self-check in the settings; PyTorch may be broken."),
+}
+"""What the signals that end a computation mean for the user, by their POSIX numbers."""
+
+WINDOWS_STATUSES = {0xC000001D: 4, 0xC0000005: 11, 0xC0000017: 9, 0xC00000FD: 11, 0xC0000409: 6}
+"""The same ends as Windows names them: illegal instruction, access violation, no memory, stack overflow, abort."""
+
+
+def describe_exit(status: int | None, was_ready: bool, detail: str) -> WorkerError:
+    """The sentence about a child that ended without being asked to."""
+    if not was_ready:
+        return WorkerError(
+            f"The worker ended before it was ready ({_status_text(status)}).",
+            "Run the self-check, or choose another Python interpreter in the settings.",
+            detail,
+        )
+    signal = WINDOWS_STATUSES.get(status or 0, -(status or 0))
+    if signal in SIGNALS:
+        what, cure = SIGNALS[signal]
+        return WorkerError(f"The worker {what} ({_status_text(status)}).", cure, detail)
+    return WorkerError(
+        f"The worker ended unexpectedly ({_status_text(status)}).",
+        "Try again; if it repeats, copy the report and send it to the developers.",
+        detail,
+    )
+
+
+def _status_text(status: int | None) -> str:
+    if status is None:
+        return "it closed its output"
+    return f"signal {-status}" if status < 0 else f"exit code {status}"

@@ -1,0 +1,58 @@
+"""How a worker is started: interpreter, arguments, environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import WorkerError
+
+BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
+LIBRARY_FOLDER = Path(__file__).parents[2]
+
+FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
+"""What Slicer sets for its own Python and what would break another one."""
+
+
+@dataclass(frozen=True)
+class LaunchCommand:
+    """A program, its arguments and its whole environment."""
+
+    program: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+
+def worker_command(
+    interpreter: str | Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
+    script: Path = BOOTSTRAP,
+) -> LaunchCommand:
+    """The command that starts a worker.
+
+    `interpreter` is this one's by default (in Slicer: PythonSlicer). For another, the variables that belong to this
+    Python are removed; inside Slicer give `slicer.util.startupEnvironment()` as `environment`, so that the foreign
+    interpreter does not load Slicer's libraries. The library is found through an argument, not a variable.
+    Raises `WorkerError` when there is no such program.
+    """
+    program = str(interpreter or sys.executable)
+    if not program or not Path(program).is_file():
+        raise WorkerError(
+            f"There is no Python interpreter at {program or '(nowhere)'}.",
+            "Choose an existing Python 3.10 or later in the settings.",
+        )
+    variables = dict(os.environ if environment is None else environment)
+    if Path(program) != Path(sys.executable):
+        variables = foreign_environment(variables)
+    variables.update(PYTHONUTF8="1", PYTHONNOUSERSITE="1")
+    return LaunchCommand(program, ("-s", str(script), str(LIBRARY_FOLDER), *options), variables)
+
+
+def foreign_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what belongs to this process's Python."""
+    return {name: value for name, value in variables.items() if name.upper() not in FOREIGN_VARIABLES}

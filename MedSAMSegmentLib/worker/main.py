@@ -1,0 +1,168 @@
+"""The child's main: frames in, frames out, one request at a time.
+
+A thread of its own reads requests, so that `cancel` and the parent's end are seen while a run computes. When the
+parent goes, its end of the pipe closes; the worker then stops by itself, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import os
+import platform
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from ..errors import MedSAMError, WorkerError
+from .failure import describe
+from .frames import Frame, FrameLimits, FrameParser, encode_frame
+from .memory import available_bytes, total_bytes
+from .protocol import PROTOCOL, error_fields, parse_request
+from .session_host import SessionFactory, SessionHost
+
+READ_BYTES = 1 << 20
+EXIT_PARENT_GONE = 3
+EXIT_PROTOCOL = 4
+
+
+class Worker:
+    """Serves requests from `read_fd` and writes events to `write_fd` until told to stop.
+
+    `orphan_grace` is the time in seconds that a running request gets to end once the parent is gone.
+    """
+
+    def __init__(self, read_fd: int, write_fd: int, host: SessionHost, orphan_grace: float = 2.0) -> None:
+        self._read_fd = read_fd
+        self._write_fd = write_fd
+        self._host = host
+        self._orphan_grace = orphan_grace
+        self._requests: queue.SimpleQueue[Frame | MedSAMError | None] = queue.SimpleQueue()
+        self._stopped: set[int] = set()
+        self._parent_gone = threading.Event()
+        self._exit = threading.Event()
+
+    def serve(self) -> int:
+        """The process's exit status."""
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+        while True:
+            item = self._requests.get()
+            if item is None:
+                break
+            if isinstance(item, MedSAMError):
+                self._emit(None, "error", error_fields(item))
+                return EXIT_PROTOCOL
+            if not self._handle(item):
+                break
+        self._exit.set()
+        self._host.close_all()
+        return EXIT_PARENT_GONE if self._parent_gone.is_set() else 0
+
+    def _handle(self, frame: Frame) -> bool:
+        """False when the worker should end."""
+        kind, request_id = frame.header.get("kind"), frame.header.get("id")
+        if kind == "hello":
+            self._emit(request_id, "ready", _introduction())
+            return True
+        if kind == "shutdown":
+            self._emit(request_id, "done", {})
+            return False
+        self._answer(frame, request_id)
+        self._stopped.discard(request_id)
+        return True
+
+    def _answer(self, frame: Frame, request_id: Any) -> None:
+        def emit(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> None:
+            self._emit(request_id, kind, fields, arrays)
+
+        def should_stop() -> bool:
+            return request_id in self._stopped or self._parent_gone.is_set()
+
+        try:
+            fields, arrays = self._host.answer(parse_request(frame), emit, should_stop)
+            self._emit(request_id, "done", fields, arrays)
+        except Exception as error:  # noqa: BLE001 - the one boundary: nothing may end the worker without a sentence
+            failure = describe(error)
+            if not isinstance(error, MedSAMError):
+                print(failure.detail, file=sys.stderr)
+            self._emit(request_id, "error", error_fields(failure))
+
+    def _emit(
+        self, request_id: Any, kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray] | None = None
+    ) -> None:
+        pieces = encode_frame({**fields, "kind": kind, "id": request_id}, arrays)
+        try:
+            for piece in pieces:
+                write_all(self._write_fd, piece)
+        except OSError:
+            # Nobody reads any more; there is no one to tell and nothing to save.
+            os._exit(EXIT_PARENT_GONE)
+
+    def _read(self) -> None:
+        parser = FrameParser(FrameLimits(body_bytes=total_bytes() or FrameLimits.body_bytes))
+        try:
+            while data := os.read(self._read_fd, READ_BYTES):
+                for frame in parser.iter_feed(data):
+                    self._receive(frame)
+        except WorkerError as error:
+            self._requests.put(error)
+        except OSError:
+            pass
+        self._end_with_parent()
+
+    def _receive(self, frame: Frame) -> None:
+        if frame.header.get("kind") != "cancel":
+            self._requests.put(frame)
+            return
+        target = frame.header.get("target")
+        if isinstance(target, int):
+            self._stopped.add(target)
+
+    def _end_with_parent(self) -> None:
+        self._parent_gone.set()
+        self._requests.put(None)
+        if not self._exit.wait(self._orphan_grace):
+            os._exit(EXIT_PARENT_GONE)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte; a pipe takes them in parts."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest[:READ_BYTES]) :]
+
+
+def _introduction() -> dict[str, Any]:
+    return {
+        "protocol": PROTOCOL,
+        "pid": os.getpid(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "machine": platform.machine(),
+    }
+
+
+def run(
+    read_fd: int,
+    write_fd: int,
+    arguments: Sequence[str] = (),
+    *,
+    session_factory: SessionFactory | None = None,
+    memory: Callable[[], int | None] = available_bytes,
+) -> int:
+    """Serve until the parent says or goes. `session_factory` and `memory` stand in for the library's own in tests."""
+    parser = argparse.ArgumentParser(prog="worker")
+    parser.add_argument("--orphan-grace", type=float, default=2.0, help="seconds to end in when the parent is gone")
+    options = parser.parse_args(list(arguments))
+    faulthandler.enable()
+    # Ctrl+C in a terminal reaches the whole group; the parent decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    status = Worker(read_fd, write_fd, SessionHost(session_factory, memory), options.orphan_grace).serve()
+    sys.stderr.flush()
+    # Interpreter shutdown would wait for the library's threads and run into the reader's blocking read.
+    os._exit(status)

@@ -1,0 +1,99 @@
+"""How much memory is free, with the standard library alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ..errors import InputError
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_bytes() -> int | None:
+    """Bytes of RAM that can be taken without swapping; None where the system does not tell."""
+    if sys.platform == "win32":
+        return _windows_memory()[0]
+    figures = [n for n in (_linux_available(), _cgroup_available(), _posix_available()) if n is not None]
+    return min(figures, default=None)
+
+
+def total_bytes() -> int | None:
+    """Bytes of RAM in the machine."""
+    if sys.platform == "win32":
+        return _windows_memory()[1]
+    return _sysconf_pages("SC_PHYS_PAGES")
+
+
+def human_bytes(count: float) -> str:
+    """ "1.5 GB": a size as the user reads it."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def check_volume_fits(volume_bytes: int, voxels: int, available: int | None, copies: int = 1) -> None:
+    """Raises `InputError` that names the bytes when the volume, `copies` times, and its 8-bit form do not fit."""
+    needed = volume_bytes * copies + voxels
+    if available is not None and needed > available:
+        raise InputError(
+            f"The volume needs {human_bytes(needed)} ({needed:,} bytes) of memory, {human_bytes(available)} is free.",
+            "Choose a smaller range of slices, crop the volume, or close other programs.",
+        )
+
+
+def _linux_available() -> int | None:
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _cgroup_available() -> int | None:
+    """What a container's limit leaves, where there is one."""
+    try:
+        limit = (CGROUP / "memory.max").read_text().strip()
+        used = int((CGROUP / "memory.current").read_text())
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else max(int(limit) - used, 0)
+
+
+def _posix_available() -> int | None:
+    """Free pages undercount on Linux (caches can be given back), so this serves only where nothing better exists."""
+    if _linux_available() is not None:
+        return None
+    return _sysconf_pages("SC_AVPHYS_PAGES") or total_bytes()
+
+
+def _sysconf_pages(name: str) -> int | None:
+    try:
+        return os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _windows_memory() -> tuple[int | None, int | None]:
+    """Available and total physical memory, by `GlobalMemoryStatusEx`."""
+    import ctypes
+
+    class MemoryStatus(ctypes.Structure):
+        _fields_ = [
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "available", "page_total", "page_available")),
+            *((name, ctypes.c_ulonglong) for name in ("virtual_total", "virtual_available", "extended")),
+        ]
+
+    status = MemoryStatus()
+    status.length = ctypes.sizeof(MemoryStatus)
+    if not getattr(ctypes, "windll").kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):  # noqa: B009
+        return None, None
+    return int(status.available), int(status.total)

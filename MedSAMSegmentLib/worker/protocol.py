@@ -1,0 +1,203 @@
+"""The messages between client and worker, as dataclasses.
+
+Requests: `hello`, `open`, `segment_slice`, `propagate`, `self_check`, `cancel`, `close`, `shutdown`.
+Events: `ready`, `progress`, `slice`, `done`, `error`. Every request carries an id that its events repeat; `done` and
+`error` are its last. `cancel`, `close` and `shutdown` are answered too, but for `cancel` of something that is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeAlias
+
+from numpy.typing import NDArray
+
+from ..errors import MedSAMError, WorkerError, error_types
+from ..prompts import Prompt
+from .frames import Frame
+from .wire_prompts import decode_objects, encode_objects
+
+PROTOCOL = 1
+DETAIL_CHARACTERS = 20_000
+CURE = "Use the same version of the library on both ends."
+
+Fields: TypeAlias = dict[str, Any]
+Arrays: TypeAlias = dict[str, NDArray]
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first request. Answered by `ready` with the interpreter's version and the protocol's."""
+
+    kind: ClassVar[str] = "hello"
+    protocol: int = PROTOCOL
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        return {"protocol": self.protocol}, {}
+
+
+@dataclass(frozen=True, eq=False)
+class OpenVolume:
+    """Open a volume (z,y,x[,3]) as `session`, a number that the client chooses.
+
+    `options` are those of `inference.open_session` that JSON can hold.
+    """
+
+    kind: ClassVar[str] = "open"
+    session: int
+    model: str
+    volume: NDArray
+    spacing_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        fields = {
+            "session": self.session,
+            "model": self.model,
+            "spacing_zyx": list(self.spacing_zyx),
+            "options": dict(self.options),
+        }
+        return fields, {"volume": self.volume}
+
+    @classmethod
+    def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> OpenVolume:
+        spacing = tuple(float(s) for s in header["spacing_zyx"])
+        if len(spacing) != 3:
+            raise ValueError("spacing_zyx")
+        return cls(int(header["session"]), str(header["model"]), arrays["volume"], spacing, dict(header["options"]))
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentSlice:
+    """One object's mask on slice `index` across `axis` of an open volume."""
+
+    kind: ClassVar[str] = "segment_slice"
+    session: int
+    axis: int
+    index: int
+    prompts: Sequence[Prompt]
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        objects, arrays = encode_objects([self.prompts])
+        return {"session": self.session, "axis": self.axis, "index": self.index, "objects": objects}, arrays
+
+    @classmethod
+    def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> SegmentSlice:
+        (prompts,) = decode_objects(header["objects"], arrays)
+        return cls(int(header["session"]), int(header["axis"]), int(header["index"]), prompts)
+
+
+@dataclass(frozen=True, eq=False)
+class Propagate:
+    """All objects in 3D; `options` are those of `VolumeSession.propagate` that JSON can hold.
+
+    `slices` asks for a `slice` event for each slice as it is computed.
+    """
+
+    kind: ClassVar[str] = "propagate"
+    session: int
+    objects: Sequence[Prompt | Sequence[Prompt]]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    slices: bool = False
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        objects, arrays = encode_objects(self.objects)
+        fields = {"session": self.session, "objects": objects, "options": dict(self.options), "slices": self.slices}
+        return fields, arrays
+
+    @classmethod
+    def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Propagate:
+        objects = decode_objects(header["objects"], arrays)
+        return cls(int(header["session"]), objects, dict(header["options"]), bool(header["slices"]))
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """Report Python, torch, the devices and a 2x2 product on each."""
+
+    kind: ClassVar[str] = "self_check"
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        return {}, {}
+
+    @classmethod
+    def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> SelfCheck:
+        return cls()
+
+
+@dataclass(frozen=True)
+class CloseVolume:
+    """Free an open volume."""
+
+    kind: ClassVar[str] = "close"
+    session: int
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        return {"session": self.session}, {}
+
+    @classmethod
+    def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> CloseVolume:
+        return cls(int(header["session"]))
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop the request `target`, whether it waits or runs."""
+
+    kind: ClassVar[str] = "cancel"
+    target: int
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        return {"target": self.target}, {}
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """End the worker once the requests before this one are done."""
+
+    kind: ClassVar[str] = "shutdown"
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        return {}, {}
+
+
+Request: TypeAlias = Hello | OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume | Cancel | Shutdown
+SessionRequest: TypeAlias = OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume
+
+_PARSED: dict[str, type[SessionRequest]] = {
+    request.kind: request for request in (OpenVolume, SegmentSlice, Propagate, SelfCheck, CloseVolume)
+}
+
+
+def request_payload(request: Request, request_id: int) -> tuple[Fields, Arrays]:
+    """Header and arrays of a request's frame."""
+    fields, arrays = request.payload()
+    return {"kind": request.kind, "id": request_id, **fields}, arrays
+
+
+def parse_request(frame: Frame) -> SessionRequest:
+    """A request that a session answers. Raises `WorkerError` when the frame is none, `PromptError` for bad prompts."""
+    kind = frame.header.get("kind")
+    if not isinstance(kind, str) or kind not in _PARSED:
+        raise WorkerError(f"The request {kind!r} is not known.", CURE)
+    try:
+        return _PARSED[kind].parse(frame.header, frame.arrays)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise WorkerError(f"The request {kind!r} has a form that is not known.", CURE, repr(error)) from error
+
+
+def error_fields(error: MedSAMError) -> Fields:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "cure": error.cure,
+        "detail": error.detail[-DETAIL_CHARACTERS:],
+    }
+
+
+def error_from_fields(header: Mapping[str, Any]) -> MedSAMError:
+    """The error with the type that its code names; a code of a newer version becomes a `WorkerError`."""
+    kind = error_types().get(str(header.get("code")), WorkerError)
+    message = str(header.get("message") or "The worker reported an error without a message.")
+    return kind(message, str(header.get("cure", "")), str(header.get("detail", "")))

@@ -1,0 +1,262 @@
+"""A volume open in the worker: the session API with callbacks, in the indices of the whole volume.
+
+Only the slices of the range are sent. The volume is opened again by itself when the worker was replaced, or when a
+request needs slices that were not sent; otherwise only prompts travel.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError, MedSAMError
+from ..geometry import axis_from_name
+from ..intensity import Window, parse_window, to_uint8
+from ..prompts import Box, Line, MaskPrompt, Prompt
+from ..results import Progress, Segmentation3D, SliceResult
+from .client import WorkerClient
+from .frames import DTYPES, Frame
+from .memory import available_bytes, check_volume_fits
+from .pending import Pending
+from .protocol import CloseVolume, OpenVolume, Propagate, SegmentSlice
+from .wire_masks import decode_segmentation, decode_slice
+from .wire_prompts import Shape3, shift_prompt
+
+_SESSION_NUMBERS = itertools.count(1)
+
+OnError = Callable[[MedSAMError], None]
+ObjectPrompts = Prompt | Sequence[Prompt]
+
+
+class RemoteVolume:
+    """`volume_zyx` (z,y,x[,3]) with a model, as `inference.open_session` takes them; `options` are its options.
+
+    `slice_range` (first, last) across `axis` is the part that is sent; None sends all. The array is kept, not copied:
+    it must not change while the volume is open.
+    """
+
+    def __init__(
+        self,
+        client: WorkerClient,
+        model: str,
+        volume_zyx: NDArray,
+        spacing_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        *,
+        axis: int | str = 0,
+        slice_range: tuple[int, int] | None = None,
+        memory: Callable[[], int | None] = available_bytes,
+        on_opened: Callable[[dict[str, Any]], None] | None = None,
+        **options: Any,
+    ) -> None:
+        self._client = client
+        self._model = model
+        self._volume = volume_zyx
+        self._spacing = spacing_zyx
+        self._memory = memory
+        self._on_opened = on_opened
+        self._options = _plain_options(options)
+        self._session: int | None = None
+        self._generation = -1
+        self._opening: Pending[dict[str, Any]] | None = None
+        if volume_zyx.ndim not in (3, 4) or min(volume_zyx.shape) < 1:
+            raise InputError(f"The array has the shape {volume_zyx.shape}.", "Give z,y,x, or z,y,x,3 for colour.")
+        self.shape_zyx: Shape3 = volume_zyx.shape[:3]
+        self._whole = tuple((0, n - 1) for n in self.shape_zyx)
+        self._part = self._whole
+        if slice_range is not None:
+            self._part = self._part_of(axis_from_name(axis), *slice_range)
+
+    @property
+    def offset_zyx(self) -> Shape3:
+        """The first voxel of the part that the worker holds."""
+        k, j, i = (first for first, _ in self._part)
+        return (k, j, i)
+
+    def open(self, on_error: OnError | None = None) -> Pending[dict[str, Any]]:
+        """Open now instead of with the first request. The result names `device` and `window`.
+
+        Raises `InputError` when the memory is not enough, `WorkerError` when the worker cannot start.
+        """
+        if self._is_open() and self._opening is not None:
+            return self._opening
+        return self._open(on_error)
+
+    def segment_slice(
+        self,
+        axis: int | str,
+        index: int,
+        prompts: ObjectPrompts,
+        *,
+        on_done: Callable[[SliceResult], None] | None = None,
+        on_error: OnError | None = None,
+    ) -> Pending[SliceResult]:
+        """One object's mask on one slice; as `VolumeSession.segment_slice`."""
+        along = axis_from_name(axis)
+        together = list(prompts) if isinstance(prompts, Sequence) else [prompts]
+        self._ensure(along, index, index, together)
+        offset = self.offset_zyx
+        request = SegmentSlice(self._number, along, index - offset[along], self._shifted(together))
+        decode = self._slice_decoder(offset)
+        return self._client.submit(Pending(request, decode, on_done=on_done, on_error=on_error))
+
+    def propagate(
+        self,
+        objects: Sequence[ObjectPrompts],
+        *,
+        axis: int | str = 0,
+        slice_range: tuple[int, int] | None = None,
+        on_slice: Callable[[SliceResult], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_done: Callable[[Segmentation3D], None] | None = None,
+        on_error: OnError | None = None,
+        **options: Any,
+    ) -> Pending[Segmentation3D]:
+        """All objects in 3D; as `VolumeSession.propagate`, whose further options are `options`."""
+        along = axis_from_name(axis)
+        listed = [list(prompts) if isinstance(prompts, Sequence) else [prompts] for prompts in objects]
+        first, last = slice_range or self._extent(listed, along)
+        self._ensure(along, first, last, list(itertools.chain.from_iterable(listed)))
+        offset = self.offset_zyx
+        plain = {**_plain_options(options), "axis": along}
+        if slice_range is not None:
+            plain["slice_range"] = [first - offset[along], last - offset[along]]
+        request = Propagate(self._number, [self._shifted(p) for p in listed], plain, slices=on_slice is not None)
+        shape = self.shape_zyx
+        return self._client.submit(
+            Pending(
+                request,
+                lambda frame: decode_segmentation(frame.header, frame.arrays, offset, shape),
+                on_done=on_done,
+                on_error=on_error,
+                on_progress=on_progress,
+                on_slice=on_slice,
+                decode_slice=self._slice_decoder(offset),
+            )
+        )
+
+    def cancel(self, pending: Pending[Any]) -> None:
+        """Stop a request; see `WorkerClient.cancel`."""
+        self._client.cancel(pending)
+
+    def close(self) -> None:
+        """Free the volume in the worker, if it is still there."""
+        if self._is_open():
+            self._client.submit(Pending(CloseVolume(self._number), lambda frame: None))
+        self._session = None
+
+    @property
+    def _number(self) -> int:
+        assert self._session is not None
+        return self._session
+
+    def _is_open(self) -> bool:
+        if self._opening is not None and self._opening.over and self._opening.error is not None:
+            return False
+        return self._session is not None and self._client.running and self._generation == self._client.generation
+
+    def _ensure(self, axis: int, first: int, last: int, prompts: Sequence[Prompt]) -> None:
+        lower, upper = self._part[axis]
+        first, last = max(first, 0), min(last, self.shape_zyx[axis] - 1)
+        inside = lower <= first and last <= upper and all(self._holds(prompt) for prompt in prompts)
+        if not inside:
+            self.close()
+            self._part = self._whole
+        self._client.prepare()
+        if not self._is_open():
+            self._open(None)
+
+    def _holds(self, prompt: Prompt) -> bool:
+        """Whether the prompt means the same in the part: a box that is cut would have another middle slice."""
+        if isinstance(prompt, MaskPrompt):
+            uncut = all(self._part[a] == self._whole[a] for a in range(3) if a != prompt.axis)
+            lower, upper = self._part[prompt.axis]
+            return uncut and lower <= prompt.index <= upper
+        spans: Sequence[tuple[float, float]]
+        if isinstance(prompt, Box):
+            spans = prompt.fitted(self.shape_zyx).bounds_zyx
+        else:
+            points = prompt.points if isinstance(prompt, Line) else (prompt,)
+            spans = [(min(values), max(values)) for values in zip(*(p.zyx for p in points), strict=True)]
+        held = zip(spans, self._part, strict=True)
+        return all(lower - 0.5 <= first and last < upper + 0.5 for (first, last), (lower, upper) in held)
+
+    def _open(self, on_error: OnError | None) -> Pending[dict[str, Any]]:
+        part = self._volume[tuple(slice(first, last + 1) for first, last in self._part)]
+        check_volume_fits(part.nbytes, part.size, self._memory(), copies=2)
+        options = dict(self._options)
+        if self._part != self._whole:
+            options["window"] = self._whole_window()
+        self._session = next(_SESSION_NUMBERS)
+        request = OpenVolume(self._session, self._model, _sendable(part), self._spacing, options)
+        pending = Pending(request, lambda frame: frame.header, on_done=self._on_opened, on_error=on_error)
+        self._opening = self._client.submit(pending)
+        self._generation = self._client.generation
+        return self._opening
+
+    def _whole_window(self) -> Any:
+        """A window that is found from the intensities must be found from all of them, not from the part."""
+        chosen = parse_window(_window(self._options.get("window", "auto")))
+        if isinstance(chosen, Window) or self._volume.ndim == 4:
+            return self._options.get("window", "auto")
+        found = to_uint8(self._volume, chosen, modality=self._options.get("modality")).window
+        return "none" if found is None else [found.lo, found.hi]
+
+    def _extent(self, objects: Sequence[Sequence[Prompt]], axis: int) -> tuple[int, int]:
+        """The slices that a run without a range may reach: those of 3D boxes, else all."""
+        reach: list[int] = []
+        for prompts in objects:
+            spans = [p.along(axis) for p in prompts if isinstance(p, Box) and p.along(axis)[0] != p.along(axis)[1]]
+            if not spans:
+                return self._whole[axis]
+            reach.extend(n for span in spans for n in span)
+        return (min(reach, default=0), max(reach, default=0))
+
+    def _part_of(self, axis: int, first: int, last: int) -> tuple[tuple[int, int], ...]:
+        lower, upper = max(int(first), 0), min(int(last), self.shape_zyx[axis] - 1)
+        if lower > upper:
+            raise InputError(f"The slices {first} to {last} are not in the volume.", "Give slices of the volume.")
+        return tuple((lower, upper) if a == axis else bounds for a, bounds in enumerate(self._whole))
+
+    def _shifted(self, prompts: Sequence[Prompt]) -> list[Prompt]:
+        k, j, i = (last - first + 1 for first, last in self._part)
+        return [shift_prompt(prompt.fitted(self.shape_zyx), self.offset_zyx, (k, j, i)) for prompt in prompts]
+
+    def _slice_decoder(self, offset: Shape3) -> Callable[[Frame], SliceResult]:
+        shape = self.shape_zyx
+        return lambda frame: decode_slice(frame.header, frame.arrays, offset, shape)
+
+
+def _sendable(array: NDArray) -> NDArray:
+    """The array in a type and order that can travel; a copy only where it must be."""
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8)
+    if array.dtype.name not in DTYPES:
+        raise InputError(f"Voxels of the type {array.dtype} cannot be segmented.", "Convert the volume to a real type.")
+    return np.ascontiguousarray(array, dtype=DTYPES[array.dtype.name])
+
+
+def _window(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON: paths as text, windows as two numbers, small dataclasses as fields; None is left out."""
+    plain: dict[str, Any] = {}
+    for name, value in options.items():
+        if isinstance(value, Window):
+            plain[name] = [value.lo, value.hi]
+        elif is_dataclass(value) and not isinstance(value, type):
+            plain[name] = asdict(value)
+        elif isinstance(value, Path):
+            plain[name] = str(value)
+        elif isinstance(value, tuple):
+            plain[name] = list(value)
+        elif value is not None:
+            plain[name] = value
+    return plain
