@@ -43,7 +43,9 @@ class VolumeGeometry:
         matrix = np.array(self.ijk_to_lps, dtype=np.float64)
         if matrix.shape != (4, 4) or not np.all(np.isfinite(matrix)):
             raise GeometryError("The volume's orientation matrix is not a finite 4x4 matrix.", "Repair the header.")
-        if abs(np.linalg.det(matrix[:3, :3])) < 1e-12:
+        # Relative to the voxel's size, so that microscopic spacings are not taken for flat ones.
+        edges = np.linalg.norm(matrix[:3, :3], axis=0)
+        if edges.min() == 0 or abs(np.linalg.det(matrix[:3, :3] / edges)) < 1e-6:
             raise GeometryError("The volume's axes lie in one plane.", "Repair its spacing and direction.")
         if len(self.shape_zyx) != 3 or min(self.shape_zyx) < 1:
             raise GeometryError(

@@ -42,6 +42,10 @@ class Box:
     @classmethod
     def from_corners(cls, lower_ijk: Sequence[float], upper_ijk: Sequence[float]) -> Box:
         """The box between two corners given as i,j,k. Values must be whole numbers."""
+        if len(lower_ijk) != 3 or len(upper_ijk) != 3:
+            raise PromptError(
+                f"The box's corners have {len(lower_ijk)} and {len(upper_ijk)} coordinates.", "Give i, j and k of each."
+            )
         i, j, k = (
             _whole_pair(pair, name) for name, pair in zip("ijk", zip(lower_ijk, upper_ijk, strict=True), strict=True)
         )
@@ -142,7 +146,8 @@ class Point:
 
     def fitted(self, shape_zyx: Shape3) -> Point:
         for name, value, size in zip("kji", self.zyx, shape_zyx, strict=True):
-            if not -0.5 <= value <= size - 0.5:
+            # Half open, so that the nearest slice of a point that fits is always a slice of the volume.
+            if not -0.5 <= value < size - 0.5:
                 raise PromptError(
                     f"The point lies outside the volume: {name} is {value:g}, but runs from 0 to {size - 1}.",
                     "Place it on the image.",
