@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from ..errors import DownloadError
 from ..registry import ModelEntry, Source
 from .package_source import without_credentials
+from .resume import bytes_of, digester_of, remember_etag, remembered_etag
 from .transfer import (
     CHUNK_BYTES,
     Cancel,
@@ -93,7 +93,7 @@ class HttpsFetcher:
                 try:
                     return self._attempt(transfer)
                 except _Interrupted as interruption:
-                    reached = _size(part)
+                    reached = bytes_of(part)
                     failures = 1 if reached > most_bytes >= 0 else failures + 1
                     most_bytes = max(reached, most_bytes)
                     if failures >= self._attempts:
@@ -118,8 +118,8 @@ class HttpsFetcher:
             raise _Interrupted(_plain_reason(error)) from error
 
     def _exchange(self, transfer: _Transfer) -> FileDigest:
-        etag = _remembered_etag(transfer.part, transfer.address)
-        offset = _size(transfer.part) if etag else 0
+        etag = remembered_etag(transfer.part, transfer.address)
+        offset = bytes_of(transfer.part) if etag else 0
         headers = {"Accept-Encoding": "identity"}
         if offset:
             headers |= {"Range": f"bytes={offset}-", "If-Range": etag}
@@ -127,9 +127,9 @@ class HttpsFetcher:
             start = _accept(response, offset, transfer)
             total = _announced_total(response, start)
             _check_total(total, transfer)
-            digester = _digester_of(transfer.part, start)
+            digester = digester_of(transfer.part, start)
             if start == 0:
-                _remember_etag(transfer.part, transfer.address, response.headers.get("ETag", ""))
+                remember_etag(transfer.part, transfer.address, response.headers.get("ETag", ""))
             _receive(response, transfer, digester, total)
         if total is not None and digester.size < total:
             raise _Interrupted(f"the connection closed after {digester.size} of {total} bytes")
@@ -235,43 +235,6 @@ def _receive(response: requests.Response, transfer: _Transfer, digester: Digeste
             digester.update(chunk)
             target.write(chunk)
             transfer.progress(digester.size, total or entry.size_bytes)
-
-
-def _digester_of(part: Path, size: int) -> Digester:
-    """A digester that has seen the first `size` bytes of the part on disk."""
-    digester = Digester()
-    if size:
-        with part.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES * 16):
-                digester.update(chunk)
-    return digester
-
-
-def _etag_path(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
-
-
-def _remember_etag(part: Path, address: str, etag: str) -> None:
-    part.write_bytes(b"")  # first, so that old bytes never meet the new ETag
-    # A weak validator promises no equality of bytes, so it cannot serve to resume.
-    kept = "" if etag.startswith("W/") else etag
-    _etag_path(part).write_text(json.dumps({"address": address, "etag": kept}), encoding="utf-8")
-
-
-def _remembered_etag(part: Path, address: str) -> str:
-    """The ETag of the file that the part belongs to; empty when it cannot be resumed from this address."""
-    try:
-        fields = json.loads(_etag_path(part).read_text(encoding="utf-8"))
-        return str(fields["etag"]) if fields["address"] == address else ""
-    except (OSError, ValueError, TypeError, KeyError):
-        return ""
-
-
-def _size(part: Path) -> int:
-    try:
-        return part.stat().st_size
-    except OSError:
-        return 0
 
 
 def _plain_reason(error: requests.RequestException) -> str:

@@ -4,36 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 from ..errors import CheckpointError, DownloadError
 from ..paths import model_folder
 from ..registry import ModelEntry, Source
+from .advice import all_failed, repair
+from .folder import copy_with_digest, discard_parts, locked, require_space
 from .https_source import HttpsFetcher
 from .package_source import PackageFetcher
 from .records import FileRecord, new_record, read_record, record_path, write_record
 from .transfer import (
-    CHUNK_BYTES,
     Cancel,
-    Digester,
     Fetcher,
     FileDigest,
     Progress,
     digest_file,
     digest_mismatch,
     ignore_progress,
-    megabytes,
     never_cancel,
     stop_if,
     storage_error,
 )
 
 State = Literal["ready", "unverified", "damaged", "missing"]
-
-_LOCK_POLL_SECONDS = 0.1
 
 
 class CheckpointStore:
@@ -122,7 +118,7 @@ class CheckpointStore:
         if not problem and known is not None and entry.sha256 is None and known.sha256 != digest.sha256:
             problem = f"its SHA-256 is {digest.sha256}, but {known.sha256} when it was first used"
         if problem:
-            raise CheckpointError(f"{path} is damaged: {problem}.", _repair(entry))
+            raise CheckpointError(f"{path} is damaged: {problem}.", repair(entry))
         record = new_record(path, digest, known.origin if known else "placed by hand", entry.sha256 is None)
         with contextlib.suppress(OSError):  # a shared, read-only folder: verified anew by each process
             write_record(path, record)
@@ -177,7 +173,7 @@ class CheckpointStore:
                 with self._locked(entry, cancel):
                     part = self._part(entry, "import")
                     try:
-                        digest = _copy(stream, part, total, progress, cancel)
+                        digest = copy_with_digest(stream, part, total, progress, cancel)
                         problem = digest_mismatch(entry, digest)
                         if problem:
                             raise CheckpointError(
@@ -223,13 +219,13 @@ class CheckpointStore:
                 return
             except DownloadError as error:
                 failures.append(error)
-        raise _all_failed(entry, failures)
+        raise all_failed(entry, failures)
 
     def _fetch_from(
         self, source: Source, fetcher: Fetcher, entry: ModelEntry, progress: Progress, cancel: Cancel
     ) -> None:
         part = self._part(entry, "download")
-        self._require_space(entry, part)
+        require_space(self.folder, entry, part)
         digest = fetcher.fetch(source, part, entry, progress, cancel)
         problem = digest_mismatch(entry, digest)
         if problem:
@@ -248,76 +244,15 @@ class CheckpointStore:
         write_record(path, record)
         return record
 
-    def _require_space(self, entry: ModelEntry, part: Path) -> None:
-        present = part.stat().st_size if part.exists() else 0
-        needed = entry.expected_bytes - present
-        free = shutil.disk_usage(self.folder).free
-        if free < needed:
-            raise DownloadError(
-                f"The disk of {self.folder} has {megabytes(free)} free; {entry.title} needs {megabytes(needed)}.",
-                "Free some space, or set MEDSAM_MODEL_DIR to a folder on another disk.",
-            )
-
     def _part(self, entry: ModelEntry, purpose: str) -> Path:
         return self.folder / f"{entry.file_name}.{purpose}.part"
 
     def _discard_parts(self, entry: ModelEntry) -> None:
-        with contextlib.suppress(OSError):
-            for leftover in self.folder.glob(f"{entry.file_name}.*.part*"):
-                if leftover.is_dir() and not leftover.is_symlink():
-                    shutil.rmtree(leftover, ignore_errors=True)
-                else:
-                    leftover.unlink(missing_ok=True)
+        discard_parts(self.folder, entry.file_name)
 
-    @contextlib.contextmanager
-    def _locked(self, entry: ModelEntry, cancel: Cancel) -> Iterator[None]:
-        """One process at a time changes a checkpoint. Waits until the other is done or the user cancels."""
-        from filelock import FileLock, Timeout
-
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / f"{entry.file_name}.lock")
-        while True:
-            stop_if(cancel)
-            try:
-                lock.acquire(timeout=_LOCK_POLL_SECONDS)
-                break
-            except Timeout:
-                continue
-        try:
-            yield
-        finally:
-            lock.release()
+    def _locked(self, entry: ModelEntry, cancel: Cancel) -> contextlib.AbstractContextManager[None]:
+        return locked(self.folder, entry.file_name, cancel)
 
 
 def _digest_of(record: FileRecord) -> FileDigest:
     return FileDigest(record.size, record.sha256, record.md5)
-
-
-def _copy(stream: object, part: Path, total: int, progress: Progress, cancel: Cancel) -> FileDigest:
-    digester = Digester()
-    with part.open("wb") as target:
-        while chunk := stream.read(CHUNK_BYTES):  # type: ignore[attr-defined]
-            stop_if(cancel)
-            digester.update(chunk)
-            target.write(chunk)
-            progress(digester.size, total)
-    return digester.digest()
-
-
-def _repair(entry: ModelEntry) -> str:
-    return f"Run: medsam-segment models remove {entry.id}, then: medsam-segment models pull {entry.id}"
-
-
-def by_hand(entry: ModelEntry) -> str:
-    """How to get the file without this program's downloader."""
-    pages = [source.address for source in entry.sources if source.kind != "package"]
-    where = f"fetch {entry.file_name} from {' or '.join(pages)}" if pages else f"get {entry.file_name}"
-    return f"By hand: {where}, then run: medsam-segment models import {entry.id} FILE"
-
-
-def _all_failed(entry: ModelEntry, failures: list[DownloadError]) -> DownloadError:
-    if not failures:
-        return DownloadError(f"{entry.title} has no source to download from.", by_hand(entry))
-    message = " ".join(failure.message for failure in failures)
-    detail = "\n".join(failure.detail for failure in failures if failure.detail)
-    return DownloadError(message, f"{failures[0].cure} {by_hand(entry)}", detail)

@@ -99,9 +99,9 @@ def _load_torch(path: Path, head: bytes) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if head[:2] in (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05") and "Unsupported" in str(error):
+        if (head[:2] == b"PK" or head[:1] == b"\x80") and "unsupported" in str(error).lower():
             raise CheckpointError(
-                f"{path} holds more than weights: opening it would run code, which was refused.",
+                f"{path} holds more than weights: opening it could run code, which was refused.",
                 "Ask its author for a file with the state dict alone, or for safetensors.",
                 str(error),
             ) from error

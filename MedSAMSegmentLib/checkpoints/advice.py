@@ -1,0 +1,27 @@
+"""What to do when a checkpoint cannot be used or fetched: the cures of this layer's errors."""
+
+from __future__ import annotations
+
+from ..errors import DownloadError
+from ..registry import ModelEntry
+
+
+def repair(entry: ModelEntry) -> str:
+    """How to replace a damaged file."""
+    return f"Run: medsam-segment models remove {entry.id}, then: medsam-segment models pull {entry.id}"
+
+
+def by_hand(entry: ModelEntry) -> str:
+    """How to get the file without this program's downloader."""
+    pages = [source.address for source in entry.sources if source.kind != "package"]
+    where = f"fetch {entry.file_name} from {' or '.join(pages)}" if pages else f"get {entry.file_name}"
+    return f"By hand: {where}, then run: medsam-segment models import {entry.id} FILE"
+
+
+def all_failed(entry: ModelEntry, failures: list[DownloadError]) -> DownloadError:
+    """One error for the failures of all sources, the first one's cure and the way by hand."""
+    if not failures:
+        return DownloadError(f"{entry.title} has no source to download from.", by_hand(entry))
+    message = " ".join(failure.message for failure in failures)
+    detail = "\n".join(failure.detail for failure in failures if failure.detail)
+    return DownloadError(message, f"{failures[0].cure} {by_hand(entry)}", detail)

@@ -1,0 +1,72 @@
+"""Work in the model folder: one process at a time, with room enough, leaving nothing half done."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import DownloadError
+from ..registry import ModelEntry
+from .transfer import CHUNK_BYTES, Cancel, Digester, FileDigest, Progress, megabytes, stop_if
+
+_LOCK_POLL_SECONDS = 0.1
+
+
+@contextlib.contextmanager
+def locked(folder: Path, file_name: str, cancel: Cancel) -> Iterator[None]:
+    """One process at a time changes a checkpoint. Waits until the other is done or the user cancels.
+
+    Creates the folder. Raises OSError when it cannot be written, and Cancelled.
+    """
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{file_name}.lock")
+    while True:
+        stop_if(cancel)
+        try:
+            lock.acquire(timeout=_LOCK_POLL_SECONDS)
+            break
+        except Timeout:
+            continue
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def require_space(folder: Path, entry: ModelEntry, part: Path) -> None:
+    """Raise DownloadError when the disk has no room for what is still to come of `part`."""
+    present = part.stat().st_size if part.exists() else 0
+    needed = entry.expected_bytes - present
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DownloadError(
+            f"The disk of {folder} has {megabytes(free)} free; {entry.title} needs {megabytes(needed)}.",
+            "Free some space, or set MEDSAM_MODEL_DIR to a folder on another disk.",
+        )
+
+
+def discard_parts(folder: Path, file_name: str) -> None:
+    """Delete every temporary file of a checkpoint; the caller holds its lock."""
+    with contextlib.suppress(OSError):
+        for leftover in folder.glob(f"{file_name}.*.part*"):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+
+
+def copy_with_digest(stream: BinaryIO, part: Path, total: int, progress: Progress, cancel: Cancel) -> FileDigest:
+    """Copy an open file to `part`, hashing it on the way. Raises OSError and Cancelled."""
+    digester = Digester()
+    with part.open("wb") as target:
+        while chunk := stream.read(CHUNK_BYTES * 16):
+            stop_if(cancel)
+            digester.update(chunk)
+            target.write(chunk)
+            progress(digester.size, total)
+    return digester.digest()
