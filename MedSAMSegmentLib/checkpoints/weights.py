@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,19 @@ if TYPE_CHECKING:
 MOST_BYTES = 12 * 10**9
 """No checkpoint of the family comes near; a larger file is refused before it is read."""
 
+# What the readers of torch and safetensors raise on damaged bytes, found by altering files at random.
+_DAMAGE = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OSError,
+    AttributeError,
+    AssertionError,
+    TypeError,
+    ArithmeticError,
+    struct.error,
+)
 _NESTING = ("model", "state_dict", "model_state_dict")
 _PREFIX = "module."
 
@@ -87,7 +101,7 @@ def _load_safetensors(path: Path) -> object:
 
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, *_DAMAGE) as error:
         raise _unreadable(path, "is a damaged safetensors file", error) from error
 
 
@@ -106,7 +120,7 @@ def _load_torch(path: Path, head: bytes) -> object:
                 str(error),
             ) from error
         raise _unreadable(path, "is not a checkpoint", error) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+    except _DAMAGE as error:
         problem = "is truncated or damaged" if head[:2] == b"PK" else "is not a checkpoint"
         raise _unreadable(path, problem, error) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import random
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,28 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, zipped: bool, part: f
     path.write_bytes(whole[: int(len(whole) * part)])
     with pytest.raises(CheckpointError, match=r"truncated or damaged|is not a checkpoint"):
         load_state_dict(path)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["zip", "legacy", "safetensors"])
+def test_a_file_altered_at_random_loads_or_is_refused_but_never_crashes(tmp_path: Path, kind: str) -> None:
+    if kind == "safetensors":
+        save_file(TENSORS, tmp_path / "whole")
+    else:
+        torch.save({"model": TENSORS}, tmp_path / "whole", _use_new_zipfile_serialization=kind == "zip")
+    whole = (tmp_path / "whole").read_bytes()
+    chance = random.Random(3)
+    path, refused = tmp_path / "weights.pth", 0
+    for _ in range(250):
+        altered = bytearray(whole)
+        for _ in range(chance.choice((1, 2, 5, 20))):
+            altered[chance.randrange(min(len(altered), 1500))] = chance.randrange(256)
+        path.write_bytes(altered)
+        try:
+            load_state_dict(path)
+        except CheckpointError:
+            refused += 1
+    assert refused > 50
 
 
 def test_truncated_safetensors_are_refused(tmp_path: Path) -> None:
