@@ -98,7 +98,7 @@ class WindowAttention(DerivedTensors):
         self.attention_biases = nn.Parameter(torch.zeros(self.heads, window * window))
 
     def bias(self) -> Tensor:
-        """The table spread over all pairs of a window: (heads, N, N)."""
+        """The table spread over all pairs of a window: (1, heads, N, N)."""
         return self.derived("bias", self._spread_bias)
 
     def _spread_bias(self) -> Tensor:
@@ -106,7 +106,7 @@ class WindowAttention(DerivedTensors):
         row, column = (axis.flatten() for axis in torch.meshgrid(place, place, indexing="ij"))
         rows_apart = (row[:, None] - row).abs()
         columns_apart = (column[:, None] - column).abs()
-        return self.attention_biases[:, rows_apart * self.window + columns_apart]
+        return self.attention_biases[None, :, rows_apart * self.window + columns_apart]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,N,C) -> (B,N,C); queries, keys and values of one head lie side by side."""
@@ -200,7 +200,8 @@ class TinyViT(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.patch_embed(x)
+        # Channels last from the start: the attention stages then see their tokens without a copy.
+        x = self.patch_embed(x.contiguous(memory_format=torch.channels_last))
         for layer in self.layers:
             x = layer(x)
         return self.neck(x)

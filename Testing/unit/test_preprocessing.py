@@ -1,0 +1,241 @@
+"""A slice's way into a network and back, for every protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.errors import InputError
+from MedSAMSegmentLib.inference.preprocessing import (
+    LiteMedSamTransform,
+    MedSamTransform,
+    Sam2Transform,
+    SamTransform,
+    SliceTransform,
+    make_transform,
+)
+from MedSAMSegmentLib.inference.resize import (
+    resize_area_uint8,
+    resize_bicubic_uint8,
+    resize_nearest,
+    resize_spline,
+    resize_spline_uint8,
+)
+
+REPO = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))
+RESIZE_CASES = SHARED / "reference" / "golden" / "resize_cases.npz"
+SIZES = ["512x512", "300x451", "100x64", "180x200", "257x300"]
+TRANSFORMS: dict[type[SliceTransform], int] = {
+    LiteMedSamTransform: 256,
+    MedSamTransform: 1024,
+    SamTransform: 1024,
+    Sam2Transform: 512,
+}
+sides = st.integers(min_value=1, max_value=2048)
+
+
+@pytest.fixture(scope="module")
+def resize_cases() -> dict[str, NDArray]:
+    if not RESIZE_CASES.exists():
+        pytest.skip(f"{RESIZE_CASES.name} is not on this machine (set MEDSAM_SHARED)")
+    with np.load(RESIZE_CASES, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    kind=st.sampled_from(list(TRANSFORMS)),
+    height=sides,
+    width=sides,
+    x=st.floats(min_value=-0.5, max_value=2048),
+    y=st.floats(min_value=-0.5, max_value=2048),
+)
+def test_a_point_survives_the_way_there_and_back(
+    kind: type[SliceTransform], height: int, width: int, x: float, y: float
+) -> None:
+    transform = kind((height, width), TRANSFORMS[kind])
+    point = np.array([[min(x, width - 0.5), min(y, height - 0.5)]])
+    there = transform.points_to_network(point)
+    assert np.abs(transform.points_to_image(there) - point).max() < 1e-3
+    assert np.abs(transform.points_to_image(there.astype(np.float32)) - point).max() < 1e-3 * max(height, width)
+
+
+@settings(max_examples=200, deadline=None)
+@given(kind=st.sampled_from(list(TRANSFORMS)), height=sides, width=sides)
+def test_points_of_the_slice_stay_inside_the_resized_slice(kind: type[SliceTransform], height: int, width: int) -> None:
+    transform = kind((height, width), TRANSFORMS[kind])
+    rows, columns = transform.resized_shape
+    assert 1 <= rows <= transform.size
+    assert 1 <= columns <= transform.size
+    corners = transform.points_to_network(np.array([[-0.5, -0.5], [width - 0.5, height - 0.5]]))
+    lower = -0.5 if transform.pixel_centred else -0.5 * max(columns / width, rows / height)
+    assert corners.min() >= lower - 1e-9
+    assert np.all(corners[1] <= np.array([columns, rows]) + 1e-9)
+
+
+def test_a_pixel_keeps_its_place_when_the_slice_is_halved() -> None:
+    # The centre between pixels 0 and 1 is the centre of the halved slice's pixel 0.
+    transform = LiteMedSamTransform((512, 512), 256)
+    np.testing.assert_allclose(transform.points_to_network(np.array([[0.5, 2.5]])), [[0.0, 1.0]])
+
+
+def test_the_family_of_sam2_only_multiplies_points() -> None:
+    transform = Sam2Transform((160, 192), 512)
+    np.testing.assert_allclose(transform.points_to_network(np.array([[88, 74]])), [[88 * 512 / 192, 74 * 512 / 160]])
+
+
+def test_lite_medsam_truncates_boxes_against_the_longer_side() -> None:
+    transform = LiteMedSamTransform((300, 451), 256)
+    assert transform.box_to_network((175, 92, 325, 188)) == (99, 52, 184, 106)
+
+
+def test_medsam_scales_boxes_without_rounding() -> None:
+    transform = MedSamTransform((300, 451), 1024)
+    expected = (175 / 451 * 1024, 92 / 300 * 1024, 325 / 451 * 1024, 188 / 300 * 1024)
+    assert transform.box_to_network((175, 92, 325, 188)) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 5), (40, 700)])
+def test_slices_of_odd_shapes_become_a_finite_square_and_come_back(
+    kind: type[SliceTransform], shape: tuple[int, int]
+) -> None:
+    transform = kind(shape, TRANSFORMS[kind])
+    image = np.arange(shape[0] * shape[1]).reshape(shape).astype(np.uint8)
+    network_input = transform.network_input(image)
+    assert network_input.shape == (3, transform.size, transform.size)
+    assert network_input.dtype == np.float32
+    assert np.isfinite(network_input).all()
+    masks = transform.mask_to_image(torch.full((2, 256, 256), 3.0))
+    assert masks.shape == (2, *shape)
+    assert masks.all()
+
+
+@pytest.mark.parametrize("kind", [LiteMedSamTransform, MedSamTransform])
+def test_a_slice_of_one_intensity_becomes_zero(kind: type[SliceTransform]) -> None:
+    assert not kind((20, 30), TRANSFORMS[kind]).network_input(np.full((20, 30), 77, np.uint8)).any()
+
+
+def test_the_padding_is_zero_and_lies_at_the_bottom() -> None:
+    image = np.full((100, 200), 255, np.uint8)
+    image[0, 0] = 0
+    network_input = LiteMedSamTransform((100, 200), 256).network_input(image)
+    assert not network_input[:, 128:].any()
+    assert network_input[:, 127].all()
+
+
+@pytest.mark.parametrize("kind", [SamTransform, Sam2Transform])
+def test_grey_and_equal_channels_give_the_same_input(kind: type[SliceTransform]) -> None:
+    grey = np.random.default_rng(3).integers(0, 256, (33, 47), dtype=np.uint8)
+    transform = kind((33, 47), TRANSFORMS[kind])
+    colour = np.repeat(grey[:, :, None], 3, axis=2)
+    np.testing.assert_array_equal(transform.network_input(grey), transform.network_input(colour))
+
+
+def test_lite_medsam_interpolates_logits_and_medsam_probabilities() -> None:
+    # Between logits 9 and -1 the zero crossing lies past the middle; between their probabilities it does not.
+    logits = torch.full((1, 256, 256), 9.0)
+    logits[:, :, 128:] = -1.0
+    lite = LiteMedSamTransform((1024, 1024), 256).mask_to_image(logits)[0]
+    medsam = MedSamTransform((1024, 1024), 1024).mask_to_image(logits)[0]
+    assert lite[0].sum() > medsam[0].sum() >= 512
+
+
+def test_only_the_resized_part_of_the_answer_comes_back() -> None:
+    logits = torch.full((1, 256, 256), -5.0)
+    logits[:, 128:] = 5.0
+    assert not LiteMedSamTransform((100, 200), 256).mask_to_image(logits).any()
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((5, 6), np.float32), np.zeros((6, 5), np.uint8), np.zeros((5, 6, 4), np.uint8)]
+)
+def test_a_slice_that_does_not_fit_is_refused(image: NDArray) -> None:
+    with pytest.raises(InputError):
+        LiteMedSamTransform((5, 6), 256).network_input(image)
+
+
+def test_each_model_gets_its_own_protocol() -> None:
+    kinds = {entry.id: type(make_transform(entry, (10, 10))) for entry in registry.entries()}
+    assert kinds["lite_medsam"] is LiteMedSamTransform
+    assert kinds["medsam"] is MedSamTransform
+    assert kinds["sam_vit_h"] is SamTransform
+    assert kinds["medsam2"] is kinds["efficient_medsam2_tiny"] is Sam2Transform
+
+
+def test_a_handed_over_box_is_widened_on_the_network_grid() -> None:
+    mask = np.zeros((512, 512), bool)
+    mask[100:140, 200:260] = True
+    prompts = LiteMedSamTransform((512, 512), 256).handover_prompts(mask)
+    assert prompts is not None
+    assert prompts.network_box == (100 - 3, 50 - 3, 129 + 3, 69 + 3)
+
+
+def test_a_handed_over_box_may_reach_one_past_the_last_pixel() -> None:
+    mask = np.ones((64, 64), bool)
+    prompts = LiteMedSamTransform((64, 64), 256).handover_prompts(mask)
+    assert prompts is not None
+    assert prompts.network_box == (0, 0, 256, 256)
+
+
+def test_the_label_value_decides_about_half_covered_pixels() -> None:
+    # One pixel of four: (1 + 2) >> 2 is nothing, (2 + 2) >> 2 is something.
+    mask = np.zeros((512, 512), bool)
+    mask[101, 201] = True
+    transform = LiteMedSamTransform((512, 512), 256)
+    assert transform.handover_prompts(mask, label_value=1) is None
+    assert transform.handover_prompts(mask, label_value=2) is not None
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_an_empty_mask_hands_nothing_over(kind: type[SliceTransform]) -> None:
+    assert kind((90, 70), TRANSFORMS[kind]).handover_prompts(np.zeros((90, 70), bool)) is None
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_area_resize_equals_opencv(resize_cases: dict[str, NDArray], size: str) -> None:
+    expected = resize_cases[f"{size}_cv2_area_256"]
+    np.testing.assert_array_equal(resize_area_uint8(resize_cases[size], *expected.shape), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bicubic_resize_equals_pillow(resize_cases: dict[str, NDArray], size: str) -> None:
+    resized = resize_bicubic_uint8(resize_cases[size], 512, 512)
+    np.testing.assert_array_equal(resized, resize_cases[f"{size}_pil_512"])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_spline_resize_equals_scikit_image(resize_cases: dict[str, NDArray], size: str) -> None:
+    resized = resize_spline(resize_cases[size], 1024, 1024)
+    places = np.unique(np.linspace(0, resized.size - 1, 16384).astype(np.int64))
+    expected = resize_cases[f"{size}_skimage_1024_sample"]
+    np.testing.assert_allclose(resized.reshape(-1)[places], expected, rtol=0, atol=1e-9)
+    truncated = resize_spline_uint8(resize_cases[size], 1024, 1024)
+    assert hashlib.sha256(truncated.tobytes()).hexdigest() == str(resize_cases[f"{size}_skimage_1024_uint8_sha256"])
+
+
+def test_area_resize_works_on_channels_as_on_single_images() -> None:
+    image = np.random.default_rng(5).integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    for shape in [(30, 40), (61, 83), (122, 166), (17, 83)]:
+        each = [resize_area_uint8(np.ascontiguousarray(image[:, :, c]), *shape) for c in range(3)]
+        np.testing.assert_array_equal(resize_area_uint8(image, *shape), np.stack(each, axis=2))
+
+
+def test_area_resize_keeps_the_mean_when_it_shrinks() -> None:
+    image = np.random.default_rng(6).integers(0, 256, (200, 301), dtype=np.uint8)
+    assert resize_area_uint8(image, 77, 91).mean() == pytest.approx(image.mean(), abs=0.5)
+
+
+def test_nearest_resize_takes_every_other_pixel() -> None:
+    image = np.arange(36).reshape(6, 6)
+    np.testing.assert_array_equal(resize_nearest(image, 3, 3), image[::2, ::2])

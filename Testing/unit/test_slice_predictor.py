@@ -1,0 +1,113 @@
+"""Encode once, prompt many: the predictor's answers and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.errors import PromptError
+from MedSAMSegmentLib.inference.device import DeviceChoice
+from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor, SlicePrompts
+from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
+from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
+from MedSAMSegmentLib.models.sam import Sam
+from MedSAMSegmentLib.models.sam_vit import SamViT
+
+BOX = (5.0, 6.0, 30.0, 25.0)
+CLICK = SlicePrompts(points_xy=np.array([[12.0, 9.0]]), labels=np.array([1]))
+
+
+@pytest.fixture(scope="module")
+def predictor() -> SlicePredictor:
+    torch.manual_seed(0)
+    encoder = SamViT(dim=32, depth=2, heads=2, global_blocks=(1,), image_size=64, out_dim=256, window=3)
+    module = Sam(encoder, PromptEncoder(256, (4, 4), (64, 64)), MaskDecoder(256))
+    entry = dataclasses.replace(registry.get("medsam"), input_size=64)
+    return SlicePredictor(module, entry, DeviceChoice(torch.device("cpu"), torch.float32, "asked for"))
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (40, 50), dtype=np.uint8)
+
+
+def test_an_answer_has_the_slice_s_shape_and_plain_numbers(predictor: SlicePredictor, image: np.ndarray) -> None:
+    prediction = predictor.predict(predictor.encode(image), SlicePrompts(box_xyxy=BOX))
+    assert prediction.mask.shape == image.shape
+    assert prediction.mask.dtype == np.bool_
+    assert prediction.low_res_logits.shape == (16, 16)
+    assert prediction.low_res_logits.dtype == np.float32
+    assert type(prediction.score) is float
+    assert 0 <= prediction.stability <= 1
+
+
+def test_a_slice_is_encoded_once_for_all_prompts(
+    predictor: SlicePredictor, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    handle = predictor.module.image_encoder.register_forward_hook(lambda *_: calls.append(1))
+    embedding = predictor.encode(image)
+    for prompts in (SlicePrompts(box_xyxy=BOX), CLICK):
+        predictor.predict(embedding, prompts)
+    handle.remove()
+    assert len(calls) == 1
+
+
+def test_the_embedding_tells_its_size(predictor: SlicePredictor, image: np.ndarray) -> None:
+    assert predictor.encode(image).nbytes == 256 * 4 * 4 * 4
+
+
+def test_boxes_together_answer_as_boxes_alone(predictor: SlicePredictor, image: np.ndarray) -> None:
+    embedding = predictor.encode(image)
+    boxes = [BOX, (0.0, 0.0, 49.0, 39.0), (20.0, 3.0, 44.0, 18.0)]
+    for box, together in zip(boxes, predictor.predict_boxes(embedding, boxes), strict=True):
+        alone = predictor.predict(embedding, SlicePrompts(box_xyxy=box))
+        np.testing.assert_allclose(together.low_res_logits, alone.low_res_logits, atol=1e-4)
+        assert together.score == pytest.approx(alone.score, abs=1e-5)
+
+
+def test_no_boxes_give_no_answers(predictor: SlicePredictor, image: np.ndarray) -> None:
+    assert predictor.predict_boxes(predictor.encode(image), []) == []
+
+
+def test_multimask_gives_the_candidate_with_the_highest_score(predictor: SlicePredictor, image: np.ndarray) -> None:
+    embedding = predictor.encode(image)
+    transform = embedding.transform
+    with torch.inference_mode():
+        decoded = predictor.module.decode(
+            embedding.features,
+            points=torch.tensor(transform.points_to_network(CLICK.points_xy), dtype=torch.float32)[None],
+            labels=torch.tensor([[1]]),
+        )
+    best = predictor.predict(embedding, CLICK, multimask=True)
+    assert best.score == pytest.approx(float(decoded.ious[0, 1:].max()), abs=1e-6)
+    assert predictor.predict(embedding, CLICK).score == pytest.approx(float(decoded.ious[0, 0]), abs=1e-6)
+
+
+def test_an_earlier_answer_changes_the_next_one(predictor: SlicePredictor, image: np.ndarray) -> None:
+    embedding = predictor.encode(image)
+    first = predictor.predict(embedding, CLICK)
+    again = predictor.predict(embedding, dataclasses.replace(CLICK, mask_logits=first.low_res_logits))
+    assert np.abs(again.low_res_logits - first.low_res_logits).max() > 1e-3
+
+
+def test_a_network_box_is_used_as_it_is(predictor: SlicePredictor, image: np.ndarray) -> None:
+    embedding = predictor.encode(image)
+    network_box = embedding.transform.box_to_network(BOX)
+    from_slice = predictor.predict(embedding, SlicePrompts(box_xyxy=BOX))
+    from_network = predictor.predict(embedding, SlicePrompts(network_box=network_box))
+    np.testing.assert_array_equal(from_slice.low_res_logits, from_network.low_res_logits)
+
+
+def test_a_slice_without_prompts_is_refused() -> None:
+    with pytest.raises(PromptError):
+        SlicePrompts()
+
+
+def test_points_without_labels_are_refused() -> None:
+    with pytest.raises(PromptError, match="1 points, but 0 labels"):
+        SlicePrompts(points_xy=np.array([[1.0, 2.0]]))
