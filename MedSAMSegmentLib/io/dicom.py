@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .dicom_grey import is_cine, upright_grey
+from .dicom_grey import INVERTED, is_cine
 from .dicom_pydicom import read_with_pydicom
 from .itk import check_header, itk_errors, volume_from_image
 from .volume import MAX_BYTES, Volume
@@ -83,9 +83,9 @@ def read_dicom_file(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
     timed = any(_tag(reader, key) for key in (FRAME_TIME, FRAME_TIME_VECTOR))
     modality = _tag(reader, MODALITY)
     time_axis = image.GetDimension() == 3 and image.GetDepth() > 1 and is_cine(modality, timed=timed)
-    notes = (f"Cine: {image.GetDepth()} frames in time.",) if time_axis else ()
-    volume = volume_from_image(image, path, "dicom", modality=modality, time_axis=time_axis, notes=notes)
-    return _upright(volume, _tag(reader, PHOTOMETRIC))
+    notes: tuple[str, ...] = (f"Cine: {image.GetDepth()} frames in time.",) if time_axis else ()
+    notes += _inverted(reader)
+    return volume_from_image(image, path, "dicom", modality=modality, time_axis=time_axis, notes=notes)
 
 
 def _places(folder: Path) -> Iterator[Path]:
@@ -111,7 +111,7 @@ def _read_stack(folder: Path, files: Sequence[str], max_bytes: int) -> Volume:
     volume = volume_from_image(image, folder, "dicom", modality=_tag(first, MODALITY))
     if places is not None and len(places) == volume.shape_zyx[0]:
         volume = _placed(volume, places)
-    return _upright(volume, _tag(first, PHOTOMETRIC))
+    return replace(volume, notes=volume.notes + _inverted(first))
 
 
 def _placed(volume: Volume, positions: NDArray[np.float64]) -> Volume:
@@ -146,9 +146,9 @@ def _tilted(matrix: NDArray[np.float64]) -> Iterator[str]:
         yield f"The gantry was tilted by {degrees:.1f} degrees; the grid is sheared."
 
 
-def _upright(volume: Volume, photometric: str) -> Volume:
-    array, notes = upright_grey(volume.array_zyx, photometric)
-    return replace(volume, array_zyx=array, notes=volume.notes + notes)
+def _inverted(reader: sitk.ImageFileReader) -> tuple[str, ...]:
+    """GDCM turns MONOCHROME1, where white is low, by itself: it is only said here."""
+    return (INVERTED,) if _tag(reader, PHOTOMETRIC) == "MONOCHROME1" else ()
 
 
 def _header(path: Path, max_bytes: int) -> sitk.ImageFileReader:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 CINE_MODALITIES = frozenset(("US", "IVUS", "XA", "RF", "ES", "XC", "OP", "OPT", "IVOCT"))
 """Modalities whose frames follow each other in time, not in space."""
 
+INVERTED = "MONOCHROME1: the grey values were inverted."
+
 
 def upright_grey(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, ...]]:
     """MONOCHROME1 stores white as low: turned, so that bright is high as in every other image; and said."""
@@ -16,7 +18,7 @@ def upright_grey(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, 
     lowest, highest = array.min(), array.max()
     # Above the lowest value first: the sum of both ends could leave the type, this cannot.
     turned = highest - (array - lowest)
-    return turned.astype(array.dtype, copy=False), ("MONOCHROME1: the grey values were inverted.",)
+    return turned.astype(array.dtype, copy=False), (INVERTED,)
 
 
 def is_cine(modality: str, *, timed: bool) -> bool:

@@ -42,7 +42,9 @@ def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
         image = reader.Execute()
     keys = set(image.GetMetaDataKeys())
     modality = image.GetMetaData("modality") if "modality" in keys else None
-    listed = "NRRD_kinds[0]" in keys and image.GetMetaData("NRRD_kinds[0]") in ("list", "time")
+    pixel_axis = image.GetMetaData("NRRD_kinds[pixel]") if "NRRD_kinds[pixel]" in keys else ""
+    # Slicer's sequences keep their frames on a leading axis, which ITK takes for the components of a voxel.
+    listed = pixel_axis in ("list", "time") or path.name.lower().endswith(".seq.nrrd")
     return volume_from_image(image, path, kind, modality=modality, components_are_frames=listed)
 
 
@@ -122,7 +124,7 @@ def volume_from_image(
 def colours(array: NDArray, path: Path) -> tuple[NDArray, tuple[str, ...]]:
     """The three colour channels of an array whose last axis holds components: alpha is dropped, and said."""
     components = array.shape[-1]
-    if components == 2:
+    if components == 2 and array.dtype.kind == "u":
         return array[..., 0], ("The alpha channel was dropped.",)
     if components not in (3, 4):
         raise InputError(f"{path.name} has {components} values at each voxel.", "Use a grey or RGB image.")
