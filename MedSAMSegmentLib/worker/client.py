@@ -56,6 +56,7 @@ class WorkerClient:
         self._pending: dict[int, Pending[Any]] = {}
         self._last_id = 0
         self._polling = False
+        self._stage = ""
         self._error_text = ""
         self.generation = 0
         """Grows with each worker started; a volume opened in an earlier generation is gone."""
@@ -208,12 +209,14 @@ class WorkerClient:
         except WorkerError as error:
             self._bury(error)
             return
+        self._stage = pending.stage
         if kind in ("done", "error"):
             self._settle(pending)
         tell()
 
     def _settle(self, pending: Pending[Any]) -> None:
         del self._pending[pending.request_id]
+        self._stage = ""
         if self._child is not None:
             self._child.last_use = self._clock()
             if not any(other.cancel_asked for other in self._pending.values()):
@@ -256,13 +259,14 @@ class WorkerClient:
 
     def _fail_all(self, error: MedSAMError) -> None:
         failed, self._pending = list(self._pending.values()), {}
+        error, self._stage = _at_stage(error, self._stage), ""
         for pending in failed:
-            pending.fail(Cancelled() if pending.cancel_asked else _at_stage(error, pending))
+            pending.fail(Cancelled() if pending.cancel_asked else error)
 
 
-def _at_stage(error: MedSAMError, pending: Pending[Any]) -> MedSAMError:
+def _at_stage(error: MedSAMError, stage: str) -> MedSAMError:
     """Say during what the worker died: a crash while torch is imported has another cure than one in a run."""
-    if not pending.stage or not isinstance(error, WorkerError):
+    if not stage or not isinstance(error, WorkerError):
         return error
-    message = f"{error.message.rstrip('.')}, during: {pending.stage}."
+    message = f"{error.message.rstrip('.')}, during: {stage}."
     return WorkerError(message, error.cure, error.detail)

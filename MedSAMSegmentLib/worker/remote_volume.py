@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, MedSAMError
 from ..geometry import axis_from_name
-from ..intensity import Window, parse_window, to_uint8
+from ..intensity import PRESETS, Window, parse_window, to_uint8
 from ..prompts import Box, Line, MaskPrompt, Prompt
 from ..results import Progress, Segmentation3D, SliceResult
 from .client import WorkerClient
@@ -31,6 +31,7 @@ from .wire_prompts import Shape3, shift_prompt
 _SESSION_NUMBERS = itertools.count(1)
 
 OnError = Callable[[MedSAMError], None]
+OnProgress = Callable[[Progress], None]
 ObjectPrompts = Prompt | Sequence[Prompt]
 
 
@@ -112,16 +113,19 @@ class RemoteVolume:
         axis: int | str = 0,
         slice_range: tuple[int, int] | None = None,
         on_slice: Callable[[SliceResult], None] | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
+        on_progress: OnProgress | None = None,
         on_done: Callable[[Segmentation3D], None] | None = None,
         on_error: OnError | None = None,
         **options: Any,
     ) -> Pending[Segmentation3D]:
-        """All objects in 3D; as `VolumeSession.propagate`, whose further options are `options`."""
+        """All objects in 3D; as `VolumeSession.propagate`, whose further options are `options`.
+
+        `on_progress` also hears of the opening of the volume, where that comes first (with a total of 0).
+        """
         along = axis_from_name(axis)
         listed = [list(prompts) if isinstance(prompts, Sequence) else [prompts] for prompts in objects]
         first, last = slice_range or self._extent(listed, along)
-        self._ensure(along, first, last, list(itertools.chain.from_iterable(listed)))
+        self._ensure(along, first, last, list(itertools.chain.from_iterable(listed)), on_progress)
         offset = self.offset_zyx
         plain = {**_plain_options(options), "axis": along}
         if slice_range is not None:
@@ -160,7 +164,9 @@ class RemoteVolume:
             return False
         return self._session is not None and self._client.running and self._generation == self._client.generation
 
-    def _ensure(self, axis: int, first: int, last: int, prompts: Sequence[Prompt]) -> None:
+    def _ensure(
+        self, axis: int, first: int, last: int, prompts: Sequence[Prompt], on_progress: OnProgress | None = None
+    ) -> None:
         lower, upper = self._part[axis]
         first, last = max(first, 0), min(last, self.shape_zyx[axis] - 1)
         inside = lower <= first and last <= upper and all(self._holds(prompt) for prompt in prompts)
@@ -169,7 +175,7 @@ class RemoteVolume:
             self._part = self._whole
         self._client.prepare()
         if not self._is_open():
-            self._open(None)
+            self._open(None, on_progress)
 
     def _holds(self, prompt: Prompt) -> bool:
         """Whether the prompt means the same in the part: a box that is cut would have another middle slice."""
@@ -186,7 +192,7 @@ class RemoteVolume:
         held = zip(spans, self._part, strict=True)
         return all(lower - 0.5 <= first and last < upper + 0.5 for (first, last), (lower, upper) in held)
 
-    def _open(self, on_error: OnError | None) -> Pending[dict[str, Any]]:
+    def _open(self, on_error: OnError | None, on_progress: OnProgress | None = None) -> Pending[dict[str, Any]]:
         part = self._volume[tuple(slice(first, last + 1) for first, last in self._part)]
         check_volume_fits(part.nbytes, part.size, self._memory(), copies=2)
         options = dict(self._options)
@@ -194,18 +200,25 @@ class RemoteVolume:
             options["window"] = self._whole_window()
         self._session = next(_SESSION_NUMBERS)
         request = OpenVolume(self._session, self._model, _sendable(part), self._spacing, options)
-        pending = Pending(request, lambda frame: frame.header, on_done=self._on_opened, on_error=on_error)
+        pending = Pending(
+            request, lambda frame: frame.header, on_done=self._on_opened, on_error=on_error, on_progress=on_progress
+        )
         self._opening = self._client.submit(pending)
         self._generation = self._client.generation
         return self._opening
 
     def _whole_window(self) -> Any:
         """A window that is found from the intensities must be found from all of them, not from the part."""
-        chosen = parse_window(_window(self._options.get("window", "auto")))
-        if isinstance(chosen, Window) or self._volume.ndim == 4:
-            return self._options.get("window", "auto")
+        given = self._options.get("window", "auto")
+        chosen = parse_window(tuple(given) if isinstance(given, list) else given)
+        fixed = isinstance(chosen, Window) or (chosen in PRESETS and PRESETS[chosen].percentiles is None)
+        if fixed or self._volume.ndim == 4:
+            return given
         found = to_uint8(self._volume, chosen, modality=self._options.get("modality")).window
-        return "none" if found is None else [found.lo, found.hi]
+        if found is not None:
+            return [found.lo, found.hi]
+        # Without a window the values were kept, or all are equal; then those of the part are, too.
+        return given if self._volume.min() == self._volume.max() else "none"
 
     def _extent(self, objects: Sequence[Sequence[Prompt]], axis: int) -> tuple[int, int]:
         """The slices that a run without a range may reach: those of 3D boxes, else all."""
@@ -239,10 +252,6 @@ def _sendable(array: NDArray) -> NDArray:
     if array.dtype.name not in DTYPES:
         raise InputError(f"Voxels of the type {array.dtype} cannot be segmented.", "Convert the volume to a real type.")
     return np.ascontiguousarray(array, dtype=DTYPES[array.dtype.name])
-
-
-def _window(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
