@@ -1,0 +1,69 @@
+"""Fixtures of the harness: `application`, `editor`, `a_chest_ct`, `no_torch_here`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parents[1]
+sys.path.insert(0, str(HERE))
+
+pytest.importorskip("slicer", reason="slicer-core is not installed")
+pytest.importorskip("PySide6", reason="PySide6 is not installed")
+
+from slicer_harness.application import Application  # noqa: E402
+from slicer_harness.torch_ban import TorchBan, torch_banned  # noqa: E402
+
+
+@pytest.fixture
+def no_torch_here() -> Iterator[TorchBan]:
+    """The process is Slicer's: an import of torch or torchvision fails, and no one may even have tried."""
+    with torch_banned() as ban:
+        yield ban
+    assert ban.attempts == [], f"torch was imported in the Slicer process: {ban.attempts}"
+
+
+@pytest.fixture
+def application(no_torch_here: TorchBan, tmp_path: Path) -> Iterator[Application]:
+    """A running application with an empty scene. The test fails when the host had to swallow an error of ours."""
+    running = Application(tmp_path)
+    try:
+        yield running
+        errors = [str(error) for error in running.errors]
+    finally:
+        running.close()
+    assert errors == [], "the application printed and swallowed errors"
+
+
+@pytest.fixture
+def editor(application: Application) -> Any:
+    """The Segment Editor's widget, with the module opened."""
+    return application.open_segment_editor()
+
+
+@pytest.fixture(scope="session")
+def chest_ct_path() -> Path:
+    """The real chest CT that slicerio brings (CTChest4.nrrd, 4 mm slices)."""
+    slicerio = pytest.importorskip("slicerio", reason="slicerio is not installed")
+    path = Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd"
+    if not path.is_file():
+        pytest.skip(f"{path} is missing")
+    return path
+
+
+@pytest.fixture
+def a_chest_ct(application: Application, chest_ct_path: Path) -> Any:
+    """The chest CT as a volume node, shown in all slice views."""
+    import slicer
+
+    node = slicer.util.loadVolume(str(chest_ct_path))
+    for name in application.layout_manager.sliceViewNames():
+        view = application.view(name)
+        view.mrmlSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
+        view.fitSliceToBackground()
+    return node

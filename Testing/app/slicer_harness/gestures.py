@@ -1,0 +1,138 @@
+"""What a user does with mouse and keyboard in a slice view, and how many actions that was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .pythonqt import dress
+
+qt = dress()
+Point = Sequence[float]
+
+
+@dataclass
+class UserActions:
+    """Performs user actions and counts them: one gesture, click, key or choice is one action.
+
+    `unclaimed` lists the interactor events that no observer aborted, that is what Slicer's own handlers would have seen.
+    """
+
+    log: list[str] = field(default_factory=list)
+    unclaimed: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """How many actions the user needed so far."""
+        return len(self.log)
+
+    def drag(
+        self, view: Any, from_ras: Point, to_ras: Point, *, button: str = "Left", steps: int = 5, modifiers: str = ""
+    ) -> None:
+        """Press at one point of the slice, move, release at another. Points are RAS mm in the view's slice plane."""
+        self.log.append(f"drag in {view.sliceViewName}")
+        start, end = _on_slice(view, from_ras), _on_slice(view, to_ras)
+        self._send(view, "EnterEvent", start, modifiers)
+        self._send(view, "MouseMoveEvent", start, modifiers)
+        self._send(view, f"{button}ButtonPressEvent", start, modifiers)
+        for step in range(1, steps + 1):
+            share = step / steps
+            position = (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
+            self._send(view, "MouseMoveEvent", position, modifiers)
+        self._send(view, f"{button}ButtonReleaseEvent", end, modifiers)
+
+    def click_at(self, view: Any, ras: Point, *, button: str = "Left", modifiers: str = "") -> None:
+        """Click on a point of the slice."""
+        self.log.append(f"click in {view.sliceViewName}")
+        position = _on_slice(view, ras)
+        self._send(view, "MouseMoveEvent", position, modifiers)
+        self._send(view, f"{button}ButtonPressEvent", position, modifiers)
+        self._send(view, f"{button}ButtonReleaseEvent", position, modifiers)
+
+    def scroll(self, view: Any, steps: int) -> None:
+        """Turn the wheel over a view; unless the effect takes the event, the slice moves by one spacing a step."""
+        self.log.append(f"scroll in {view.sliceViewName}")
+        event = "MouseWheelForwardEvent" if steps > 0 else "MouseWheelBackwardEvent"
+        for _ in range(abs(steps)):
+            if not self._send(view, event, _centre(view), ""):
+                logic, sign = view.sliceLogic(), 1 if steps > 0 else -1
+                logic.SetSliceOffset(logic.GetSliceOffset() + sign * logic.GetLowestVolumeSliceSpacing()[2])
+
+    def press_key(self, view: Any, key: str, modifiers: str = "") -> None:
+        """Press a key with the pointer over a view: shortcuts come first, as in Qt, then the view's interactor."""
+        self.log.append(f"key {modifiers + '+' if modifiers else ''}{key}")
+        sequence = qt.QKeySequence(f"{modifiers}+{key}" if modifiers else key)
+        matching = [shortcut for shortcut in active_shortcuts() if shortcut.key == sequence]
+        if len(matching) > 1:
+            raise AssertionError(
+                f"key {sequence.toString()!r} is ambiguous: {len(matching)} shortcuts have it, Qt calls none of them"
+            )
+        if matching:
+            matching[0].activated.emit()
+            return
+        self._send(view, "KeyPressEvent", _centre(view), modifiers, key)
+        self._send(view, "KeyReleaseEvent", _centre(view), modifiers, key)
+
+    def press(self, button: Any) -> None:
+        """Click a button that is visible and enabled."""
+        assert button.isVisibleTo(button.window()), f"the user sees no button {button.text!r}"
+        assert button.isEnabled(), f"the button {button.text!r} is disabled"
+        self.log.append(f"press {button.text!r}")
+        button.click()
+
+    def choose(self, combo: Any, text: str) -> None:
+        """Choose an entry of a combo box by its text."""
+        index = combo.findText(text)
+        assert index >= 0, f"{text!r} is not one of {[combo.itemText(i) for i in range(combo.count)]}"
+        assert combo.isEnabled(), "the list is disabled"
+        self.log.append(f"choose {text!r}")
+        combo.setCurrentIndex(index)
+        combo.activated.emit(index)
+
+    def _send(self, view: Any, event: str, position: tuple[float, float], modifiers: str, key: str = "") -> bool:
+        """Invoke one interactor event. True when an observer took it (abort flag)."""
+        interactor = view.sliceView().interactor()
+        shift, control, alt = ("Shift" in modifiers), ("Ctrl" in modifiers), ("Alt" in modifiers)
+        interactor.SetEventInformation(
+            round(position[0]), round(position[1]), int(control), int(shift), key[:1] or "\0", 0, key
+        )
+        interactor.SetAltKey(int(alt))
+        passed: list[str] = []
+        tag = interactor.AddObserver(event, lambda *_: passed.append(event), -1.0)
+        interactor.InvokeEvent(event)
+        interactor.RemoveObserver(tag)
+        self.unclaimed += passed
+        return not passed
+
+
+def active_shortcuts() -> list[Any]:
+    """The shortcuts that a key press over a slice view can reach: enabled, of a visible and enabled parent."""
+    import slicer
+
+    shortcuts = slicer.util.mainWindow().findChildren(qt.QShortcut)
+    return [shortcut for shortcut in shortcuts if shortcut.enabled and _reaches_views(shortcut)]
+
+
+def _reaches_views(shortcut: Any) -> bool:
+    parent = shortcut.parent()
+    if not isinstance(parent, qt.QWidget) or not parent.isEnabled() or not parent.isVisible():
+        return False
+    if shortcut.context in (qt.Qt.WindowShortcut, qt.Qt.ApplicationShortcut):
+        return True
+    return parent.inherits("QMainWindow") or type(parent).__name__ in (
+        "qMRMLSliceWidget",
+        "qMRMLSliceView",
+        "qMRMLLayoutWidget",
+    )
+
+
+def _on_slice(view: Any, ras: Point) -> tuple[float, float]:
+    x, y, depth = view.harness_ras_to_xy(tuple(ras))
+    assert abs(depth) < 0.5001, f"{tuple(ras)} is not on the slice that {view.sliceViewName} shows"
+    return x, y
+
+
+def _centre(view: Any) -> tuple[float, float]:
+    width, height = view.mrmlSliceNode().GetDimensions()[:2]
+    return width / 2, height / 2

@@ -1,0 +1,228 @@
+"""The stand-in of the Segment Editor calls an effect as the real one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+SAMPLE = Path(__file__).with_name("sample_extension") / "SampleBox.py"
+
+
+@pytest.fixture
+def sample(application: Any) -> Any:
+    """The sample module, loaded and registered."""
+    module = application.load_module(SAMPLE)
+    application.finish_startup()
+    return module
+
+
+@pytest.fixture
+def ready(application: Any, sample: Any, editor: Any, a_chest_ct: Any) -> Any:
+    """The editor with the chest CT, a segmentation and one selected segment."""
+    import slicer
+
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "S")
+    segmentation.CreateDefaultDisplayNodes()
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(a_chest_ct)
+    editor.setSegmentationNode(segmentation)
+    editor.setSourceVolumeNode(a_chest_ct)
+    segment = segmentation.GetSegmentation().AddEmptySegment("one", "one")
+    editor.setCurrentSegmentID(segment)
+    return editor
+
+
+def effect_of(editor: Any) -> Any:
+    return editor.effectByName("SampleBox").self()
+
+
+def mask(editor: Any) -> np.ndarray:
+    import slicer
+
+    return slicer.util.arrayFromSegmentBinaryLabelmap(
+        editor.segmentationNode(), editor.currentSegmentID(), editor.sourceVolumeNode()
+    )
+
+
+def test_activation_updates_the_panel_before_activate_is_called(ready):
+    effect = effect_of(ready)
+    effect.calls.clear()
+    ready.setActiveEffectByName("SampleBox")
+    assert effect.calls[:2] == ["updateGUIFromMRML", "activate"]
+    assert effect.calls.count("createCursor") == 6
+    assert ready.activeEffect().self() is effect
+    assert effect.margin.value == 3
+    assert effect.scriptedEffect.optionsFrame().visible
+
+
+def test_defaults_may_be_set_before_or_after_the_options_frame(application, sample, editor):
+    assert effect_of(editor).calls[:2] == ["setupOptionsFrame", "setMRMLDefaults"]
+
+
+def test_the_constructor_runs_once_for_the_factory_and_once_for_each_editor(application, sample, editor):
+    import slicer
+
+    factory_instance = slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects()[0]
+    assert factory_instance.self() is not effect_of(editor)
+    assert factory_instance.self().calls == []
+    other = application.new_editor()
+    assert effect_of(other) is not effect_of(editor)
+
+
+def test_a_drag_writes_voxels_and_one_undo_takes_them_back(application, ready):
+    ready.setActiveEffectByName("SampleBox")
+    view = application.view("Red")
+    view.sliceLogic().SetSliceOffset(-200.0)
+    offset = view.sliceLogic().GetSliceOffset()
+    application.actions.drag(view, (30.0, 20.0, offset), (60.0, 50.0, offset))
+    written = mask(ready)
+    assert written.sum() > 100
+    assert len(np.unique(np.nonzero(written)[0])) == 1
+    ready.undo()
+    assert mask(ready).sum() == 0
+    ready.redo()
+    assert (mask(ready) == written).all()
+    assert application.actions.count == 1
+
+
+def test_an_event_that_the_effect_takes_does_not_reach_the_view(application, ready):
+    ready.setActiveEffectByName("SampleBox")
+    view = application.view("Red")
+    point = (30.0, 20.0, view.sliceLogic().GetSliceOffset())
+    application.actions.click_at(view, point)
+    assert "LeftButtonPressEvent" not in application.actions.unclaimed
+    assert "MouseMoveEvent" in application.actions.unclaimed
+
+
+def test_an_answer_that_is_no_bool_is_an_error(application, ready):
+    ready.setActiveEffectByName("SampleBox")
+    effect_of(ready).answer = None
+    view = application.view("Red")
+    application.actions.click_at(view, (30.0, 20.0, view.sliceLogic().GetSliceOffset()))
+    assert "must return bool" in str(application.errors[0])
+    application.errors.clear()
+
+
+def test_an_error_in_an_effect_is_swallowed_but_remembered(application, ready):
+    effect_of(ready).fail_in = "activate"
+    ready.setActiveEffectByName("SampleBox")
+    assert ready.activeEffect().name == "SampleBox"
+    assert [type(one.error) for one in application.errors] == [RuntimeError]
+    application.errors.clear()
+
+
+def test_methods_are_bound_once_after_the_constructor(ready):
+    effect = effect_of(ready)
+    effect.activate = lambda: pytest.fail("the host must call the method that it bound at construction")
+    ready.setActiveEffectByName("SampleBox")
+    assert "activate" in effect.calls
+
+
+def test_selecting_another_effect_deactivates_ours(ready):
+    ready.setActiveEffectByName("SampleBox")
+    ready.setActiveEffectByName("Paint")
+    assert effect_of(ready).calls[-1] == "deactivate"
+    assert not effect_of(ready).scriptedEffect.optionsFrame().visible
+
+
+def test_place_mode_deselects_an_effect_that_does_not_override_the_default(application, ready):
+    ready.setActiveEffectByName("SampleBox")
+    interaction = ready.interactionNode()
+    interaction.SetCurrentInteractionMode(interaction.Place)
+    assert ready.activeEffect() is None
+
+
+def test_activation_forces_view_transform_mode(ready):
+    interaction = ready.interactionNode()
+    interaction.SetCurrentInteractionMode(interaction.Place)
+    ready.setActiveEffectByName("SampleBox")
+    assert interaction.GetCurrentInteractionMode() == interaction.ViewTransform
+
+
+def test_parameters_are_texts_with_six_significant_digits(ready):
+    host = effect_of(ready).scriptedEffect
+    host.setParameter("Level", 1234567.891)
+    assert host.parameter("Level") == "1.23457e+06"
+    assert ready.mrmlSegmentEditorNode().GetAttribute("SampleBox.Level") == "1.23457e+06"
+    assert host.doubleParameter("Level") == 1234570.0
+    with pytest.raises(TypeError, match="bool"):
+        host.setParameter("On", True)
+
+
+def test_a_parameter_change_reaches_the_active_effect_only(ready):
+    effect = effect_of(ready)
+    effect.calls.clear()
+    effect.scriptedEffect.setParameter("Margin", 5)
+    assert effect.calls == []
+    ready.setActiveEffectByName("SampleBox")
+    effect.scriptedEffect.setParameter("Margin", 7)
+    assert effect.margin.value == 7
+
+
+def test_scrolling_arrives_as_a_change_of_the_slice_node(application, ready):
+    ready.setActiveEffectByName("SampleBox")
+    application.actions.scroll(application.view("Red"), 2)
+    assert "processViewNodeEvents" in effect_of(ready).calls
+
+
+def test_an_effect_needs_a_segment_before_its_button_can_be_pressed(application, sample, editor, a_chest_ct):
+    assert not editor.harness_effect_button("SampleBox").enabled
+
+
+def test_removing_the_selected_segment_deselects_the_effect(ready):
+    ready.setActiveEffectByName("SampleBox")
+    ready.segmentationNode().GetSegmentation().RemoveSegment("one")
+    assert ready.activeEffect() is None
+
+
+def test_closing_the_scene_leaves_the_effect_and_keeps_the_editor_usable(application, ready):
+    import slicer
+
+    ready.setActiveEffectByName("SampleBox")
+    slicer.mrmlScene.Clear(0)
+    assert ready.activeEffect() is None
+    assert ready.mrmlSegmentEditorNode() is not None
+    assert ready.segmentationNode() is None
+
+
+def test_cleanup_is_called_when_the_editor_goes(application, ready):
+    effect = effect_of(ready)
+    ready.harness_close()
+    assert effect.calls[-1] == "cleanup"
+
+
+def test_masking_holds_for_the_effect(application, ready):
+    segmentation = ready.segmentationNode()
+    segmentation.GetSegmentation().AddEmptySegment("two", "two")
+    ready.setActiveEffectByName("SampleBox")
+    view = application.view("Red")
+    offset = view.sliceLogic().GetSliceOffset()
+    application.actions.drag(view, (30.0, 20.0, offset), (60.0, 50.0, offset))
+    first = mask(ready).copy()
+    ready.setCurrentSegmentID("two")
+    node = ready.mrmlSegmentEditorNode()
+    node.SetMaskMode(type(segmentation).EditAllowedOutsideAllSegments)
+    application.actions.drag(view, (40.0, 30.0, offset), (80.0, 70.0, offset))
+    second = mask(ready).copy()
+    assert second.sum() > 0
+    assert (second & first).sum() == 0
+
+
+def test_a_key_of_the_segment_editor_is_found_as_a_collision(application, ready):
+    import qt
+    import slicer
+
+    mine = qt.QShortcut(qt.QKeySequence("Q"), slicer.util.mainWindow())
+    mine.connect("activated()", lambda: None)
+    with pytest.raises(AssertionError, match="ambiguous"):
+        application.actions.press_key(application.view("Red"), "Q")
+    mine.delete()
+
+
+def test_a_number_key_selects_an_effect(application, ready):
+    application.actions.press_key(application.view("Red"), "2")
+    assert ready.activeEffect().name == "Paint"
+    application.actions.press_key(application.view("Red"), "Esc")
+    assert ready.activeEffect() is None
