@@ -6,6 +6,7 @@ Sizes are read from the archive's own headers before memory is taken, so a small
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +62,7 @@ def read_npz(path: Path, names: Sequence[str] | None = None, *, max_bytes: int =
                 with archive.open(members[name]) as file:
                     arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
             return arrays
-    except (zipfile.BadZipFile, EOFError, ValueError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError) as error:
         raise InputError(f"{path.name} is not a sound .npz file.", "Save it again.", str(error)) from error
     except MemoryError as error:
         raise InputError(f"{path.name} does not fit in memory.", "Crop or downsample it.") from error

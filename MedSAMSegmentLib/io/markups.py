@@ -1,6 +1,7 @@
 """Prompts from Slicer's markups files (`.mrk.json`): ROI to box, point list to points, line to RECIST line.
 
-A point is negative when its label or description begins with "-" or "neg" (any case), or when its list's name does.
+A point is negative when its label or description begins with "-" or "neg" (any case), or when its list's name does;
+"-1" and the like do not count, since a list without a name numbers its points so.
 Points that are not selected, or not placed yet, take no part. The file's `coordinateSystem` (LPS or RAS) is honoured.
 """
 
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +115,7 @@ def _takes_part(point: Mapping[str, Any], path: Path) -> bool:
 
 
 def _says_negative(text: object) -> bool:
-    return isinstance(text, str) and text.strip().lower().startswith(("-", "neg"))
+    return isinstance(text, str) and re.match(r"\s*(-(?!\d)|neg)", text, re.IGNORECASE) is not None
 
 
 def _list(markup: Mapping[str, Any], key: str, path: Path) -> list[Any]:
