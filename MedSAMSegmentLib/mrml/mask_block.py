@@ -9,13 +9,10 @@ import vtk
 from numpy.typing import NDArray
 
 from .images import Extent, array_of, image_from_array
-from .transforms import apply, to_vtk
+from .transforms import apply, inverse, to_vtk
 
 GRID_TOLERANCE = 0.01
 """Voxels that two grids may drift apart over a block and still count as one grid."""
-
-_INSIDE = 255
-_HALF = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,16 +60,17 @@ class MaskBlock:
         return MaskBlock(self.mask[window(shared, self.extent)], (shared[0], shared[2], shared[4]))
 
     def mapped(self, target_from_source: NDArray[np.float64], target_extent: Extent) -> tuple[MaskBlock, bool]:
-        """This block on another grid, clipped to `target_extent`, and whether it had to be interpolated.
+        """This block on another grid, clipped to `target_extent`, and whether it had to be resampled.
 
         `target_from_source` is the 4x4 affine from this grid's voxel indices (i,j,k) to the other's. Grids that differ
-        by whole voxels, swapped or flipped axes only are copied voxel by voxel. All others are interpolated linearly
-        and cut at one half, which keeps an outline smooth where the nearest voxel would make steps.
+        by whole voxels, swapped or flipped axes only are copied voxel by voxel. On all others each voxel takes the
+        nearest one's value, as Slicer does for segments: linear interpolation cut at one half looks smoother, but
+        shaves convex objects (1.3 % of an ellipsoid's volume, against 0.3 %).
         """
         exact = _signed_permutation(target_from_source, self.extent)
         if exact is not None:
             return _rearranged(self, exact).clipped(target_extent), False
-        return _interpolated(self.cropped(), target_from_source, target_extent), True
+        return _resampled(self.cropped(), target_from_source, target_extent), True
 
 
 def intersection(first: Extent, second: Extent) -> Extent:
@@ -130,14 +128,14 @@ def _rearranged(block: MaskBlock, matrix: NDArray[np.int64]) -> MaskBlock:
     # Rows of the matrix are target axes in i,j,k order; the array's axes run the other way round.
     turn = matrix[:3, :3][::-1, ::-1]
     mask = np.transpose(block.mask, [int(np.flatnonzero(row)[0]) for row in turn])
-    mask = np.flip(mask, [axis for axis in range(3) if turn[axis].sum() < 0])
+    mask = np.flip(mask, tuple(axis for axis in range(3) if turn[axis].sum() < 0))
     i, j, k = (int(n) for n in ends.min(axis=0))
     return MaskBlock(mask, (i, j, k))
 
 
-def _interpolated(block: MaskBlock, target_from_source: NDArray[np.float64], target_extent: Extent) -> MaskBlock:
+def _resampled(block: MaskBlock, target_from_source: NDArray[np.float64], target_extent: Extent) -> MaskBlock:
     i0, i1, j0, j1, k0, k1 = block.extent
-    # The mask fades to zero one voxel beyond its outermost centres; nothing farther can belong to it.
+    # No voxel whose centre lies a whole voxel beyond the outermost ones can be nearest to them.
     there = apply(target_from_source, corners_of((i0 - 1, i1 + 1, j0 - 1, j1 + 1, k0 - 1, k1 + 1)))
     low, high = np.floor(there.min(axis=0)).astype(int), np.ceil(there.max(axis=0)).astype(int)
     i0, i1, j0, j1, k0, k1 = (int(n) for pair in zip(low, high, strict=True) for n in pair)
@@ -145,15 +143,15 @@ def _interpolated(block: MaskBlock, target_from_source: NDArray[np.float64], tar
     if is_empty(extent) or not block.mask.any():
         return MaskBlock(np.zeros((1, 1, 1), bool), (target_extent[0], target_extent[2], target_extent[4]))
     i, j, k = block.first_ijk
-    padded = np.pad(block.mask.view(np.uint8) * np.uint8(_INSIDE), 1)
+    padded = np.pad(block.mask.view(np.uint8), 1)
     reslice = vtk.vtkImageReslice()
     reslice.SetInputData(image_from_array(padded, (i - 1, j - 1, k - 1)))
-    reslice.SetResliceAxes(to_vtk(np.linalg.inv(target_from_source)))
-    reslice.SetInterpolationModeToLinear()
+    reslice.SetResliceAxes(to_vtk(inverse(target_from_source)))
+    reslice.SetInterpolationModeToNearestNeighbor()
     reslice.SetBackgroundLevel(0)
     reslice.SetOutputOrigin(0, 0, 0)
     reslice.SetOutputSpacing(1, 1, 1)
     reslice.SetOutputExtent(*extent)
     reslice.Update()
     values = array_of(reslice.GetOutput())
-    return MaskBlock(values >= _HALF, (extent[0], extent[2], extent[4])).cropped()
+    return MaskBlock(values != 0, (extent[0], extent[2], extent[4])).cropped()

@@ -12,7 +12,7 @@ from ..errors import GeometryError
 from ..geometry import VolumeGeometry
 from .images import Extent, ijk_to_node_of
 from .mask_block import MaskBlock, is_empty
-from .transforms import apply, node_to_world
+from .transforms import apply, inverse, node_to_world
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ class Lattice:
 
     def from_volume(self, geometry: VolumeGeometry) -> NDArray[np.float64]:
         """The 4x4 from the volume's voxel indices to this grid's, through both nodes' transforms."""
-        return np.linalg.inv(self.ijk_to_world) @ geometry.ijk_to_ras
+        return inverse(self.ijk_to_world) @ geometry.ijk_to_ras
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class Placement:
     """A volume's mask on the reference lattice. `outside_voxels` of the volume's grid lie beyond the lattice."""
 
     block: MaskBlock
-    interpolated: bool
+    resampled: bool
     outside_voxels: int
 
 
@@ -68,8 +68,9 @@ def reference_lattice(host: Any, segmentation_node: Any) -> Lattice:
 def place_on_lattice(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
     """The mask of a volume as a tight block on the lattice.
 
-    On the volume's own grid the voxels are copied; on another the mask is interpolated (`MaskBlock.mapped`). What lies
-    beyond the lattice is cut off, as for every effect. Raises `GeometryError` when the mask is not on the grid.
+    On the volume's own grid the voxels are copied; on another each takes the nearest value (`MaskBlock.mapped`).
+    What lies beyond the lattice is cut off, as for every effect. Raises `GeometryError` when the mask does not have
+    the volume's shape.
     """
     if tuple(mask_zyx.shape) != geometry.shape_zyx:
         raise GeometryError(
@@ -78,8 +79,8 @@ def place_on_lattice(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, latt
         )
     source = MaskBlock(np.asarray(mask_zyx, dtype=bool)).cropped()
     lattice_from_volume = lattice.from_volume(geometry)
-    block, interpolated = source.mapped(lattice_from_volume, lattice.extent)
-    return Placement(block.cropped(), interpolated, _outside(source, lattice_from_volume, lattice.extent))
+    block, resampled = source.mapped(lattice_from_volume, lattice.extent)
+    return Placement(block.cropped(), resampled, _outside(source, lattice_from_volume, lattice.extent))
 
 
 def _outside(source: MaskBlock, lattice_from_volume: NDArray[np.float64], extent: Extent) -> int:

@@ -14,6 +14,7 @@ from ..geometry import VolumeGeometry
 from .images import array_of, has_voxels
 from .mask_block import MaskBlock
 from .reference_lattice import Lattice
+from .transforms import inverse
 
 _NO_VOXEL = np.zeros((1, 1, 1), bool)
 
@@ -55,15 +56,15 @@ def stored_block(segmentation_node: Any, segment_id: str) -> tuple[MaskBlock, La
 def read_segment(segmentation_node: Any, segment_id: str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
     """A segment (z,y,x, bool) on a volume's grid, through the transforms of both nodes.
 
-    Exact where the grids agree, interpolated elsewhere. Raises `OutputError` as `stored_block`, `GeometryError` for a
-    non-linear transform on the segmentation.
+    Exact where the grids agree, the nearest voxel elsewhere. Raises `OutputError` as `stored_block`, `GeometryError`
+    for a non-linear transform on the segmentation.
     """
     block, lattice = stored_block(segmentation_node, segment_id)
     nk, nj, ni = geometry.shape_zyx
     extent = (0, ni - 1, 0, nj - 1, 0, nk - 1)
     if lattice is None:
         return np.zeros(geometry.shape_zyx, bool)
-    volume_from_lattice = np.linalg.inv(lattice.from_volume(geometry))
+    volume_from_lattice = inverse(lattice.from_volume(geometry))
     return block.mapped(volume_from_lattice, extent)[0].over(extent)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import slicer
@@ -23,6 +23,7 @@ from .mask_block import MaskBlock, union
 from .new_segment import NewSegment
 from .reference_lattice import Lattice, Placement, place_on_lattice, reference_lattice
 from .segment_reader import segment_of, stored_block
+from .transforms import inverse
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class SliceRange:
     axis: int
     first: int
     last: int
+
+
+class WritableObject(Protocol):
+    """A mask and its segment. `mask` is looked at once, so that it may be made only then."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]: ...
+    @property
+    def target(self) -> str | NewSegment: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +90,7 @@ class _Target:
         block, own = stored_block(self.node, self.segment_id)
         if own is None:
             return block
-        lattice_from_own = np.linalg.inv(self.lattice.ijk_to_world) @ own.ijk_to_world
+        lattice_from_own = inverse(self.lattice.ijk_to_world) @ own.ijk_to_world
         return block.mapped(lattice_from_own, self.lattice.extent)[0]
 
 
@@ -120,7 +130,7 @@ class SegmentWriter:
         placement = place_on_lattice(mask_zyx & region, geometry, lattice)
         return self._write_one(_Change(placement, place_on_lattice(region, geometry, lattice).block), segment_id)
 
-    def write_objects(self, objects: Sequence[ObjectToWrite], geometry: VolumeGeometry) -> list[WriteOutcome]:
+    def write_objects(self, objects: Sequence[WritableObject], geometry: VolumeGeometry) -> list[WriteOutcome]:
         """Write several masks, each into its segment, in one undo step; new segments are added in the same step.
 
         Where masks overlap the overwrite mode decides, later ones above earlier ones. An empty mask leaves its
@@ -131,9 +141,7 @@ class SegmentWriter:
         for entry in objects:
             if isinstance(entry.target, str):
                 segment_of(node, entry.target)
-        placed = [place_on_lattice(entry.mask, geometry, lattice) for entry in objects]
-        for entry, placement in zip(objects, placed, strict=True):
-            _require_inside(entry.mask, placement)
+        placed = [_place_inside(entry.mask, geometry, lattice) for entry in objects]
         if not any(placement.block.mask.any() for placement in placed):
             return [_nothing(entry) for entry in objects]
         self._host.saveStateForUndo()
@@ -168,7 +176,7 @@ class SegmentWriter:
             voxels=after.voxels,
             masked_voxels=int(np.count_nonzero(wanted.over(extent) & ~editable)),
             outside_voxels=change.placement.outside_voxels,
-            interpolated=change.placement.interpolated,
+            interpolated=change.placement.resampled,
         )
 
     def _send(self, change: _Change, before: MaskBlock, target: _Target) -> None:
@@ -212,9 +220,7 @@ class SegmentWriter:
 
     def _placed(self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str) -> Placement:
         segment_of(self._segmentation_node(), segment_id)
-        placement = place_on_lattice(mask_zyx, geometry, self._lattice())
-        _require_inside(mask_zyx, placement)
-        return placement
+        return _place_inside(mask_zyx, geometry, self._lattice())
 
     def _lattice(self) -> Lattice:
         return reference_lattice(self._host, self._segmentation_node())
@@ -273,9 +279,11 @@ def _expected(
     return np.where(changes, wanted, before)
 
 
-def _require_inside(mask_zyx: NDArray[np.bool_], placement: Placement) -> None:
+def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
+    """The mask on the lattice. Raises `OutputError` when nothing of it is left there."""
+    placement = place_on_lattice(mask_zyx, geometry, lattice)
     if placement.block.mask.any() or not mask_zyx.any():
-        return
+        return placement
     if placement.outside_voxels:
         raise OutputError(
             "The result lies outside the segmentation's geometry.",
@@ -299,5 +307,5 @@ def _slab(geometry: VolumeGeometry, slices: SliceRange) -> NDArray[np.bool_]:
     return region
 
 
-def _nothing(entry: ObjectToWrite) -> WriteOutcome:
+def _nothing(entry: WritableObject) -> WriteOutcome:
     return WriteOutcome(entry.target if isinstance(entry.target, str) else "", voxels=0)

@@ -41,6 +41,11 @@ def node_to_world(node: Any) -> NDArray[np.float64]:
     return to_numpy(matrix)
 
 
+def inverse(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The inverse of a 4x4 affine."""
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
 def apply(matrix: NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Points (n,3) through a 4x4 affine."""
     points = np.atleast_2d(np.asarray(points, dtype=np.float64))

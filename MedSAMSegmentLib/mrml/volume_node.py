@@ -103,7 +103,9 @@ def _image_of(node: Any) -> vtk.vtkImageData:
 
 def _hierarchy_attribute(node: Any, name: str) -> str:
     scene = node.GetScene()
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene) if scene is not None else None
+    if scene is None:
+        return ""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     item = hierarchy.GetItemByDataNode(node) if hierarchy is not None else 0
     if not item:
         return ""
