@@ -8,6 +8,7 @@ import traceback
 from ..errors import DeviceError, MedSAMError, ModelError, WorkerError
 
 OUT_OF_MEMORY_TEXTS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+OUR_PACKAGE = __name__.partition(".")[0]
 MEMORY_CURE = "Close other programs, choose a smaller range of slices or a smaller model, or use another device."
 
 
@@ -19,7 +20,7 @@ def describe(error: BaseException) -> MedSAMError:
         return error
     if is_out_of_memory(error):
         return DeviceError("The memory is not enough for this run.", MEMORY_CURE, trace)
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and not (error.name or "").startswith(OUR_PACKAGE):
         missing = (
             f"the package {error.name!r}" if isinstance(error, ModuleNotFoundError) and error.name else "a package"
         )
