@@ -50,7 +50,7 @@ class SliceScore:
 
 
 class PackedMask:
-    """A mask of a volume held as one packed row of bits a slice: an eighth of the bytes, and only where something is."""
+    """A mask of a volume held as one packed row of bits a slice: an eighth of the bytes, where something is."""
 
     def __init__(self, shape_zyx: tuple[int, int, int], axis: int) -> None:
         self.shape_zyx = shape_zyx
@@ -154,20 +154,25 @@ def flag_slices(
 ) -> dict[int, SliceScore]:
     """Flags from what the slices say together: empty inside the object, area that changes suddenly, low score.
 
-    A slice jumps when its area is more than `area_ratio` times larger or smaller than that of the neighbour
-    nearer to the key slice.
+    A slice jumps when its area is more than `area_ratio` times larger, or smaller, than on both neighbours; at the
+    end of the run only growth counts, because shrinking is how an object ends.
     """
     flagged: dict[int, SliceScore] = {}
     for index, score in slices.items():
         flags: list[str] = []
         if score.area == 0:
             flags.append(FLAG_EMPTY)
-        elif score.score < low_score and not score.key:
-            flags.append(FLAG_LOW_SCORE)
-        neighbours = [slices[n].area for n in (index - 1, index + 1) if n in slices and slices[n].area]
-        if score.area and neighbours and not score.key:
-            ratios = [max(score.area / area, area / score.area) for area in neighbours]
-            if min(ratios) > area_ratio:
+        elif not score.key:
+            neighbours = [slices[n].area for n in (index - 1, index + 1) if n in slices]
+            if score.score < low_score:
+                flags.append(FLAG_LOW_SCORE)
+            if _jumps(score.area, neighbours, area_ratio):
                 flags.append(FLAG_AREA_JUMP)
         flagged[index] = SliceScore(score.score, score.area, tuple(flags), score.key)
     return flagged
+
+
+def _jumps(area: int, neighbours: list[int], ratio: float) -> bool:
+    larger = [area > ratio * neighbour > 0 for neighbour in neighbours]
+    smaller = [area * ratio < neighbour for neighbour in neighbours]
+    return bool(neighbours) and (all(larger) or (len(neighbours) == 2 and all(smaller)))

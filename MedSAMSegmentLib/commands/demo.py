@@ -6,9 +6,10 @@ The CT and its segmentation are package data of `slicerio` (a public Slicer samp
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,13 @@ from ..geometry import VolumeGeometry
 from ..io.read_segmentation import read_segmentation
 from ..io.read_volume import read_volume
 from ..io.volume import Volume
+from ..io.write_segmentation import segments_from, write_segmentation
 from ..prompts import Box
 from .progress import say, slice_bar
 from .run import fetch_weights
 
 if TYPE_CHECKING:
+    from ..inference.slice_predictor import SlicePredictor
     from ..results import ObjectResult, Segmentation3D
 
 
@@ -66,10 +69,11 @@ def run(options: argparse.Namespace) -> None:
     predictor = load_predictor("lite_medsam", device=options.device, precision=options.precision)
     volume, references = load_chest()
     results, rows = [], []
-    for organ in ORGANS:
-        result = segment_organ(predictor, volume, references[organ.name], organ, options.strategy, options.quiet)
+    for window in dict.fromkeys(organ.window for organ in ORGANS):
+        organs = [organ for organ in ORGANS if organ.window == window]
+        result = segment_organs(predictor, volume, references, organs, strategy=options.strategy, quiet=options.quiet)
         results.append(result)
-        rows.append(_row(organ, result, references[organ.name], volume.geometry))
+        rows.extend(_rows(organs, result, references, volume.geometry))
     _write(folder, volume, results, rows, predictor.weights_sha256)
     print_table(rows)
     for name in ("chest.seg.nrrd", "chest.png", "report.json"):
@@ -100,34 +104,44 @@ def box_from_middle_slice(mask_zyx: NDArray[np.bool_]) -> Box:
     return Box(i=outline.i, j=outline.j, k=whole.k)
 
 
-def segment_organ(
-    predictor: Any, volume: Volume, reference: NDArray[np.bool_], organ: Organ, strategy: str | None, quiet: bool
+def segment_organs(
+    predictor: SlicePredictor,
+    volume: Volume,
+    references: Mapping[str, NDArray[np.bool_]],
+    organs: Sequence[Organ],
+    *,
+    strategy: str | None = None,
+    quiet: bool = True,
 ) -> Segmentation3D:
+    """Organs that are read in the same window, in one session: each slice is encoded once for all of them."""
     from ..inference.open import open_session
 
-    session = open_session(predictor, volume.array_zyx, geometry=volume.geometry, window=organ.window)
-    with session, slice_bar(organ.name, quiet) as progress:
-        return session.propagate(
-            [box_from_middle_slice(reference)], names=[organ.name], strategy=strategy, on_progress=progress
-        )
+    session = open_session(predictor, volume.array_zyx, geometry=volume.geometry, window=organs[0].window)
+    names = [organ.name for organ in organs]
+    boxes = [box_from_middle_slice(references[name]) for name in names]
+    with session, slice_bar(" + ".join(names), quiet) as progress:
+        return session.propagate(boxes, names=names, strategy=strategy, on_progress=progress)
 
 
-def _row(organ: Organ, result: Segmentation3D, reference: NDArray[np.bool_], geometry: VolumeGeometry) -> DemoRow:
-    mask = result.mask
-    return DemoRow(
-        organ.name,
-        dice(mask, reference),
-        float(mask.sum()) * geometry.voxel_volume_ml,
-        float(reference.sum()) * geometry.voxel_volume_ml,
-        result.seconds / max(1, len(result.objects[0].slices)),
-    )
+def _rows(
+    organs: Sequence[Organ],
+    result: Segmentation3D,
+    references: Mapping[str, NDArray[np.bool_]],
+    geometry: VolumeGeometry,
+) -> list[DemoRow]:
+    rows = []
+    for organ, item in zip(organs, result.objects, strict=True):
+        mask, reference = item.mask, references[organ.name]
+        ours, theirs = (float(m.sum()) * geometry.voxel_volume_ml for m in (mask, reference))
+        per_slice = result.seconds / result.predictions
+        rows.append(DemoRow(organ.name, dice(mask, reference), ours, theirs, per_slice))
+    return rows
 
 
 def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: list[DemoRow], weights: str) -> None:
     from ..intensity import to_uint8
     from ..io.overlay import write_overlay
     from ..io.report import file_digest, write_report
-    from ..io.write_segmentation import segments_from, write_segmentation
     from .run_report import object_facts, versions
 
     items: list[ObjectResult] = [item for result in results for item in result.objects]
@@ -139,7 +153,7 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     )
     write_segmentation(folder / "chest.seg.nrrd", segments, volume.geometry)
     grey = to_uint8(volume.array_zyx, "ct-mediastinum").volume_u8
-    write_overlay(folder / "chest.png", grey, segments, axis=0, spacing_zyx=volume.geometry.spacing_zyx)
+    write_overlay(folder / "chest.png", grey, segments, axis=0, geometry=volume.geometry)
     report = {
         "input": {"file": volume.source.name, "sha256": file_digest(volume.source)},
         "model": {"id": "lite_medsam", "weights_sha256": weights},

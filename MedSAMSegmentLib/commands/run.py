@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, PromptError, UsageError
 from ..io.read_volume import read_volume
 from ..io.volume import Volume
+from ..io.write_segmentation import check_output_path, segments_from, write_segmentation
 from .progress import byte_bar, say, slice_bar
 from .prompt_options import array_axis, objects_from_options
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> None:
-    from ..io.write_segmentation import check_output_path
-
     if not (options.output or options.overlay or options.report):
         raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
     for path in filter(None, (options.output, options.overlay, options.report)):
@@ -163,12 +162,10 @@ def write_outputs(
     result: Segmentation3D,
 ) -> None:
     """The files that were asked for: segmentation, picture, report."""
-    from ..io.write_segmentation import segments_from, write_segmentation
-
     segments = segments_from(
         [item.name for item in result.objects],
         [item.mask for item in result.objects],
-        terminologies=getattr(options, "terminology", []),
+        terminologies=options.terminology,
     )
     if options.output:
         write_segmentation(options.output, segments, volume.geometry)
@@ -181,7 +178,7 @@ def write_outputs(
             session.volume.volume_u8,
             segments,
             axis=result.axis,
-            spacing_zyx=volume.geometry.spacing_zyx,
+            geometry=volume.geometry,
         )
         say(f"wrote {options.overlay}", options.quiet)
     if options.report:

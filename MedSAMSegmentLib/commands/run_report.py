@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ..io.report import file_digest
-from ..measurements import measure_diameters
+from ..measurements import measure
 from ..prompts import MaskPrompt, Prompt
 from ..version import __version__
 
@@ -61,22 +61,22 @@ def prompt_facts(prompt: Prompt) -> dict[str, Any]:
 
 
 def object_facts(item: ObjectResult, volume: Volume) -> dict[str, Any]:
-    mask = item.mask
-    voxels = int(mask.sum())
-    return {
+    """Name, size, RECIST 1.1 diameters (of images, not of time series) and what each slice scored."""
+    measurement = measure(item.mask, volume.geometry, item.packed.axis)
+    facts: dict[str, Any] = {
         "name": item.name,
-        "voxels": voxels,
-        "volume_ml": round(voxels * volume.geometry.voxel_volume_ml, 4),
-        "diameters": _diameters(mask, volume),
+        "voxels": measurement.voxels,
+        "volume_ml": round(measurement.volume_ml, 4),
         "flagged_slices": item.flagged,
         "slices": {str(index): _slice_facts(vars(score)) for index, score in sorted(item.slices.items())},
     }
-
-
-def _diameters(mask: Any, volume: Volume) -> dict[str, Any] | None:
-    if not mask.any() or volume.is_time_series:
-        return None
-    return measure_diameters(mask, volume.geometry.spacing_zyx).as_dict()
+    if not volume.is_time_series:
+        facts["recist"] = {
+            "slice": measurement.index,
+            "longest": measurement.longest,
+            "perpendicular": measurement.perpendicular,
+        }
+    return facts
 
 
 def _slice_facts(score: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ def load_predictor(
     state_dict = load_state_dict(path)
     module = build(entry.builder, **entry.builder_options)
     load_weights(module, state_dict, entry)
-    return SlicePredictor(module, entry, choice)
+    return SlicePredictor(module, entry, choice, weights_sha256=_sha256(path, entry, store))
 
 
 def _find_weights(
@@ -97,3 +97,13 @@ def _find_weights(
         return entry, Path(weights)
     folder = store or CheckpointStore()
     return entry, folder.pull(entry) if download else folder.require(entry)
+
+
+def _sha256(path: Path, entry: ModelEntry, store: CheckpointStore | None) -> str:
+    """The hash of the weights: from the store's record where there is one, else of the file itself."""
+    from ..checkpoints.store import CheckpointStore
+    from ..checkpoints.transfer import digest_file
+
+    folder = store or CheckpointStore()
+    record = folder.record(entry) if path == folder.path(entry) else None
+    return record.sha256 if record is not None else digest_file(path).sha256

@@ -100,7 +100,7 @@ def _plan_object(
     for prompt in fitted:
         _add_to_key(keys, prompt, axis, whole)
     if whole is not None and not any(_is_positive(key) for key in keys.values()):
-        _key(keys, middle_slice(*whole.along(axis))).box = whole.in_plane(axis)
+        _key(keys, _box_key_slice(whole.along(axis), slice_range, name)).box = whole.in_plane(axis)
     if not any(_is_positive(key) for key in keys.values()):
         raise PromptError(f"The object {name!r} has only negative points.", "Add a box or a positive point.")
     first, last, open_ended = _extent(keys, whole, slice_range, shape_zyx[axis], axis)
@@ -108,6 +108,18 @@ def _plan_object(
     if not inside:
         raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
     return ObjectPlan(name, inside, first, last, open_ended, whole)
+
+
+def _box_key_slice(extent: tuple[int, int], slice_range: tuple[int, int] | None, name: str) -> int:
+    """The middle of the slices that both the box and the range hold."""
+    first, last = extent
+    if slice_range is not None:
+        first, last = max(first, slice_range[0]), min(last, slice_range[1])
+    if first > last:
+        raise PromptError(
+            f"The box of {name!r} spans the slices {extent[0]} to {extent[1]}, outside the range.", "Widen the range."
+        )
+    return middle_slice(first, last)
 
 
 def _add_to_key(keys: dict[int, KeyPrompt], prompt: Prompt, axis: int, whole: Box | None) -> None:

@@ -21,6 +21,7 @@ from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, StopRule
 
 if TYPE_CHECKING:
+    from .memory_tracker import MemoryTracker
     from .slice_predictor import SliceEmbedding, SlicePrediction, SlicePredictor, SlicePrompts
 
 OnProgress = Callable[[Progress], None]
@@ -200,6 +201,24 @@ class AxisView:
 
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
         return self._transform.handover_prompts(mask, label_value)
+
+    def make_tracker(self, reference: bool) -> MemoryTracker:
+        from .frame_encoder import FrameFeatures
+        from .memory_tracker import MemoryTracker
+        from .tracker_options import tracker_options
+
+        entry = self._session.predictor.entry
+        return MemoryTracker(
+            self._session.predictor.sam2,
+            lambda index: FrameFeatures.of_embedding(self.embedding(index)),
+            self.count,
+            self._transform.shape,
+            tracker_options(entry.family, reference=reference),
+            dtype=self._session.predictor.device.dtype,
+        )
+
+    def cancelled(self) -> bool:
+        return self._cancel()
 
     def _encode(self, index: int, crop: Crop | None) -> SliceEmbedding:
         self._stop_if_asked()

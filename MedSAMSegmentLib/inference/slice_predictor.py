@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import UsageError
+from ..models.sam2 import Sam2
 from ..registry import ModelEntry
 from .device import DeviceChoice
 from .preprocessing import SliceTransform, make_transform
 from .slice_networks import Features, NetworkPrompts, slice_network
 from .slice_prompts import BoxXYXY, SlicePrompts
 
+if TYPE_CHECKING:
+    
 STABILITY_OFFSET = 1.0
 
 
@@ -54,6 +59,13 @@ class SlicePredictor:
         self.device = device
         self.weights_sha256 = weights_sha256
         self._network = slice_network(self.module)
+
+    @property
+    def sam2(self) -> Sam2:
+        """The network, for a memory tracker. Raises `UsageError` for networks without a memory."""
+        if not isinstance(self.module, Sam2):
+            raise UsageError(f"{self.entry.title} has no memory.", "Use a model of the MedSAM2 family.")
+        return self.module
 
     def transform(self, shape: tuple[int, int]) -> SliceTransform:
         """The transform for slices with `shape` rows and columns."""

@@ -57,3 +57,10 @@ class TrackerOptions:
     def for_video(self) -> TrackerOptions:
         """The settings of `medsam2_infer_video.py`: no post-processing, objects that do not overlap."""
         return replace(self, stability_fallback=False, binarize_prompted=False, fill_hole_area=0, non_overlapping=True)
+
+
+def tracker_options(family: str, *, reference: bool = False) -> TrackerOptions:
+    """The settings for a registry family; with `reference` those of its official predictor."""
+    if not reference:
+        return TrackerOptions()
+    return TrackerOptions.official_efficienttam() if "Efficient" in family else TrackerOptions.official_medsam2()

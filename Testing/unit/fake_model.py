@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
-from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.inference.device import DeviceChoice
+from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
 
 
 @dataclass
@@ -41,7 +41,7 @@ class BrightPixels:
         mask = np.zeros(embedding.pixels.shape[:2], dtype=bool)
         mask[y0 : y1 + 1, x0 : x1 + 1] = embedding.pixels[y0 : y1 + 1, x0 : x1 + 1] > 127
         logits = np.where(mask, 5.0, -5.0).astype(np.float32)
-        return SlicePrediction(mask=mask, score=0.9, low_res_logits=logits)
+        return SlicePrediction(mask, 0.9, logits, 1.0)
 
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))

@@ -14,6 +14,7 @@ from ..embedding_cache import Crop
 from ..plan import Direction, ObjectPlan
 
 if TYPE_CHECKING:
+    from ..memory_tracker import MemoryTracker
     from ..slice_predictor import SlicePrediction, SlicePrompts
 
 
@@ -69,6 +70,12 @@ class SliceSource(Protocol):
 
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
         """The next slice's box from this slice's mask, as the model's official script does; None when it is empty."""
+
+    def make_tracker(self, reference: bool) -> MemoryTracker:
+        """A new memory tracker over these slices; models without a memory raise `UsageError`."""
+
+    def cancelled(self) -> bool:
+        """Whether the user asked to stop."""
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         """The windowed slice (rows, columns[, 3])."""
