@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,8 +18,6 @@ from .preprocessing import SliceTransform, make_transform
 from .slice_networks import Features, NetworkPrompts, slice_network
 from .slice_prompts import BoxXYXY, SlicePrompts
 
-if TYPE_CHECKING:
-    
 STABILITY_OFFSET = 1.0
 
 
