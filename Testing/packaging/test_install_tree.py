@@ -1,4 +1,4 @@
-"""The extension configures, builds and installs with CMake; everything is in the installed tree and imports from there."""
+"""The extension configures, builds and installs with CMake; all of it is there and imports from the installed tree."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ CONFIG = Path(__file__).with_name("slicer_config")
 SCRIPTED_MODULES = Path("lib/Slicer-5.12/qt-scripted-modules")
 CMAKE = shutil.which("cmake")
 
-pytestmark = pytest.mark.skipif(CMAKE is None, reason="cmake is not installed")
+pytestmark = pytest.mark.skipif(
+    CMAKE is None or (shutil.which("cc") or shutil.which("cl")) is None, reason="cmake or a C compiler is not installed"
+)
 
 
 def run_cmake(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -62,11 +64,25 @@ def test_installed_files_have_the_content_of_the_repository(trees: tuple[Path, P
             assert installed.read_bytes() == (REPO / folder / name).read_bytes()
 
 
+WITHOUT_EDITABLE_INSTALL = """
+import sys
+from pathlib import Path
+
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+sys.path[:] = [entry for entry in sys.path if entry in {kept!r} or not (Path(entry) / "MedSAMSegmentLib").is_dir()]
+"""
+
+
 def run_python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
-    """Run code in a Python that sees only the given folders besides its packages, outside the repository."""
+    """Run code in a Python that sees only the given folders besides its packages.
+
+    The repository may be installed in development mode in this interpreter: that is taken out again, or it would hide
+    that a file is missing.
+    """
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
     environment.update(PYTHONPATH=os.pathsep.join(map(str, path)), PYTHONDONTWRITEBYTECODE="1")
-    command = [sys.executable, "-c", textwrap.dedent(code)]
+    prelude = WITHOUT_EDITABLE_INSTALL.format(kept=[str(folder) for folder in path])
+    command = [sys.executable, "-c", prelude + textwrap.dedent(code)]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=path[0], check=False)
 
 

@@ -1,4 +1,4 @@
-"""Write the lists of scripts and resources in the CMakeLists.txt of the module and of the library from the files in git.
+"""Write the lists of scripts and resources in the CMakeLists.txt of module and library from the files in git.
 
 python Testing/packaging/update_cmake_lists.py            rewrite
 python Testing/packaging/update_cmake_lists.py --check    exit with 1 when a list is not current
