@@ -103,7 +103,7 @@ def test_a_file_altered_at_random_loads_or_is_refused_but_never_crashes(tmp_path
     whole = (tmp_path / "whole").read_bytes()
     chance = random.Random(3)
     path, refused = tmp_path / "weights.pth", 0
-    for _ in range(250):
+    for _ in range(120):
         altered = bytearray(whole)
         for _ in range(chance.choice((1, 2, 5, 20))):
             altered[chance.randrange(min(len(altered), 1500))] = chance.randrange(256)
@@ -112,7 +112,7 @@ def test_a_file_altered_at_random_loads_or_is_refused_but_never_crashes(tmp_path
             load_state_dict(path)
         except CheckpointError:
             refused += 1
-    assert refused > 50
+    assert refused > 20
 
 
 def test_truncated_safetensors_are_refused(tmp_path: Path) -> None:
