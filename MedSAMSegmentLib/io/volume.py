@@ -50,6 +50,11 @@ class Volume:
         return self.shape_zyx[0] if self.time_axis else 1
 
     @property
+    def has_patient_axes(self) -> bool:
+        """True when the axes lie in the patient; pictures, cines and colour images have none to speak of."""
+        return self.kind not in ("image", "frames") and not self.time_axis and not self.is_rgb
+
+    @property
     def shape_zyx(self) -> tuple[int, int, int]:
         return self.geometry.shape_zyx
 

@@ -174,6 +174,7 @@ def test_the_real_ultrasound_cine_is_thirty_colour_frames() -> None:
     assert volume.array_zyx.shape == (30, 240, 320, 3)
     assert (volume.modality, volume.time_axis, volume.frame_count) == ("US", True, 30)
     assert volume.notes == ("Cine: 30 frames in time.",)
+    assert not volume.has_patient_axes
 
 
 @pytest.mark.parametrize("name", ["ybr_color", "rgb_color", "palette_color", "ct", "mr", "overlay"])

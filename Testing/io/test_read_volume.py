@@ -22,6 +22,7 @@ def test_an_oblique_volume_keeps_its_numbers_and_its_place(
 ) -> None:
     volume = read_volume(write_image(an_array, f"ct{suffix}"))
     assert volume.kind == kind
+    assert volume.has_patient_axes
     assert np.array_equal(volume.array_zyx, an_array)
     assert np.allclose(volume.geometry.ijk_to_lps, an_oblique_geometry.ijk_to_lps, atol=1e-4)
     assert volume.spacing_zyx == pytest.approx((3.0, 0.8, 0.7), abs=1e-5)
