@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,19 @@ def a_ball() -> tuple[np.ndarray, np.ndarray]:
     return (np.where(ball, 180, 40) + noise).clip(0, 255).astype(np.uint8), ball
 
 
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread here and in the worker: the same order of sums, and no contest for the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_the_worker_gives_what_a_session_in_this_process_gives(lite_checkpoint: Path) -> None:
     from MedSAMSegmentLib.inference import open_session
 
