@@ -14,6 +14,8 @@ class EditorHost(Protocol):
     def ModificationModeSet(self) -> int: ...
     @property
     def ModificationModeAdd(self) -> int: ...
+    @property
+    def ModificationModeRemove(self) -> int: ...
 
     def parameterSetNode(self) -> Any:
         """The `vtkMRMLSegmentEditorNode` with segmentation, selection, masking and overwrite mode."""
@@ -72,6 +74,10 @@ class LogicHost:
     @property
     def ModificationModeAdd(self) -> int:
         return int(self.logic.ModificationModeAdd)
+
+    @property
+    def ModificationModeRemove(self) -> int:
+        return int(self.logic.ModificationModeRemove)
 
     def parameterSetNode(self) -> Any:
         return self.logic.GetSegmentEditorNode()

@@ -44,7 +44,12 @@ class MaskBlock:
         return MaskBlock(self.mask[k0:k1, j0:j1, i0:i1], (i + i0, j + j0, k + k0))
 
     def over(self, extent: Extent) -> NDArray[np.bool_]:
-        """The mask (z,y,x) over `extent`: cut where the block is larger, False where it does not reach."""
+        """The mask (z,y,x) over `extent`: cut where the block is larger, False where it does not reach.
+
+        Over the block's own extent this is `mask` itself, not a copy.
+        """
+        if extent == self.extent:
+            return self.mask
         i0, i1, j0, j1, k0, k1 = extent
         result = np.zeros((max(k1 - k0 + 1, 0), max(j1 - j0 + 1, 0), max(i1 - i0 + 1, 0)), bool)
         shared = intersection(self.extent, extent)

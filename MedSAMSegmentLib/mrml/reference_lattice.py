@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import GeometryError
 from ..geometry import VolumeGeometry
 from .images import Extent, ijk_to_node_of
-from .mask_block import MaskBlock, is_empty
+from .mask_block import MaskBlock, corners_of, is_empty
 from .transforms import apply, inverse, node_to_world
 
 
@@ -65,6 +65,15 @@ def reference_lattice(host: Any, segmentation_node: Any) -> Lattice:
     return Lattice.of_image(image, segmentation_node)
 
 
+def require_shape(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry) -> None:
+    """Raises `GeometryError` when a mask is not on the volume's grid."""
+    if tuple(mask_zyx.shape) != geometry.shape_zyx:
+        raise GeometryError(
+            f"The mask has the shape {tuple(mask_zyx.shape)}, but the volume {geometry.shape_zyx}.",
+            "Segment the volume again.",
+        )
+
+
 def place_on_lattice(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
     """The mask of a volume as a tight block on the lattice.
 
@@ -72,20 +81,29 @@ def place_on_lattice(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, latt
     What lies beyond the lattice is cut off, as for every effect. Raises `GeometryError` when the mask does not have
     the volume's shape.
     """
-    if tuple(mask_zyx.shape) != geometry.shape_zyx:
-        raise GeometryError(
-            f"The mask has the shape {tuple(mask_zyx.shape)}, but the volume {geometry.shape_zyx}.",
-            "Segment the volume again.",
-        )
-    source = MaskBlock(np.asarray(mask_zyx, dtype=bool)).cropped()
+    require_shape(mask_zyx, geometry)
+    return place_block(MaskBlock(np.asarray(mask_zyx, dtype=bool)), geometry, lattice)
+
+
+def place_block(block: MaskBlock, geometry: VolumeGeometry, lattice: Lattice) -> Placement:
+    """A part of a volume's mask, in the volume's voxel indices, as a tight block on the lattice."""
+    source = block.cropped()
     lattice_from_volume = lattice.from_volume(geometry)
-    block, resampled = source.mapped(lattice_from_volume, lattice.extent)
-    return Placement(block.cropped(), resampled, _outside(source, lattice_from_volume, lattice.extent))
+    placed, resampled = source.mapped(lattice_from_volume, lattice.extent)
+    return Placement(placed.cropped(), resampled, _outside(source, lattice_from_volume, lattice.extent))
 
 
 def _outside(source: MaskBlock, lattice_from_volume: NDArray[np.float64], extent: Extent) -> int:
     """How many voxels of `source` have their centre beyond `extent`."""
-    kji = np.argwhere(source.mask)
-    there = np.floor(apply(lattice_from_volume, kji[:, ::-1] + np.array(source.first_ijk)) + 0.5)
-    inside = (there >= extent[0::2]).all(axis=1) & (there <= extent[1::2]).all(axis=1)
-    return int(np.count_nonzero(~inside))
+
+    def beyond(points_ijk: NDArray[np.float64]) -> int:
+        there = np.floor(apply(lattice_from_volume, points_ijk) + 0.5)
+        inside = (there >= extent[0::2]).all(axis=1) & (there <= extent[1::2]).all(axis=1)
+        return int(np.count_nonzero(~inside))
+
+    if beyond(corners_of(source.extent)) == 0:
+        return 0
+    i, j, k = source.first_ijk
+    # Slice by slice: the indices of a large organ's voxels would take gigabytes at once.
+    slices = ((k + n, np.argwhere(source.mask[n])) for n in range(len(source.mask)))
+    return sum(beyond(np.column_stack([ji[:, 1] + i, ji[:, 0] + j, np.full(len(ji), n)])) for n, ji in slices)

@@ -21,7 +21,7 @@ from .editor_host import EditorHost
 from .images import Extent, oriented_image
 from .mask_block import MaskBlock, union
 from .new_segment import NewSegment
-from .reference_lattice import Lattice, Placement, place_on_lattice, reference_lattice
+from .reference_lattice import Lattice, Placement, place_block, place_on_lattice, reference_lattice, require_shape
 from .segment_reader import segment_of, stored_block
 from .transforms import inverse
 
@@ -124,11 +124,11 @@ class SegmentWriter:
 
         An empty slice of the mask empties the segment there. Raises as `replace`, empty masks apart.
         """
-        region = _slab(geometry, slices)
+        region, part = _slab(mask_zyx, geometry, slices)
         segment_of(self._segmentation_node(), segment_id)
         lattice = self._lattice()
-        placement = place_on_lattice(mask_zyx & region, geometry, lattice)
-        return self._write_one(_Change(placement, place_on_lattice(region, geometry, lattice).block), segment_id)
+        change = _Change(place_block(part, geometry, lattice), place_block(region, geometry, lattice).block)
+        return self._write_one(change, segment_id)
 
     def write_objects(self, objects: Sequence[WritableObject], geometry: VolumeGeometry) -> list[WriteOutcome]:
         """Write several masks, each into its segment, in one undo step; new segments are added in the same step.
@@ -194,12 +194,19 @@ class SegmentWriter:
     def _send_region(self, wanted: MaskBlock, region: MaskBlock, before: MaskBlock, target: _Target) -> None:
         removed = before.mask & region.over(before.extent) & ~wanted.over(before.extent)
         if removed.any():
-            # Not "Remove": with the mask mode "inside single segment" that hands the voxels to the mask's segment.
-            with self._no_overwriting():
-                kept = MaskBlock(before.mask & ~removed, before.first_ijk)
-                self._modify(kept, self._host.ModificationModeSet, target)
+            self._remove(MaskBlock(removed, before.first_ijk), before, target)
         if wanted.mask.any():
             self._modify(wanted, self._host.ModificationModeAdd, target)
+
+    def _remove(self, removed: MaskBlock, before: MaskBlock, target: _Target) -> None:
+        node = self._host.parameterSetNode()
+        if node.GetMaskMode() != slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
+            self._modify(removed.cropped(), self._host.ModificationModeRemove, target)
+            return
+        # With this mask mode "Remove" hands the voxels to the mask's segment; "Set" to what is kept does not.
+        with self._no_overwriting():
+            kept = MaskBlock(before.mask & ~removed.mask, before.first_ijk)
+            self._modify(kept, self._host.ModificationModeSet, target)
 
     def _modify(self, block: MaskBlock, mode: int, target: _Target) -> None:
         labelmap = oriented_image(block.mask.astype(np.uint8), block.first_ijk, target.lattice.ijk_to_node)
@@ -295,16 +302,18 @@ def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice
     )
 
 
-def _slab(geometry: VolumeGeometry, slices: SliceRange) -> NDArray[np.bool_]:
+def _slab(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, slices: SliceRange) -> tuple[MaskBlock, MaskBlock]:
+    """All voxels of the slices, and the mask's on them. Raises `OutputError` or `GeometryError`."""
+    require_shape(mask_zyx, geometry)
     axis = axis_from_name(slices.axis)
     size = geometry.shape_zyx[axis]
     if not 0 <= slices.first <= slices.last < size:
         raise OutputError(
             f"The slices {slices.first} to {slices.last} are not within 0 to {size - 1}.", "Give slices of the volume."
         )
-    region = np.zeros(geometry.shape_zyx, bool)
-    np.moveaxis(region, axis, 0)[slices.first : slices.last + 1] = True
-    return region
+    part = mask_zyx[tuple(slice(slices.first, slices.last + 1) if a == axis else slice(None) for a in range(3))]
+    i, j, k = (slices.first if 2 - n == axis else 0 for n in range(3))
+    return MaskBlock(np.ones(part.shape, bool), (i, j, k)), MaskBlock(part != 0, (i, j, k))
 
 
 def _nothing(entry: WritableObject) -> WriteOutcome:
