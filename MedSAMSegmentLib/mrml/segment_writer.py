@@ -19,7 +19,7 @@ from ..geometry import VolumeGeometry, axis_from_name
 from .editable_area import editable_area, is_masked
 from .editor_host import EditorHost
 from .images import Extent, oriented_image
-from .mask_block import MaskBlock, union
+from .mask_block import MaskBlock, intersection, is_empty, union
 from .new_segment import NewSegment
 from .reference_lattice import Lattice, Placement, place_block, place_on_lattice, reference_lattice, require_shape
 from .segment_reader import segment_of, stored_block
@@ -165,12 +165,15 @@ class SegmentWriter:
         wanted = change.placement.block
         with self._selected(target.segment_id):
             before = target.stored()
-            extent = _joint_extent(before, wanted)
+            extent = _scope(change, before)
             editable = editable_area(self._host, extent) if is_masked(self._host) else np.ones((1, 1, 1), bool)
             expected = _expected(before.over(extent), change, extent, editable)
             self._send(change, before, target)
             after = target.stored()
-        self._check(MaskBlock(expected, (extent[0], extent[2], extent[4])), after, target)
+        wrong = int(np.count_nonzero(expected != after.over(extent)))
+        wrong += abs(_beyond(after, extent) - _beyond(before, extent))
+        if wrong:
+            raise self._not_written(wrong, target)
         return WriteOutcome(
             target.segment_id,
             voxels=after.voxels,
@@ -192,37 +195,35 @@ class SegmentWriter:
             self._modify(whole, self._host.ModificationModeSet, target)
 
     def _send_region(self, wanted: MaskBlock, region: MaskBlock, before: MaskBlock, target: _Target) -> None:
-        removed = before.mask & region.over(before.extent) & ~wanted.over(before.extent)
-        if removed.any():
-            self._remove(MaskBlock(removed, before.first_ijk), before, target)
+        shared = intersection(before.extent, region.extent)
+        if not is_empty(shared):
+            gone = before.over(shared) & region.over(shared) & ~wanted.over(shared)
+            self._remove(MaskBlock(gone, (shared[0], shared[2], shared[4])), before, target)
         if wanted.mask.any():
             self._modify(wanted, self._host.ModificationModeAdd, target)
 
-    def _remove(self, removed: MaskBlock, before: MaskBlock, target: _Target) -> None:
-        node = self._host.parameterSetNode()
-        if node.GetMaskMode() != slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
-            self._modify(removed.cropped(), self._host.ModificationModeRemove, target)
+    def _remove(self, gone: MaskBlock, before: MaskBlock, target: _Target) -> None:
+        if not gone.mask.any():
+            return
+        mode = self._host.parameterSetNode().GetMaskMode()
+        if mode != slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
+            self._modify(gone.cropped(), self._host.ModificationModeRemove, target)
             return
         # With this mask mode "Remove" hands the voxels to the mask's segment; "Set" to what is kept does not.
         with self._no_overwriting():
-            kept = MaskBlock(before.mask & ~removed.mask, before.first_ijk)
+            kept = MaskBlock(before.mask & ~gone.over(before.extent), before.first_ijk)
             self._modify(kept, self._host.ModificationModeSet, target)
 
     def _modify(self, block: MaskBlock, mode: int, target: _Target) -> None:
         labelmap = oriented_image(block.mask.astype(np.uint8), block.first_ijk, target.lattice.ijk_to_node)
         self._host.modifySegmentByLabelmap(target.node, target.segment_id, labelmap, mode)
 
-    def _check(self, expected: MaskBlock, after: MaskBlock, target: _Target) -> None:
-        extent = _joint_extent(expected, after)
-        wrong = int(np.count_nonzero(expected.over(extent) != after.over(extent)))
-        if wrong == 0:
-            return
+    def _not_written(self, wrong: int, target: _Target) -> OutputError:
         name = segment_of(target.node, target.segment_id).GetName()
         reason = "its Masking settings may be in the way" if is_masked(self._host) else "its log tells more"
-        raise OutputError(
+        return OutputError(
             f"The Segment Editor did not write {wrong} of the voxels of {name} as asked; {reason}.",
             "Press Undo, set Editable area to Everywhere without an intensity range, and run again.",
-            detail=f"expected {expected.voxels} voxels, found {after.voxels}",
         )
 
     def _placed(self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str) -> Placement:
@@ -273,6 +274,23 @@ def _joint_extent(first: MaskBlock, second: MaskBlock) -> Extent:
     if not first.mask.any():
         return second.extent
     return union(first.extent, second.extent) if second.mask.any() else first.extent
+
+
+def _scope(change: _Change, before: MaskBlock) -> Extent:
+    """The extent within which `change` can change a segment; never an empty one."""
+    wanted = change.placement.block
+    if change.add_only:
+        return wanted.extent
+    whole = _joint_extent(before, wanted)
+    if change.region is None:
+        return whole
+    part = intersection(whole, change.region.extent)
+    return wanted.extent if is_empty(part) else part
+
+
+def _beyond(block: MaskBlock, extent: Extent) -> int:
+    """How many voxels of `block` lie beyond `extent`."""
+    return block.voxels - int(np.count_nonzero(block.over(extent)))
 
 
 def _expected(
