@@ -34,13 +34,33 @@ _UTIL_NAMES = tuple(name for name in vars(slicer.util) if not name.startswith("_
 @behaviour("qSlicerCoreApplication")
 class CoreApplication:
     defaults: ClassVar[dict[str, Any]] = {
-        "cachePath": "", "temporaryPath": "", "slicerHome": "", "extensionsInstallPath": "", "majorVersion": VERSION[0],
-        "minorVersion": VERSION[1], "revision": "34000", "repositoryRevision": "", "os": "linux", "arch": "amd64", "platform": "linux-amd64",
-        "isInstalled": True, "mainApplicationName": "Slicer", "mainApplicationMajorVersion": VERSION[0], "mainApplicationMinorVersion": VERSION[1],
-        "mainApplicationPatchVersion": VERSION[2], "releaseType": "Stable", "startupWorkingPath": "", "launcherExecutableFilePath": "",
-        "slicerUserSettingsFilePath": "", "slicerRevisionUserSettingsFilePath": "", "applicationLocaleName": "en_US", "intDir": "",
-        "documentationBaseUrl": "https://slicer.readthedocs.io", "documentationVersion": "5.12", "documentationLanguage": "en",
-    }  # fmt: skip
+        "cachePath": "",
+        "temporaryPath": "",
+        "slicerHome": "",
+        "extensionsInstallPath": "",
+        "majorVersion": VERSION[0],
+        "minorVersion": VERSION[1],
+        "revision": "34000",
+        "repositoryRevision": "",
+        "os": "linux",
+        "arch": "amd64",
+        "platform": "linux-amd64",
+        "isInstalled": True,
+        "mainApplicationName": "Slicer",
+        "mainApplicationMajorVersion": VERSION[0],
+        "mainApplicationMinorVersion": VERSION[1],
+        "mainApplicationPatchVersion": VERSION[2],
+        "releaseType": "Stable",
+        "startupWorkingPath": "",
+        "launcherExecutableFilePath": "",
+        "slicerUserSettingsFilePath": "",
+        "slicerRevisionUserSettingsFilePath": "",
+        "applicationLocaleName": "en_US",
+        "intDir": "",
+        "documentationBaseUrl": "https://slicer.readthedocs.io",
+        "documentationVersion": "5.12",
+        "documentationLanguage": "en",
+    }
 
     def applicationLogic(self: Any) -> Any:
         return state(self).logic
@@ -171,11 +191,18 @@ class Application:
         testing.exitSuccess = lambda: None
         testing.exitFailure = lambda message="": None
         return {
-            "qt": qt, "ctk": ctk, "slicer.i18n": i18n, "slicer.packaging": self.packages.make_module(),
-            "slicer.ScriptedLoadableModule": scripted_modules.make_module(), "slicer.testing": testing,
-            "SegmentEditorEffects": segment_editor_effects.make_module(), "qSlicerSegmentationsEditorEffectsPythonQt": effects,
-            "vtkSegmentationCorePython": slicer, "vtkSegmentationCore": slicer, "SampleData": _sample_data(),
-        }  # fmt: skip
+            "qt": qt,
+            "ctk": ctk,
+            "slicer.i18n": i18n,
+            "slicer.packaging": self.packages.make_module(),
+            "slicer.ScriptedLoadableModule": scripted_modules.make_module(),
+            "slicer.testing": testing,
+            "SegmentEditorEffects": segment_editor_effects.make_module(),
+            "qSlicerSegmentationsEditorEffectsPythonQt": effects,
+            "vtkSegmentationCorePython": slicer,
+            "vtkSegmentationCore": slicer,
+            "SampleData": _sample_data(),
+        }
 
     def _install_namespace(self) -> None:
         for name in _UTIL_NAMES:
@@ -342,8 +369,17 @@ class Application:
 class SubjectHierarchyItems:
     """Gives each data node its item in the subject hierarchy, which in Slicer is the work of a Qt plugin."""
 
-    KINDS = ("vtkMRMLVolumeNode", "vtkMRMLSegmentationNode", "vtkMRMLMarkupsNode", "vtkMRMLModelNode", "vtkMRMLTransformNode",
-             "vtkMRMLTableNode", "vtkMRMLTextNode", "vtkMRMLSequenceNode", "vtkMRMLSequenceBrowserNode")  # fmt: skip
+    KINDS = (
+        "vtkMRMLVolumeNode",
+        "vtkMRMLSegmentationNode",
+        "vtkMRMLMarkupsNode",
+        "vtkMRMLModelNode",
+        "vtkMRMLTransformNode",
+        "vtkMRMLTableNode",
+        "vtkMRMLTextNode",
+        "vtkMRMLSequenceNode",
+        "vtkMRMLSequenceBrowserNode",
+    )
 
     def __init__(self, scene: Any):
         self._scene = scene
@@ -431,7 +467,7 @@ def emit_about_to_quit(app: Any) -> None:
 
 
 def _fresh_scene() -> tuple[Any, Any, dict[str, Any]]:
-    """A scene with the logics that the application would have registered. Messages about absent resource files are muted."""
+    """A scene with the application's logics. What they say about absent resource files is muted."""
     scene, logic = slicer.vtkMRMLScene(), slicer.vtkMRMLApplicationLogic()
     logic.SetMRMLScene(scene)
     shown = vtk.vtkObject.GetGlobalWarningDisplay()
@@ -470,11 +506,19 @@ def _sample_data() -> types.ModuleType:
         registered: list[dict[str, Any]] = []  # noqa: RUF012 - one list for the class, as registrations are static
 
         @staticmethod
-        def registerCustomSampleDataSource(
-            category: str = "Custom", sampleName: str | None = None, uris: Any = None, fileNames: Any = None, nodeNames: Any = None,
-            customDownloader: Any = None, thumbnailFileName: Any = None, loadFileTypes: Any = "VolumeFile", loadFiles: Any = None,
-            loadFileProperties: Any = None, checksums: Any = None,
-        ) -> None:  # fmt: skip
+        def registerCustomSampleDataSource(  # noqa: PLR0917 - the parameters of the real function
+            category: str = "Custom",
+            sampleName: str | None = None,
+            uris: Any = None,
+            fileNames: Any = None,
+            nodeNames: Any = None,
+            customDownloader: Any = None,
+            thumbnailFileName: Any = None,
+            loadFileTypes: Any = "VolumeFile",
+            loadFiles: Any = None,
+            loadFileProperties: Any = None,
+            checksums: Any = None,
+        ) -> None:
             SampleDataLogic.registered.append({"category": category, "sampleName": sampleName, "uris": uris})
 
     module.SampleDataLogic = SampleDataLogic

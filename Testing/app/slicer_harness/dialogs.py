@@ -23,7 +23,7 @@ class Message:
 
 @dataclass
 class Dialogs:
-    """Records every message. Questions are answered by `answer(...)`, in order; an unanswered question fails."""
+    """Records every message; questions take the answers of `answer(...)` in order and fail without one."""
 
     messages: list[Message] = field(default_factory=list)
     _answers: list[Any] = field(default_factory=list)
@@ -34,7 +34,7 @@ class Dialogs:
         self._answers.extend(answers)
 
     def on_dialog(self, react: Callable[[Any], int | None]) -> None:
-        """What the user does with the next dialogs that are opened by exec(): gets the dialog, may return its result."""
+        """What the user does with dialogs opened by exec(): gets the dialog, may return its result."""
         self._on_dialog = react
 
     def tell(self, kind: str, text: str, **details: Any) -> None:
@@ -67,7 +67,7 @@ ASKED = ("confirmOkCancelDisplay", "confirmYesNoDisplay", "confirmRetryCloseDisp
 
 
 def recorded_functions(util: types.ModuleType, dialogs: Dialogs) -> dict[str, Callable[..., Any]]:
-    """Replacements for the functions of slicer.util that show something; their parameters are those of the real ones."""
+    """Replacements for the functions of slicer.util that show something, with the parameters of the real ones."""
     functions: dict[str, Callable[..., Any]] = {}
     for name in TOLD:
         functions[name] = _with_signature(

@@ -12,25 +12,66 @@ from .stand_ins import behaviour, emit, state
 
 qt = dress()
 OBSERVED_EVENTS = (
-    "LeftButtonPressEvent", "LeftButtonReleaseEvent", "LeftButtonDoubleClickEvent", "RightButtonPressEvent",
-    "RightButtonReleaseEvent", "RightButtonDoubleClickEvent", "MiddleButtonPressEvent", "MiddleButtonReleaseEvent",
-    "MiddleButtonDoubleClickEvent", "MouseMoveEvent", "MouseWheelForwardEvent", "MouseWheelBackwardEvent",
-    "MouseWheelLeftEvent", "MouseWheelRightEvent", "KeyPressEvent", "KeyReleaseEvent", "EnterEvent", "LeaveEvent",
-)  # fmt: skip
-BUILT_IN_EFFECTS = ("Threshold", "Paint", "Draw", "Erase", "Level tracing", "Grow from seeds", "Fill between slices",
-                    "Margin", "Hollow", "Smoothing", "Scissors", "Islands", "Logical operators", "Mask volume")  # fmt: skip
+    "LeftButtonPressEvent",
+    "LeftButtonReleaseEvent",
+    "LeftButtonDoubleClickEvent",
+    "RightButtonPressEvent",
+    "RightButtonReleaseEvent",
+    "RightButtonDoubleClickEvent",
+    "MiddleButtonPressEvent",
+    "MiddleButtonReleaseEvent",
+    "MiddleButtonDoubleClickEvent",
+    "MouseMoveEvent",
+    "MouseWheelForwardEvent",
+    "MouseWheelBackwardEvent",
+    "MouseWheelLeftEvent",
+    "MouseWheelRightEvent",
+    "KeyPressEvent",
+    "KeyReleaseEvent",
+    "EnterEvent",
+    "LeaveEvent",
+)
+BUILT_IN_EFFECTS = (
+    "Threshold",
+    "Paint",
+    "Draw",
+    "Erase",
+    "Level tracing",
+    "Grow from seeds",
+    "Fill between slices",
+    "Margin",
+    "Hollow",
+    "Smoothing",
+    "Scissors",
+    "Islands",
+    "Logical operators",
+    "Mask volume",
+)
 
 
 @behaviour("qMRMLSegmentEditorWidget")
 class SegmentEditorWidget:
     defaults: ClassVar[dict[str, Any]] = {
-        "addRemoveSegmentButtonsVisible": True, "autoShowMasterVolumeNode": True, "autoShowSourceVolumeNode": True,
-        "defaultTerminologyEntry": "", "defaultTerminologyEntrySettingsKey": "", "effectButtonStyle": 0, "effectColumnCount": 2,
-        "jumpToSelectedSegmentEnabled": False, "maskingSectionVisible": True, "masterVolumeNodeSelectorVisible": True,
-        "maximumNumberOfUndoStates": 10, "readOnly": False, "segmentationNodeSelectorVisible": True, "show3DButtonVisible": True,
-        "sourceVolumeNodeSelectorVisible": True, "specifyGeometryButtonVisible": True, "switchToSegmentationsButtonVisible": True,
-        "undoEnabled": True, "unorderedEffectsVisible": True,
-    }  # fmt: skip
+        "addRemoveSegmentButtonsVisible": True,
+        "autoShowMasterVolumeNode": True,
+        "autoShowSourceVolumeNode": True,
+        "defaultTerminologyEntry": "",
+        "defaultTerminologyEntrySettingsKey": "",
+        "effectButtonStyle": 0,
+        "effectColumnCount": 2,
+        "jumpToSelectedSegmentEnabled": False,
+        "maskingSectionVisible": True,
+        "masterVolumeNodeSelectorVisible": True,
+        "maximumNumberOfUndoStates": 10,
+        "readOnly": False,
+        "segmentationNodeSelectorVisible": True,
+        "show3DButtonVisible": True,
+        "sourceVolumeNodeSelectorVisible": True,
+        "specifyGeometryButtonVisible": True,
+        "switchToSegmentationsButtonVisible": True,
+        "undoEnabled": True,
+        "unorderedEffectsVisible": True,
+    }
 
     def _init(self: Any) -> None:
         import slicer

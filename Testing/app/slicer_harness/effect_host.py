@@ -20,10 +20,25 @@ qt = dress()
 MISSING = object()
 # Methods that the host calls on the Python effect, in the release that the harness stands for.
 HOST_CALLS = (
-    "icon", "helpText", "clone", "activate", "deactivate", "setupOptionsFrame", "createCursor", "processInteractionEvents",
-    "processViewNodeEvents", "setMRMLDefaults", "referenceGeometryChanged", "sourceVolumeNodeChanged",
-    "masterVolumeNodeChanged", "layoutChanged", "interactionNodeModified", "updateGUIFromMRML", "updateMRMLFromGUI", "cleanup",
-)  # fmt: skip
+    "icon",
+    "helpText",
+    "clone",
+    "activate",
+    "deactivate",
+    "setupOptionsFrame",
+    "createCursor",
+    "processInteractionEvents",
+    "processViewNodeEvents",
+    "setMRMLDefaults",
+    "referenceGeometryChanged",
+    "sourceVolumeNodeChanged",
+    "masterVolumeNodeChanged",
+    "layoutChanged",
+    "interactionNodeModified",
+    "updateGUIFromMRML",
+    "updateMRMLFromGUI",
+    "cleanup",
+)
 
 
 @behaviour("qSlicerSegmentEditorAbstractEffect")
@@ -31,11 +46,22 @@ class AbstractEffect:
     """What every effect has: options frame, parameters, images and the writing of masks."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        "perSegment": True, "requireSegments": True, "showEffectCursorInSliceView": True, "showEffectCursorInThreeDView": False,
-        "name": "", "title": "",
-    }  # fmt: skip
-    enum_numbers: ClassVar[dict[str, Any]] = {"ModificationModeSet": 0, "ModificationModeAdd": 1, "ModificationModeRemove": 2, "ModificationModeRemoveAll": 3,
-                    "NotConfirmed": 0, "ConfirmedWithoutDialog": 1, "ConfirmedWithDialog": 2}  # fmt: skip
+        "perSegment": True,
+        "requireSegments": True,
+        "showEffectCursorInSliceView": True,
+        "showEffectCursorInThreeDView": False,
+        "name": "",
+        "title": "",
+    }
+    enum_numbers: ClassVar[dict[str, Any]] = {
+        "ModificationModeSet": 0,
+        "ModificationModeAdd": 1,
+        "ModificationModeRemove": 2,
+        "ModificationModeRemoveAll": 3,
+        "NotConfirmed": 0,
+        "ConfirmedWithoutDialog": 1,
+        "ConfirmedWithDialog": 2,
+    }
 
     def _init(self: Any) -> None:
         memory = state(self)
@@ -230,17 +256,19 @@ class AbstractEffect:
     def modifySelectedSegmentByLabelmap(self: Any, labelmap: Any, mode: int, *rest: Any) -> None:
         extent, bypass = _extent_and_bypass(rest)
         node = state(self).node
-        self._modify(node.GetSegmentationNode(), node.GetSelectedSegmentID() or "", labelmap, mode, extent, bypass)
+        self._modify(
+            node.GetSegmentationNode(), node.GetSelectedSegmentID() or "", labelmap, mode, extent=extent, bypass=bypass
+        )
 
     def modifySegmentByLabelmap(
         self: Any, segmentation: Any, segment_id: str, labelmap: Any, mode: int, *rest: Any
     ) -> None:
         if rest and not isinstance(rest[0], bool | int):
             raise TypeError("modifySegmentByLabelmap takes int[6] in C++: no Python list can be passed as extent")
-        self._modify(segmentation, segment_id, labelmap, mode, None, bool(rest and rest[0]))
+        self._modify(segmentation, segment_id, labelmap, mode, extent=None, bypass=bool(rest and rest[0]))
 
     def _modify(
-        self: Any, segmentation: Any, segment_id: str, labelmap: Any, mode: int, extent: Any, bypass: bool
+        self: Any, segmentation: Any, segment_id: str, labelmap: Any, mode: int, *, extent: Any, bypass: bool
     ) -> None:
         logic = self._logic()
         if logic is None:

@@ -16,7 +16,7 @@ Point = Sequence[float]
 class UserActions:
     """Performs user actions and counts them: one gesture, click, key or choice is one action.
 
-    `unclaimed` lists the interactor events that no observer aborted, that is what Slicer's own handlers would have seen.
+    `unclaimed` lists the interactor events that no observer aborted: what Slicer's own handlers would have seen.
     """
 
     log: list[str] = field(default_factory=list)

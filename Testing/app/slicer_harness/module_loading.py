@@ -14,20 +14,39 @@ from .stand_ins import behaviour, create, emit, state
 
 qt = dress()
 MODULE_LOGICS = {
-    "Segmentations": "vtkSlicerSegmentationsModuleLogic", "Volumes": "vtkSlicerVolumesLogic", "Markups": "vtkSlicerMarkupsLogic",
-    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic", "Terminologies": "vtkSlicerTerminologiesModuleLogic",
-    "Colors": "vtkSlicerColorLogic", "Sequences": "vtkSlicerSequencesLogic", "Units": "vtkSlicerUnitsLogic",
-    "CropVolume": "vtkSlicerCropVolumeLogic", "Transforms": "vtkSlicerTransformLogic",
-}  # fmt: skip
+    "Segmentations": "vtkSlicerSegmentationsModuleLogic",
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+    "Terminologies": "vtkSlicerTerminologiesModuleLogic",
+    "Colors": "vtkSlicerColorLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
+    "Units": "vtkSlicerUnitsLogic",
+    "CropVolume": "vtkSlicerCropVolumeLogic",
+    "Transforms": "vtkSlicerTransformLogic",
+}
 
 
 @behaviour("qSlicerAbstractCoreModule")
 class CoreModule:
     defaults: ClassVar[dict[str, Any]] = {
-        "name": "", "title": "", "path": "", "categories": (), "contributors": (), "dependencies": (), "helpText": "",
-        "acknowledgementText": "", "hidden": False, "index": -1, "isBuiltIn": False, "isInstalled": False, "associatedNodeTypes": (),
-        "defaultDocumentationLink": "https://slicer.readthedocs.io", "slicerWikiUrl": "", "widgetRepresentationCreationEnabled": True,
-    }  # fmt: skip
+        "name": "",
+        "title": "",
+        "path": "",
+        "categories": (),
+        "contributors": (),
+        "dependencies": (),
+        "helpText": "",
+        "acknowledgementText": "",
+        "hidden": False,
+        "index": -1,
+        "isBuiltIn": False,
+        "isInstalled": False,
+        "associatedNodeTypes": (),
+        "defaultDocumentationLink": "https://slicer.readthedocs.io",
+        "slicerWikiUrl": "",
+        "widgetRepresentationCreationEnabled": True,
+    }
 
     def logic(self: Any) -> Any:
         return getattr(state(self), "logic", None)
@@ -150,9 +169,9 @@ class Modules:
 
 
 def load_scripted_module(path: Path) -> Any:
-    """Load a module as the application does: file by path under the module's name, its folder appended to sys.path.
+    """Load a module as the application does: by path under its name, with its folder on sys.path.
 
-    Returns the module's C++ object. Sets slicer.modules.<name>, <Name>Instance, and <Name>Widget once the panel is made.
+    Returns the module's C++ object. Sets slicer.modules.<name> and <Name>Instance; <Name>Widget once the panel is made.
     """
     import slicer
 

@@ -1,4 +1,4 @@
-"""The Python module `slicer.packaging` of Slicer 5.12: nothing is installed; requests are recorded and answered by the test."""
+"""The Python module `slicer.packaging` of Slicer 5.12: nothing is installed; requests are recorded for the test."""
 
 from __future__ import annotations
 
@@ -60,10 +60,17 @@ class Packages:
             return False
         return True
 
-    def pip_ensure(
-        self, requirements: Any, constraints: Any = None, skip_packages: Any = None, prompt_install: bool = True,
-        prompt_restart: bool = True, requester: str | None = None, skip_in_testing: bool = True, show_progress: bool = True,
-    ) -> None:  # fmt: skip
+    def pip_ensure(  # noqa: PLR0917 - the parameters of the real function
+        self,
+        requirements: Any,
+        constraints: Any = None,
+        skip_packages: Any = None,
+        prompt_install: bool = True,
+        prompt_restart: bool = True,
+        requester: str | None = None,
+        skip_in_testing: bool = True,
+        show_progress: bool = True,
+    ) -> None:
         """Install what is missing, after asking. RuntimeError when the user declines; nothing in testing mode."""
         import slicer
 
@@ -74,11 +81,19 @@ class Packages:
             raise RuntimeError("User declined package installation")
         self.pip_install(missing, constraints=constraints, skip_packages=skip_packages, requester=requester)
 
-    def pip_install(
-        self, requirements: Any, constraints: Any = None, no_deps_requirements: Any = None, skip_packages: Any = None,
-        blocking: bool = True, show_progress: bool = True, requester: str | None = None, parent: Any = None,
-        logCallback: Any = None, completedCallback: Any = None,
-    ) -> None:  # fmt: skip
+    def pip_install(  # noqa: PLR0917 - the parameters of the real function
+        self,
+        requirements: Any,
+        constraints: Any = None,
+        no_deps_requirements: Any = None,
+        skip_packages: Any = None,
+        blocking: bool = True,
+        show_progress: bool = True,
+        requester: str | None = None,
+        parent: Any = None,
+        logCallback: Any = None,
+        completedCallback: Any = None,
+    ) -> None:
         wanted = _listed(requirements)
         self.installer(wanted)
         self.installed.append(wanted)

@@ -244,7 +244,7 @@ def trimmed_to_arguments_of(target: Callable[..., Any]) -> Callable[..., Any]:
     function = getattr(target, "__func__", target)
     code = getattr(function, "__code__", None)
     if code is None or code.co_flags & 0x04:
-        return lambda *arguments: target(*arguments)
+        return target
     count = code.co_argcount - (1 if hasattr(target, "__self__") else 0)
     return lambda *arguments: target(*arguments[:count])
 

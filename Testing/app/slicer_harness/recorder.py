@@ -9,7 +9,7 @@ from types import TracebackType
 
 
 class HarnessGap(AssertionError):
-    """The real API has this name but the harness gives it no behaviour yet: add the behaviour, do not work around it."""
+    """The real API has this name, but the harness gives it no behaviour yet: add it, do not work around it."""
 
 
 class NobodyAnswers(AssertionError):

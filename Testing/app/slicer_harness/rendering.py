@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 DISPLAYABLE_MANAGERS = (
-    "vtkMRMLVolumeGlyphSliceDisplayableManager", "vtkMRMLModelSliceDisplayableManager",
-    "vtkMRMLSegmentationsDisplayableManager2D", "vtkMRMLMarkupsDisplayableManager",
-)  # fmt: skip
+    "vtkMRMLVolumeGlyphSliceDisplayableManager",
+    "vtkMRMLModelSliceDisplayableManager",
+    "vtkMRMLSegmentationsDisplayableManager2D",
+    "vtkMRMLMarkupsDisplayableManager",
+)
 
 
 def render_slice_view(view: Any, path: Path) -> Any:

@@ -33,7 +33,8 @@ class ScriptedLoadableModule:
         return str(Path(self.parent.path).parent / "Resources" / filename)
 
     def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        return f'<p>For more information see the <a href="{docPage or self.parent.defaultDocumentationLink}">documentation</a>.</p>'
+        page = docPage or self.parent.defaultDocumentationLink
+        return f'<p>For more information see the <a href="{page}">documentation</a>.</p>'
 
     def runTest(self, msec: int = 100, **kwargs: Any) -> None:
         """Run the class <Module>Test of the module's file."""

@@ -11,6 +11,13 @@ qt = dress()
 VIEW_SIZE = (400, 400)
 
 
+def _render_window() -> Any:
+    """A window that needs no display; asking for a plain one first tries to reach an X server, three times a test."""
+    import vtk
+
+    return vtk.vtkEGLRenderWindow() if hasattr(vtk, "vtkEGLRenderWindow") else vtk.vtkRenderWindow()
+
+
 @behaviour("qMRMLSliceWidget")
 class SliceWidget:
     """One slice view with its controller."""
@@ -85,14 +92,20 @@ class SliceWidget:
 class VTKView:
     """The render window and interactor of a view. Rendering is counted, not done."""
 
-    defaults: ClassVar[dict[str, Any]] = {"cornerAnnotationText": "", "fpsVisible": False, "gradientBackground": False, "maximumUpdateRate": 60.0,
-                "renderEnabled": True, "useDepthPeeling": False}  # fmt: skip
+    defaults: ClassVar[dict[str, Any]] = {
+        "cornerAnnotationText": "",
+        "fpsVisible": False,
+        "gradientBackground": False,
+        "maximumUpdateRate": 60.0,
+        "renderEnabled": True,
+        "useDepthPeeling": False,
+    }
 
     def _init(self: Any) -> None:
         import vtk
 
         memory = state(self)
-        memory.window = vtk.vtkRenderWindow()
+        memory.window = _render_window()
         memory.window.SetOffScreenRendering(1)
         memory.window.SetMultiSamples(0)
         memory.window.SetSize(*VIEW_SIZE)

@@ -94,12 +94,32 @@ class PathLineEdit:
     """A line with a path and a browse button. `currentPath` is its user property."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        "filters": 0, "label": "", "nameFilters": (), "options": 0, "settingKey": "",
-        "showBrowseButton": True, "showHistoryButton": True, "minimumContentsLength": 0,
-    }  # fmt: skip
-    enum_numbers: ClassVar[dict[str, Any]] = {"Dirs": 0x1, "Files": 0x2, "Drives": 0x4, "NoSymLinks": 0x8, "AllEntries": 0x7, "Readable": 0x10,
-                    "Writable": 0x20, "Executable": 0x40, "Modified": 0x80, "Hidden": 0x100, "System": 0x200,
-                    "AllDirs": 0x400, "NoDot": 0x2000, "NoDotDot": 0x4000, "NoDotAndDotDot": 0x6000}  # fmt: skip
+        "filters": 0,
+        "label": "",
+        "nameFilters": (),
+        "options": 0,
+        "settingKey": "",
+        "showBrowseButton": True,
+        "showHistoryButton": True,
+        "minimumContentsLength": 0,
+    }
+    enum_numbers: ClassVar[dict[str, Any]] = {
+        "Dirs": 0x1,
+        "Files": 0x2,
+        "Drives": 0x4,
+        "NoSymLinks": 0x8,
+        "AllEntries": 0x7,
+        "Readable": 0x10,
+        "Writable": 0x20,
+        "Executable": 0x40,
+        "Modified": 0x80,
+        "Hidden": 0x100,
+        "System": 0x200,
+        "AllDirs": 0x400,
+        "NoDot": 0x2000,
+        "NoDotDot": 0x4000,
+        "NoDotAndDotDot": 0x6000,
+    }
 
     def _init(self: Any) -> None:
         layout = qt.QHBoxLayout(self)
@@ -141,9 +161,17 @@ class SliderWidget:
     """A slider with a spin box; values are floats."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        "minimum": 0.0, "maximum": 99.0, "singleStep": 1.0, "pageStep": 10.0, "decimals": 0, "prefix": "", "suffix": "",
-        "tracking": True, "spinBoxVisible": True, "tickInterval": 0.0,
-    }  # fmt: skip
+        "minimum": 0.0,
+        "maximum": 99.0,
+        "singleStep": 1.0,
+        "pageStep": 10.0,
+        "decimals": 0,
+        "prefix": "",
+        "suffix": "",
+        "tracking": True,
+        "spinBoxVisible": True,
+        "tickInterval": 0.0,
+    }
 
     def _init(self: Any) -> None:
         layout = qt.QHBoxLayout(self)
@@ -169,9 +197,16 @@ class SliderWidget:
 @behaviour("ctkRangeWidget")
 class RangeWidget:
     defaults: ClassVar[dict[str, Any]] = {
-        "minimum": 0.0, "maximum": 99.0, "minimumValue": 0.0, "maximumValue": 99.0, "singleStep": 1.0, "decimals": 2,
-        "prefix": "", "suffix": "", "tracking": True,
-    }  # fmt: skip
+        "minimum": 0.0,
+        "maximum": 99.0,
+        "minimumValue": 0.0,
+        "maximumValue": 99.0,
+        "singleStep": 1.0,
+        "decimals": 2,
+        "prefix": "",
+        "suffix": "",
+        "tracking": True,
+    }
 
     def setRange(self: Any, minimum: float, maximum: float) -> None:
         self.minimum, self.maximum = float(minimum), float(maximum)
@@ -224,10 +259,21 @@ class NodeComboBox:
     """A list of the scene's nodes of some classes. Not followed: changes of the scene while a node is selected."""
 
     defaults: ClassVar[dict[str, Any]] = {
-        "nodeTypes": (), "addEnabled": True, "removeEnabled": True, "editEnabled": False, "renameEnabled": False,
-        "noneEnabled": False, "noneDisplay": "None", "showHidden": False, "showChildNodeTypes": True, "baseName": "",
-        "selectNodeUponCreation": True, "hideChildNodeTypes": (), "interactionNodeSingletonTag": "", "sizeAdjustPolicy": 0,
-    }  # fmt: skip
+        "nodeTypes": (),
+        "addEnabled": True,
+        "removeEnabled": True,
+        "editEnabled": False,
+        "renameEnabled": False,
+        "noneEnabled": False,
+        "noneDisplay": "None",
+        "showHidden": False,
+        "showChildNodeTypes": True,
+        "baseName": "",
+        "selectNodeUponCreation": True,
+        "hideChildNodeTypes": (),
+        "interactionNodeSingletonTag": "",
+        "sizeAdjustPolicy": 0,
+    }
 
     def _init(self: Any) -> None:
         layout = qt.QHBoxLayout(self)

@@ -1,0 +1,410 @@
+"""The harness is hard to fool: what the real application refuses, it refuses, and what it cannot do, it says."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slicer_harness import stand_ins
+from slicer_harness.api_index import INDEX_PATH, class_entry, load_index
+from slicer_harness.api_names import is_known, unknown_names
+from slicer_harness.pythonqt import dress
+from slicer_harness.recorder import HarnessGap, NobodyAnswers
+from trim_index import trim
+
+REPO = Path(__file__).resolve().parents[2]
+SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))
+qt = dress()
+
+
+@pytest.fixture
+def button(application: Any) -> Any:
+    return qt.QPushButton("Run")
+
+
+# PythonQt
+
+
+def test_a_property_is_an_attribute_and_no_method(button):
+    assert button.text == "Run"
+    with pytest.raises(TypeError, match="not callable"):
+        button.text()
+    button.text = "Stop"
+    button.setEnabled(False)
+    assert (button.text, button.enabled) == ("Stop", False)
+
+
+def test_a_qt_object_accepts_no_attribute_that_its_class_lacks(button):
+    with pytest.raises(AttributeError, match="does not exist"):
+        button.boxes = 1
+    with pytest.raises(AttributeError, match="can not be overwritten"):
+        button.click = print
+
+
+def test_a_class_derived_in_python_accepts_attributes(application):
+    class Panel(qt.QWidget):
+        def __init__(self):
+            super().__init__()
+            self.mask = 1
+
+    panel = Panel()
+    panel.windowTitle = "Title"
+    assert (panel.mask, panel.windowTitle, panel.className()) == (1, "Title", "QWidget")
+
+
+@pytest.mark.parametrize("signal", ["clikced()", "clicked(int)", "text()", "toggled()"])
+def test_an_unknown_signal_raises(button, signal):
+    with pytest.raises(ValueError, match="does not exist on QPushButton"):
+        button.connect(signal, print)
+
+
+def test_signals_give_as_many_arguments_as_the_function_takes(button):
+    seen: list[Any] = []
+    button.checkable = True
+    button.connect("toggled(bool)", lambda: seen.append("none"))
+    button.connect("toggled(bool)", lambda on: seen.append(on))  # noqa: PLW0108 - a function of one parameter
+    button.connect("clicked()", lambda *everything: seen.append(everything))
+    button.click()
+    assert seen == ["none", True, ()]
+
+
+def test_disconnect_undoes_connect_for_a_bound_method(button):
+    class Receiver:
+        calls = 0
+
+        def slot(self):
+            self.calls += 1
+
+    receiver = Receiver()
+    button.connect("clicked()", receiver.slot)
+    button.click()
+    assert button.disconnect("clicked()", receiver.slot)
+    button.click()
+    assert receiver.calls == 1
+    assert not button.disconnect("clicked()", receiver.slot)
+
+
+def test_a_destroyed_object_raises_value_error(button):
+    button.delete()
+    with pytest.raises(ValueError, match="destroyed"):
+        button.text = "x"
+
+
+def test_timers_have_a_property_and_a_static_function_of_one_name(application):
+    timer, seen = qt.QTimer(), []
+    timer.singleShot = True
+    assert timer.singleShot is True
+    qt.QTimer.singleShot(0, lambda: seen.append(1))
+    application.wait_until(lambda: seen == [1], 5)
+
+
+def test_an_error_in_a_slot_is_remembered(application, button):
+    button.connect("clicked()", lambda: 1 / 0)
+    button.click()
+    assert [type(error.error) for error in application.errors] == [ZeroDivisionError]
+    application.errors.clear()
+
+
+@pytest.mark.parametrize("name", ["Signal", "Slot", "Property", "QEnum", "qDebug", "SIGNAL"])
+def test_what_only_pyside_has_is_not_in_qt(application, name):
+    with pytest.raises(AttributeError):
+        getattr(qt, name)
+
+
+# Stand-ins
+
+
+def test_every_class_of_the_index_can_be_generated(application):
+    for name in load_index()["qt_classes"]:
+        assert stand_ins.stand_in_class(name).__name__ == name
+
+
+@pytest.mark.parametrize(
+    "name", ["setVolumes", "clone", "icon", "setCallbackSlots", "processInteractionEvents", "modifyMask"]
+)
+def test_the_effect_host_has_nothing_that_python_cannot_reach(application, name):
+    import slicer
+
+    host = slicer.qSlicerSegmentEditorScriptedEffect(None)
+    with pytest.raises(AttributeError):
+        getattr(host, name)
+
+
+def test_the_effect_host_has_every_name_of_the_index(application):
+    import slicer
+
+    host = slicer.qSlicerSegmentEditorScriptedEffect(None)
+    entry = class_entry("qSlicerSegmentEditorAbstractEffect")
+    for name in sorted(entry.methods):
+        assert callable(getattr(host, name)), name
+    for name in sorted(entry.properties):
+        getattr(host, name)
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments"),
+    [
+        ("modifySelectedSegmentByLabelmap", 1),
+        ("modifySelectedSegmentByLabelmap", 5),
+        ("setParameter", 3),
+        ("saveStateForUndo", 1),
+    ],
+)
+def test_a_wrong_number_of_arguments_raises(application, call, arguments):
+    import slicer
+
+    host = slicer.qSlicerSegmentEditorScriptedEffect(None)
+    with pytest.raises(TypeError, match="takes"):
+        getattr(host, call)(*[None] * arguments)
+
+
+def test_keyword_arguments_are_refused_as_in_cpp(application):
+    import slicer
+
+    with pytest.raises(TypeError):
+        slicer.qSlicerSegmentEditorScriptedEffect(None).setParameter(name="a", value=1)
+
+
+def test_an_extent_list_is_refused_where_cpp_wants_an_array(application):
+    import slicer
+
+    host = slicer.qSlicerSegmentEditorScriptedEffect(None)
+    with pytest.raises(TypeError, match=r"int\[6\]"):
+        host.modifySegmentByLabelmap(None, "a", None, 0, [0, 1, 0, 1, 0, 1])
+
+
+def test_a_class_that_python_may_not_construct_raises(application):
+    import slicer
+
+    with pytest.raises(TypeError, match="can not be constructed"):
+        slicer.qSlicerSegmentEditorAbstractEffect()
+
+
+def test_unknown_classes_modules_and_properties_raise(application):
+    import ctk
+    import slicer
+
+    for owner, name in (
+        (slicer, "qSlicerMagic"),
+        (ctk, "ctkMagic"),
+        (ctk, "qMRMLWidget"),
+        (slicer.modules, "magic"),
+        (slicer, "getNode"),
+    ):
+        with pytest.raises(AttributeError):
+            getattr(owner, name)
+    with pytest.raises(AttributeError):
+        ctk.ctkCollapsibleButton().magic = 1
+    with pytest.raises(AttributeError, match="no property"):
+        ctk.ctkCollapsibleButton(magic=1)
+
+
+def test_a_method_without_behaviour_is_a_gap_and_no_made_up_answer(application):
+    import ctk
+
+    with pytest.raises(HarnessGap, match="no behaviour"):
+        ctk.ctkPathLineEdit().browse()
+
+
+def test_a_behaviour_cannot_invent_names(application, monkeypatch):
+    class Invented:
+        def flyToTheMoon(self):
+            return True
+
+    monkeypatch.setitem(stand_ins._behaviours, "ctkSearchBox", Invented)
+    stand_ins.stand_in_class.cache_clear()
+    try:
+        with pytest.raises(HarnessGap, match="flyToTheMoon"):
+            stand_ins.stand_in_class("ctkSearchBox")
+    finally:
+        monkeypatch.undo()
+        stand_ins.stand_in_class.cache_clear()
+
+
+# slicer.util, slicer.packaging, dialogs
+
+
+def test_a_question_that_nobody_answers_fails(application):
+    import slicer
+
+    with pytest.raises(NobodyAnswers):
+        slicer.util.confirmYesNoDisplay("Delete?")
+    application.dialogs.answer(True)
+    assert slicer.util.confirmYesNoDisplay("Delete?", windowTitle="Models") is True
+    assert application.dialogs.texts("confirmYesNoDisplay") == ["Delete?", "Delete?"]
+
+
+def test_messages_take_the_arguments_of_the_real_functions_only(application):
+    import slicer
+
+    slicer.util.infoDisplay("Done.", windowTitle="MedSAM")
+    assert application.dialogs.texts() == ["Done."]
+    with pytest.raises(TypeError):
+        slicer.util.infoDisplay()
+    with pytest.raises(TypeError):
+        slicer.util.showStatusMessage("a", 1, 2, 3)
+
+
+def test_a_modal_dialog_never_waits_for_a_user(application):
+    with pytest.raises(NobodyAnswers):
+        qt.QDialog().exec_()
+    with pytest.raises(NobodyAnswers):
+        qt.QMessageBox.question(None, "Title", "Sure?")
+    application.dialogs.on_dialog(lambda dialog: dialog.accept())
+    assert qt.QDialog().exec_() == 1
+
+
+@pytest.mark.parametrize("name", ["pip_ensure", "pip_install", "pip_check", "pip_uninstall", "load_requirements"])
+def test_packaging_has_the_parameters_of_the_index(application, name):
+    import slicer
+
+    wanted = load_index()["python_modules"]["slicer.packaging"]["functions"][name]
+    assert list(inspect.signature(getattr(slicer.packaging, name)).parameters) == wanted
+
+
+def test_the_base_of_effects_has_the_methods_of_the_index(application):
+    module = importlib.import_module("SegmentEditorEffects")
+    wanted = load_index()["python_modules"]["SegmentEditorEffects"]["classes"]["AbstractScriptedSegmentEditorEffect"][
+        "methods"
+    ]
+    own = {
+        name: list(inspect.signature(function).parameters)
+        for name, function in vars(module.AbstractScriptedSegmentEditorEffect).items()
+        if inspect.isfunction(function)
+    }
+    assert own == wanted
+
+
+def test_scripted_module_classes_have_only_members_of_the_index(application):
+    module = importlib.import_module("slicer.ScriptedLoadableModule")
+    for name, entry in load_index()["python_modules"]["slicer.ScriptedLoadableModule"]["classes"].items():
+        public = {key for key in vars(getattr(module, name)) if not key.startswith("_")}
+        assert public <= set(entry["methods"]) | set(entry["attributes"]), name
+
+
+def test_pip_ensure_installs_nothing_in_testing_mode(application):
+    import slicer
+
+    application.packages.present = set()
+    stand_ins.state(slicer.app).testing = True
+    slicer.packaging.pip_ensure(["filelock"])
+    assert application.packages.installed == []
+    stand_ins.state(slicer.app).testing = False
+    application.dialogs.answer(False)
+    with pytest.raises(RuntimeError, match="declined"):
+        slicer.packaging.pip_ensure(["filelock"])
+
+
+# The process
+
+
+def test_torch_cannot_be_imported_in_the_slicer_process(no_torch_here):
+    for name in ("torch", "torchvision", "torch.nn"):
+        with pytest.raises(ImportError):
+            importlib.import_module(name)
+    assert no_torch_here.attempts == ["torch", "torchvision", "torch"]
+    no_torch_here.attempts.clear()
+
+
+def test_the_namespace_is_given_back(tmp_path):
+    import slicer
+    from slicer_harness.application import Application
+    from slicer_harness.torch_ban import torch_banned
+
+    before = set(vars(slicer))
+    with torch_banned():
+        running = Application(tmp_path)
+        assert "mrmlScene" in vars(slicer)
+        assert "ctk" in sys.modules
+        running.close()
+    assert set(vars(slicer)) == before
+    assert "ctk" not in sys.modules
+
+
+def test_a_crash_of_the_fixture_is_seen_in_the_exit_code():
+    """The application starts and closes in a process of its own without a message from the interpreter's end."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import tempfile, pathlib\n"
+        "from slicer_harness.application import Application\n"
+        "application = Application(pathlib.Path(tempfile.mkdtemp()))\n"
+        "application.open_segment_editor()\n"
+        "application.close()\n"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+
+
+# The index
+
+
+def test_the_index_says_where_it_comes_from():
+    about = load_index()["about"]
+    assert about["slicer"]["ref"] == "v5.12.3"
+    assert len(about["slicer"]["commit"]) == 40
+    assert about["trimmed_from"]["kept_classes"] == len(load_index()["qt_classes"])
+    assert INDEX_PATH.stat().st_size < 200_000
+
+
+def test_the_index_is_what_the_trimming_script_makes_of_the_full_one():
+    path = SHARED / "reference" / "slicer_api_index.json"
+    if not path.is_file():
+        pytest.skip(f"the full index is not at {path}")
+    content = path.read_bytes()
+    assert load_index() == trim(json.loads(content), hashlib.sha256(content).hexdigest())
+
+
+# Names in our sources
+
+
+def sources() -> list[Path]:
+    """Files that run in the Slicer process."""
+    library = REPO / "MedSAMSegmentLib"
+    files = [
+        *(REPO / "MedSAMSegment").rglob("*.py"),
+        *(library / "ui").rglob("*.py"),
+        *(library / "mrml").rglob("*.py"),
+    ]
+    return [*files, *(library / "worker").rglob("*.py")]
+
+
+def test_our_sources_use_no_name_that_the_application_lacks(application):
+    problems = [problem for path in sources() for problem in unknown_names(path)]
+    assert problems == []
+
+
+def test_an_invented_name_in_a_source_file_is_found_with_its_line(application, tmp_path):
+    path = tmp_path / "panel.py"
+    path.write_text("import qt\nfrom PySide6 import QtCore\n\nbutton = qt.QPushButtton()\n", encoding="utf-8")
+    assert unknown_names(path) == ["panel.py:2: import of PySide6", "panel.py:4: qt.QPushButtton"]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("qt.QPushButton", True),
+        ("qt.QSizePolicy.Expanding", True),
+        ("qt.QSizePolicy.Policy.Expanding", False),
+        ("qt.Signal", False),
+        ("ctk.ctkCollapsibleButton", True),
+        ("ctk.ctkMagic", False),
+        ("slicer.util.getNode", True),
+        ("slicer.util.getMagic", False),
+        ("slicer.packaging.pip_ensure", True),
+        ("slicer.vtkMRMLSegmentationNode", True),
+        ("slicer.vtkMagic", False),
+        ("slicer.qSlicerSegmentEditorAbstractEffect.ModificationModeSet", True),
+        ("slicer.qSlicerSegmentEditorAbstractEffect.ModificationModeFlip", False),
+        ("slicer.getNode", False),
+    ],
+)
+def test_the_check_of_names_tells_real_from_invented(application, name, known):
+    assert is_known(name.split(".")) is known
