@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MedSAMError
-from ..inference.results import ObjectResult
 from ..prompts import Prompt
+from ..results import ObjectResult
 from .settings import Direction
 from .slice_plane import SlicePlane
 
@@ -20,7 +20,8 @@ from .slice_plane import SlicePlane
 class SessionTarget:
     """What a session is opened on. Equal targets share one open session, so only prompts travel.
 
-    `volume_id` and `volume_time` name the node and its state; `window` is a preset id, "auto" or (lo, hi).
+    `volume_id` and `volume_time` name the node and its state; `window` is a preset id, "auto" or (lo, hi). `part` is
+    the axis, first and last slice that are sent; None sends all.
     """
 
     volume_id: str
@@ -32,17 +33,19 @@ class SessionTarget:
     spacing_zyx: tuple[float, float, float]
     read: Callable[[], NDArray[Any]] = field(compare=False, repr=False)
     """Gives the voxels (z,y,x[,3]); called only when a session has to be opened."""
+    part: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class PropagateJob:
-    """One object to compute in 3D."""
+    """One object to compute in 3D. `stop_early` ends it where the object ends, also within `slice_range`."""
 
     name: str
     prompts: tuple[Prompt, ...]
     axis: int
     slice_range: tuple[int, int] | None = None
     direction: Direction = "both"
+    stop_early: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,22 @@ class SlicePreview:
     plane: SlicePlane
     mask: NDArray[np.bool_]
     score: float
+
+
+@dataclass(frozen=True)
+class SessionInfo:
+    """What the worker chose: shown beside the model."""
+
+    device: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class RunOutcome:
+    """A finished run: the object, and the worker's figures."""
+
+    result: ObjectResult
+    seconds: float = 0.0
+    window: str = ""
 
 
 Failed = Callable[[MedSAMError], None]
@@ -75,21 +94,13 @@ class InferenceService(Protocol):
         job: PropagateJob,
         on_slice: Callable[[SlicePreview], None],
         on_progress: Callable[[int, int], None],
-        done: Callable[[ObjectResult], None],
+        done: Callable[[RunOutcome], None],
         failed: Failed,
     ) -> None: ...
 
     def cancel(self) -> None: ...
 
     def shutdown(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class SessionInfo:
-    """What the worker chose: shown beside the model."""
-
-    device: str = ""
-    window: str = ""
 
 
 class RunView(Protocol):
@@ -100,5 +111,5 @@ class RunView(Protocol):
     def preview_ready(self, preview: SlicePreview) -> None: ...
     def run_progressed(self, done: int, total: int) -> None: ...
     def slice_ready(self, preview: SlicePreview) -> None: ...
-    def run_finished(self, job: PropagateJob, result: ObjectResult) -> None: ...
+    def run_finished(self, job: PropagateJob, outcome: RunOutcome) -> None: ...
     def run_failed(self, job: PropagateJob | None, error: MedSAMError, partial: ObjectResult | None) -> None: ...

@@ -1,13 +1,14 @@
-"""Many lesions: a queue of boxes, each a segment of its own."""
+"""Many lesions: a queue of objects, each a segment of its own."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from ..prompts import Prompt
+from ..measurements import Measurement
+from ..results import SliceScore
+from .corrections import Written
+from .prompt_set import PromptSet
 from .slice_plane import SlicePlane
 
 
@@ -20,17 +21,50 @@ class LesionState(Enum):
     CANCELLED = "cancelled"
 
 
-@dataclass
+@dataclass(frozen=True)
+class LesionResult:
+    """What a run found: the measurement of the segment as written, and the slices that deserve a look."""
+
+    measurement: Measurement
+    flagged: dict[int, SliceScore]
+    masked_voxels: int = 0
+    outside_voxels: int = 0
+    interpolated: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(eq=False)
 class Lesion:
-    """One row: `segment_id` is empty until a segment exists; `message` is the reason of a failure or the result."""
+    """One row. `segment_id` is empty until its segment exists.
+
+    `keys` are slices whose painted mask is a prompt, `committed` those whose preview was written.
+    """
 
     name: str
-    prompts: list[Prompt]
-    plane: SlicePlane
+    prompts: PromptSet = field(default_factory=PromptSet)
     segment_id: str = ""
     state: LesionState = LesionState.WAITING
     message: str = ""
-    flagged: tuple[int, ...] = field(default=())
+    keys: set[SlicePlane] = field(default_factory=set)
+    committed: set[SlicePlane] = field(default_factory=set)
+    written: Written | None = None
+    result: LesionResult | None = None
+
+    @property
+    def axis(self) -> int:
+        if self.prompts or not self.keys:
+            return self.prompts.axis
+        return next(iter(self.keys)).axis
+
+    @property
+    def plane(self) -> SlicePlane | None:
+        """Where to look for it: the slice drawn on last, else a key slice."""
+        return self.prompts.latest or next(iter(self.keys), None)
+
+    def reopen(self) -> None:
+        """It has to run (again)."""
+        self.state = LesionState.WAITING
+        self.message = ""
 
 
 class LesionQueue:
@@ -52,18 +86,27 @@ class LesionQueue:
         self.selected = len(self.rows) - 1
         return lesion
 
-    def remove(self, row: int) -> None:
+    def select(self, lesion: Lesion | None) -> None:
+        self.selected = self.rows.index(lesion) if lesion is not None and lesion in self.rows else -1
+
+    def remove(self, lesion: Lesion) -> None:
+        row = self.rows.index(lesion)
         del self.rows[row]
-        self.selected = min(self.selected, len(self.rows) - 1)
+        if self.selected >= row:
+            self.selected -= 1
 
     def clear(self) -> None:
         self.rows = []
         self.selected = -1
 
+    def of_segment(self, segment_id: str) -> Lesion | None:
+        """The row of a segment; rows without a segment belong to none."""
+        return next((r for r in self.rows if segment_id and r.segment_id == segment_id), None)
+
     def waiting(self) -> list[Lesion]:
         """The rows that "run all" takes: drawn, failed or cancelled."""
         again = (LesionState.WAITING, LesionState.FAILED, LesionState.CANCELLED)
-        return [lesion for lesion in self.rows if lesion.state in again]
+        return [lesion for lesion in self.rows if lesion.state in again and (lesion.prompts or lesion.keys)]
 
     def step(self, by: int) -> Lesion | None:
         """The next (1) or previous (-1) row, round the ends."""
@@ -71,16 +114,3 @@ class LesionQueue:
             return None
         self.selected = (self.selected + by) % len(self.rows) if self.selected >= 0 else 0
         return self.rows[self.selected]
-
-    def forget_segment(self, segment_id: str) -> None:
-        """A segment was deleted: its row goes too, unless its box has not run yet."""
-        keep = [r for r in self.rows if r.segment_id != segment_id]
-        self.rows = keep
-        self.selected = min(self.selected, len(keep) - 1)
-
-
-def next_name(existing: Iterable[str], stem: str = "Lesion") -> str:
-    """`Lesion_3` after `Lesion_2`: the lowest number above all that are taken."""
-    pattern = re.compile(rf"{re.escape(stem)}_(\d+)$")
-    taken = [int(found.group(1)) for name in existing if (found := pattern.match(name))]
-    return f"{stem}_{max(taken, default=0) + 1}"

@@ -14,9 +14,17 @@ from functools import partial
 from typing import ParamSpec
 
 from ..errors import Cancelled, MedSAMError, WorkerError
-from ..inference.results import ObjectResult, PackedMask
 from ..prompts import Prompt
-from .collaborators import InferenceService, PropagateJob, RunView, SessionInfo, SessionTarget, SlicePreview
+from ..results import ObjectResult, PackedMask
+from .collaborators import (
+    InferenceService,
+    PropagateJob,
+    RunOutcome,
+    RunView,
+    SessionInfo,
+    SessionTarget,
+    SlicePreview,
+)
 from .slice_plane import SlicePlane
 
 P = ParamSpec("P")
@@ -173,11 +181,11 @@ class SegmentationRun:
             self._partial.packed.set_slice(preview.plane.index, preview.mask)
         self._view.slice_ready(preview)
 
-    def _on_propagated(self, result: ObjectResult) -> None:
+    def _on_propagated(self, outcome: RunOutcome) -> None:
         request = self._running
         self._become_idle()
         if isinstance(request, _PropagateRequest):
-            self._view.run_finished(request.job, result)
+            self._view.run_finished(request.job, outcome)
         self._advance()
 
     def _on_failure(self, error: MedSAMError) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
-from MedSAMSegmentLib.inference.results import ObjectResult, PackedMask
+from MedSAMSegmentLib.results import ObjectResult, PackedMask
 from MedSAMSegmentLib.prompts import Box
-from MedSAMSegmentLib.ui.collaborators import PropagateJob, SessionInfo, SessionTarget, SlicePreview
+from MedSAMSegmentLib.ui.collaborators import PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
 from MedSAMSegmentLib.ui.segmentation_run import RunState, SegmentationRun
 from MedSAMSegmentLib.ui.slice_plane import SlicePlane
 
@@ -126,7 +126,7 @@ def a_preview(index=2):
 
 
 def a_result():
-    return ObjectResult("Lesion_1", PackedMask(SHAPE, 0))
+    return RunOutcome(ObjectResult("Lesion_1", PackedMask(SHAPE, 0)))
 
 
 def test_the_session_is_opened_once_and_then_only_prompts_travel(run, service, journal):

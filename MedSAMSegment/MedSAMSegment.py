@@ -1,0 +1,97 @@
+"""The Slicer module "MedSAM Segment": registers the Segment Editor effect and mounts the panel. All else is in the
+library `MedSAMSegmentLib`, which is imported when it is needed, never while Slicer starts."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+
+HERE = Path(__file__).resolve().parent
+
+
+def find_library() -> None:
+    """Put the folder of `MedSAMSegmentLib` on the path where it is not: in a run from a source checkout."""
+    if importlib.util.find_spec("MedSAMSegmentLib") is None and (HERE.parent / "MedSAMSegmentLib").is_dir():
+        sys.path.append(str(HERE.parent))
+
+
+class MedSAMSegment(ScriptedLoadableModule):
+    """What Slicer knows about the module."""
+
+    def __init__(self, parent: Any) -> None:
+        super().__init__(parent)
+        find_library()
+        parent.title = _("MedSAM Segment")
+        parent.categories = ["Segmentation"]
+        parent.dependencies = ["Segmentations"]
+        parent.contributors = ["The MedSAMSegment contributors"]
+        parent.helpText = _(
+            "Segments an object in 3D from a box drawn on one slice, with the MedSAM family of models. "
+            "Open the Segment Editor and choose the effect MedSAM. Nothing leaves your computer."
+        )
+        parent.acknowledgementText = _(
+            "The models are the work of the MedSAM, LiteMedSAM, MedSAM2, SAM, SAM 2 and EfficientTAM authors; "
+            "the panel names the papers and licences."
+        )
+        slicer.app.connect("startupCompleted()", self.registerEffect)
+
+    def registerEffect(self) -> None:
+        """Once, when all modules are loaded."""
+        import qSlicerSegmentationsEditorEffectsPythonQt as effects
+
+        effect = effects.qSlicerSegmentEditorScriptedEffect(None)
+        source = HERE / "MedSAMSegmentEffect" / "SegmentEditorEffect.py"
+        effect.setPythonSource(str(source).replace("\\", "/"))
+        effect.self().register()
+
+
+class MedSAMSegmentWidget(ScriptedLoadableModuleWidget):
+    """The panel."""
+
+    def setup(self) -> None:
+        super().setup()
+        from MedSAMSegmentLib.ui.panel.module_panel import ModulePanel
+
+        self.panel = ModulePanel(self.layout, HERE / "Resources")
+
+    def enter(self) -> None:
+        self.panel.refresh()
+
+    def cleanup(self) -> None:
+        self.panel.cleanup()
+
+
+class MedSAMSegmentLogic(ScriptedLoadableModuleLogic):
+    """For scripts: the library's own interface is `MedSAMSegmentLib.inference.open_session`, in a process with torch."""
+
+
+class MedSAMSegmentTest(ScriptedLoadableModuleTest):
+    """The scenarios of `MedSAMSegmentLib.ui.testing`, each a user's story. They run in Slicer and in the harness alike."""
+
+    def setUp(self) -> None:
+        slicer.mrmlScene.Clear()
+
+    def runTest(self) -> None:
+        from MedSAMSegmentLib.ui.testing import SCENARIOS
+
+        for name in SCENARIOS:
+            self.setUp()
+            self.run_scenario(name)
+
+    def run_scenario(self, name: str) -> None:
+        """One scenario by its name."""
+        from MedSAMSegmentLib.ui.testing import run_scenario
+
+        self.delayDisplay(f"Scenario: {name}")
+        run_scenario(name, self)

@@ -1,0 +1,59 @@
+"""Notices when the segment, segmentation, volume or scene under a run changes or goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import slicer
+import vtk
+
+
+class SceneWatch:
+    """Observes the editor's parameter node, its nodes and the scene while the effect is active.
+
+    `on_selection` hears that another segment, segmentation or volume may be chosen; `on_segments` that segments were
+    added, removed or changed in number; `on_volume` that the volume's voxels or place changed; `on_scene_closing`
+    that the scene goes.
+    """
+
+    def __init__(
+        self,
+        on_selection: Callable[[], None],
+        on_segments: Callable[[], None],
+        on_volume: Callable[[], None],
+        on_scene_closing: Callable[[], None],
+    ) -> None:
+        self._on_selection = on_selection
+        self._on_segments = on_segments
+        self._on_volume = on_volume
+        self._on_scene_closing = on_scene_closing
+        self._tags: list[tuple[Any, int]] = []
+
+    def start(self, parameter_node: Any, scene: Any) -> None:
+        self.stop()
+        self._observe(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_closing)
+        if parameter_node is None:
+            return
+        self._observe(parameter_node, vtk.vtkCommand.ModifiedEvent, self._on_selection)
+        segmentation = parameter_node.GetSegmentationNode()
+        if segmentation is not None:
+            vtk_segmentation = segmentation.GetSegmentation()
+            for event in (vtk_segmentation.SegmentAdded, vtk_segmentation.SegmentRemoved):
+                self._observe(vtk_segmentation, event, self._on_segments)
+            self._observe(segmentation, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._on_volume)
+        volume = parameter_node.GetSourceVolumeNode()
+        if volume is not None:
+            self._observe(volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, self._on_volume)
+            self._observe(volume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._on_volume)
+
+    def stop(self) -> None:
+        for observed, tag in self._tags:
+            observed.RemoveObserver(tag)
+        self._tags = []
+
+    def _observe(self, observed: Any, event: Any, handler: Callable[[], None]) -> None:
+        def call(caller: Any, name: str) -> None:
+            handler()
+
+        self._tags.append((observed, observed.AddObserver(event, call)))

@@ -1,0 +1,107 @@
+"""Mouse events of slice views as drawings. One gesture at a time; what is not ours is left to Slicer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import vtk
+
+from .gesture import XY, Click, Drag, MouseGesture
+from .overlay_painter import OverlayPainter
+from .settings import Tool
+from .slice_overlay import ring
+
+SLICE_WIDGET = "qMRMLSliceWidget"
+PRESS = (vtk.vtkCommand.LeftButtonPressEvent, vtk.vtkCommand.LeftButtonDoubleClickEvent)
+"""A quick second press arrives as a double click; it starts a gesture like any other."""
+
+
+class DrawingTarget(Protocol):
+    """What a finished gesture calls: the controller."""
+
+    def draw_box(self, view_widget: Any, corners_xy: Any, extend: bool = False) -> None: ...
+    def draw_line(self, view_widget: Any, start_xy: XY, end_xy: XY, extend: bool = False) -> None: ...
+    def draw_point(self, view_widget: Any, position_xy: XY, positive: bool) -> None: ...
+
+
+class SliceInteraction:
+    """`tool()` is the chosen tool. `view` is the view in which the mouse was last, None before."""
+
+    def __init__(self, target: DrawingTarget, painter: OverlayPainter, tool: Callable[[], Tool]) -> None:
+        self._target = target
+        self._painter = painter
+        self._tool = tool
+        self._gesture = MouseGesture()
+        self._drawn_in: Any = None
+        self._extend = False
+        self.view: Any = None
+
+    def handle(self, interactor: Any, event_id: int, view_widget: Any) -> bool:
+        """True when the event was ours."""
+        if view_widget.className() != SLICE_WIDGET:
+            return False
+        position = tuple(interactor.GetEventPosition())
+        if event_id in PRESS:
+            return self._press(interactor, position, view_widget)
+        if event_id == vtk.vtkCommand.MouseMoveEvent:
+            self.view = view_widget
+            return self._move(position, view_widget)
+        if event_id == vtk.vtkCommand.LeftButtonReleaseEvent:
+            return self._release(position, view_widget)
+        return False
+
+    def abort(self) -> None:
+        """Drop a gesture that has not ended."""
+        if self._gesture.active:
+            self._gesture.abort()
+            self._painter.overlay(self._drawn_in).hide_band()
+        self._drawn_in = None
+
+    def _press(self, interactor: Any, position: XY, view_widget: Any) -> bool:
+        if interactor.GetShiftKey() or interactor.GetAltKey():
+            # Shift moves the crosshair, Alt turns slices.
+            return False
+        self.abort()
+        self.view = self._drawn_in = view_widget
+        self._extend = bool(interactor.GetControlKey())
+        self._gesture.press(position)
+        return True
+
+    def _move(self, position: XY, view_widget: Any) -> bool:
+        if self._drawn_in is not view_widget:
+            return False
+        drag = self._gesture.move(position)
+        if drag is None:
+            return False
+        self._show_band(drag)
+        return True
+
+    def _release(self, position: XY, view_widget: Any) -> bool:
+        if self._drawn_in is not view_widget or not self._gesture.active:
+            return False
+        done = self._gesture.release(position)
+        self._painter.overlay(view_widget).hide_band()
+        self._drawn_in = None
+        if done is not None:
+            self._finish(done, view_widget)
+        return True
+
+    def _finish(self, done: Click | Drag, view_widget: Any) -> None:
+        tool = self._tool()
+        if tool in ("include", "exclude"):
+            position = done.position if isinstance(done, Click) else done.start
+            self._target.draw_point(view_widget, position, tool == "include")
+        elif isinstance(done, Drag) and tool == "box":
+            self._target.draw_box(view_widget, done.corners, self._extend)
+        elif isinstance(done, Drag):
+            self._target.draw_line(view_widget, done.start, done.end, self._extend)
+
+    def _show_band(self, drag: Drag) -> None:
+        tool = self._tool()
+        overlay = self._painter.overlay(self._drawn_in)
+        if tool == "box":
+            overlay.show_band(ring(np.array(drag.corners, dtype=np.float64)))
+        elif tool == "line":
+            overlay.show_band(np.array([[drag.start, drag.end]], dtype=np.float64))

@@ -1,0 +1,107 @@
+"""The worker as the effect's inference service: one open volume, one request at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..prompts import Prompt
+from ..results import Progress, Segmentation3D, SliceResult
+from ..worker.client import WorkerClient
+from ..worker.pending import Pending
+from ..worker.remote_volume import RemoteVolume
+from .collaborators import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
+from .slice_plane import SlicePlane
+
+STOP_RULE = {"growth": 2.5, "low_score": 0.5}
+"""The rule by which the library ends an object of unknown extent; given where a range would switch it off."""
+
+
+class WorkerService:
+    """`InferenceService` over a `WorkerClient`. The client may be shared; the open volume is this object's own."""
+
+    def __init__(self, client: WorkerClient) -> None:
+        self.client = client
+        self._volume: RemoteVolume | None = None
+        self._pending: Pending[Any] | None = None
+
+    def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:
+        self._close_volume()
+        answered = False
+
+        def opened(fields: dict[str, Any]) -> None:
+            # The volume opens itself again when the worker was replaced; only the first time is an answer.
+            nonlocal answered
+            if not answered:
+                answered = True
+                done(SessionInfo(str(fields.get("device", ""))))
+
+        axis, *part = target.part or (0,)
+        self._volume = RemoteVolume(
+            self.client,
+            target.model,
+            target.read(),
+            target.spacing_zyx,
+            axis=axis,
+            slice_range=(part[0], part[1]) if part else None,
+            on_opened=opened,
+            window=target.window,
+            modality=target.modality,
+            device=target.device,
+        )
+        self._pending = self._volume.open(failed)
+
+    def segment_slice(
+        self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
+    ) -> None:
+        self._pending = self._opened().segment_slice(
+            plane.axis, plane.index, prompts, on_done=lambda result: done(_preview(result)), on_error=failed
+        )
+
+    def propagate(
+        self,
+        job: PropagateJob,
+        on_slice: Callable[[SlicePreview], None],
+        on_progress: Callable[[int, int], None],
+        done: Callable[[RunOutcome], None],
+        failed: Failed,
+    ) -> None:
+        def report(progress: Progress) -> None:
+            on_progress(progress.done, progress.total)
+
+        def finished(found: Segmentation3D) -> None:
+            done(RunOutcome(found.objects[0], found.seconds, found.window))
+
+        self._pending = self._opened().propagate(
+            [list(job.prompts)],
+            axis=job.axis,
+            slice_range=job.slice_range,
+            direction=job.direction,
+            stop=STOP_RULE if job.stop_early else None,
+            names=[job.name],
+            on_slice=lambda result: on_slice(_preview(result)),
+            on_progress=report,
+            on_done=finished,
+            on_error=failed,
+        )
+
+    def cancel(self) -> None:
+        if self._pending is not None and not self._pending.over:
+            self.client.cancel(self._pending)
+
+    def shutdown(self) -> None:
+        self._volume = None
+        self.client.close()
+
+    def _opened(self) -> RemoteVolume:
+        assert self._volume is not None, "open comes first"
+        return self._volume
+
+    def _close_volume(self) -> None:
+        if self._volume is not None:
+            self._volume.close()
+            self._volume = None
+
+
+def _preview(result: SliceResult) -> SlicePreview:
+    return SlicePreview(SlicePlane(result.axis, result.index), result.mask, result.score)

@@ -1,0 +1,70 @@
+"""Which interpreter computes, where models are kept, how long the worker stays: settings of the application."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import qt
+import slicer
+
+from ..checkpoints.store import CheckpointStore
+from ..paths import MODEL_FOLDER_VARIABLE
+from ..worker.client import WorkerClient
+from ..worker.launch import LaunchCommand, worker_command
+from ..worker.qprocess_transport import QProcessTransport
+
+INTERPRETER_KEY = "MedSAMSegment/Interpreter"
+MODEL_FOLDER_KEY = "MedSAMSegment/ModelFolder"
+IDLE_MINUTES_KEY = "MedSAMSegment/IdleMinutes"
+DEFAULT_IDLE_MINUTES = 15
+
+
+def chosen_interpreter() -> str:
+    """The path of the Python that computes; that of Slicer where none was chosen."""
+    return str(qt.QSettings().value(INTERPRETER_KEY) or sys.executable)
+
+
+def choose_interpreter(path: str) -> None:
+    """An empty path means Slicer's own again."""
+    qt.QSettings().setValue(INTERPRETER_KEY, path)
+
+
+def chosen_model_folder() -> Path | None:
+    """The folder that the user chose here; None leaves it to the environment and the default."""
+    if os.environ.get(MODEL_FOLDER_VARIABLE):
+        return None
+    text = str(qt.QSettings().value(MODEL_FOLDER_KEY) or "")
+    return Path(text) if text else None
+
+
+def choose_model_folder(path: str) -> None:
+    qt.QSettings().setValue(MODEL_FOLDER_KEY, path)
+
+
+def model_store() -> CheckpointStore:
+    return CheckpointStore(chosen_model_folder(), interpreter=chosen_interpreter())
+
+
+def idle_minutes() -> float:
+    return float(qt.QSettings().value(IDLE_MINUTES_KEY) or DEFAULT_IDLE_MINUTES)
+
+
+def worker_environment() -> dict[str, str]:
+    """Slicer's environment for its own Python, that from before Slicer's start for another."""
+    own = Path(chosen_interpreter()) == Path(sys.executable)
+    variables = dict(os.environ) if own else dict(slicer.util.startupEnvironment())
+    folder = chosen_model_folder()
+    if folder is not None:
+        variables[MODEL_FOLDER_VARIABLE] = str(folder)
+    return variables
+
+
+def launch_command() -> LaunchCommand:
+    return worker_command(chosen_interpreter(), environment=worker_environment())
+
+
+def make_client() -> WorkerClient:
+    """A client that starts nothing before its first request."""
+    return WorkerClient(launch_command, QProcessTransport, idle_seconds=60 * idle_minutes())
