@@ -12,7 +12,7 @@ from MedSAMSegmentLib.errors import GeometryError, OutputError
 from MedSAMSegmentLib.mrml.new_segment import NewSegment, numbered_names
 from MedSAMSegmentLib.mrml.segment_reader import read_segment
 from MedSAMSegmentLib.mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange
-from MedSAMSegmentLib.mrml.volume_node import geometry_of
+from MedSAMSegmentLib.mrml.volume_node import geometry_of, voxels_of
 
 SHAPE = (10, 16, 20)
 NODE = slicer.vtkMRMLSegmentationNode
@@ -359,3 +359,32 @@ def test_an_identity_volume_works_like_an_oblique_one(a_scene, an_editor):
     segmentation.GetSegmentation().AddEmptySegment("S", "S")
     SegmentWriter(an_editor(segmentation, volume)).replace(A, geometry_of(volume), "S")
     np.testing.assert_array_equal(read_segment(segmentation, "S", geometry_of(volume)), A)
+
+
+def test_each_run_saves_the_undo_state_once(a_host, two_segments, a_geometry, monkeypatch):
+    saves = []
+    save = a_host.saveStateForUndo
+    monkeypatch.setattr(a_host, "saveStateForUndo", lambda: (saves.append(1), save()))
+    writer = SegmentWriter(a_host)
+    writer.replace(A, a_geometry, "P")
+    writer.replace_slices(C, a_geometry, "P", SliceRange(0, 4, 7))
+    writer.write_objects([ObjectToWrite(B, "Q"), ObjectToWrite(C, NewSegment("n"))], a_geometry)
+    assert len(saves) == 3
+
+
+def test_voxels_that_vanish_beside_the_written_slices_are_noticed(a_host, two_segments, a_geometry, monkeypatch):
+    writer = SegmentWriter(a_host)
+    writer.replace(A, a_geometry, "P")
+    modify = a_host.modifySegmentByLabelmap
+    monkeypatch.setattr(
+        a_host, "modifySegmentByLabelmap", lambda n, s, image, _mode: modify(n, s, image, a_host.ModificationModeSet)
+    )
+    with pytest.raises(OutputError, match="did not write"):
+        writer.replace_slices(C, a_geometry, "P", SliceRange(0, 6, 6))
+
+
+def test_the_volume_itself_is_never_changed(a_writer, two_segments, a_geometry, a_volume_node, some_voxels):
+    before = a_volume_node.GetImageData().GetMTime()
+    a_writer.replace(A, a_geometry, "P")
+    np.testing.assert_array_equal(voxels_of(a_volume_node), some_voxels)
+    assert a_volume_node.GetImageData().GetMTime() == before

@@ -1,0 +1,198 @@
+"""One change of one segment: sent to the Segment Editor, then compared with what it has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+
+from ..errors import OutputError
+from .editable_area import editable_area, is_masked
+from .editor_host import EditorHost
+from .images import Extent, oriented_image
+from .mask_block import MaskBlock, intersection, is_empty, union
+from .reference_lattice import Lattice, Placement
+from .segment_reader import segment_of, stored_block
+from .transforms import inverse
+
+
+@dataclass(frozen=True)
+class WriteOutcome:
+    """What became of one mask.
+
+    `voxels` is the segment's size afterwards, on its own grid. `masked_voxels` were wanted but the editor's masking
+    forbids them. `outside_voxels` of the volume lie beyond the segmentation's geometry. `interpolated` tells that the
+    segmentation's grid is not the volume's. `segment_id` is "" for an empty mask that made no segment.
+    """
+
+    segment_id: str
+    voxels: int
+    masked_voxels: int = 0
+    outside_voxels: int = 0
+    interpolated: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """A mask on the lattice, ready to be applied. `region` limits what may change; None for the whole segment."""
+
+    placement: Placement
+    region: MaskBlock | None = None
+    add_only: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """The segment that is written, on its reference lattice."""
+
+    node: Any
+    segment_id: str
+    lattice: Lattice
+
+    def stored(self) -> MaskBlock:
+        """The segment's voxels on the reference lattice, which holds all segments."""
+        block, own = stored_block(self.node, self.segment_id)
+        if own is None:
+            return block
+        lattice_from_own = inverse(self.lattice.ijk_to_world) @ own.ijk_to_world
+        return block.mapped(lattice_from_own, self.lattice.extent)[0]
+
+
+def apply_change(host: EditorHost, change: Change, target: Target) -> WriteOutcome:
+    """Write one change into one segment, as masking and overwrite mode allow. The caller has saved the undo state.
+
+    Raises `OutputError` when the segment is not what it has to be afterwards: the editor itself fails in silence.
+    """
+    wanted = change.placement.block
+    with _selected(host, target.segment_id):
+        before = target.stored()
+        extent = _scope(change, before)
+        editable = editable_area(host, extent) if is_masked(host) else np.ones((1, 1, 1), bool)
+        expected = _expected(before.over(extent), change, extent, editable)
+        _send(host, change, before, target)
+        after = target.stored()
+    wrong = int(np.count_nonzero(expected != after.over(extent)))
+    wrong += abs(_beyond(after, extent) - _beyond(before, extent))
+    if wrong:
+        raise _not_written(host, wrong, target)
+    return WriteOutcome(
+        target.segment_id,
+        voxels=after.voxels,
+        masked_voxels=int(np.count_nonzero(wanted.over(extent) & ~editable)),
+        outside_voxels=change.placement.outside_voxels,
+        interpolated=change.placement.resampled,
+    )
+
+
+def _send(host: EditorHost, change: Change, before: MaskBlock, target: Target) -> None:
+    wanted = change.placement.block
+    if change.add_only:
+        _modify(host, wanted, host.ModificationModeAdd, target)
+    elif change.region is not None:
+        _send_region(host, wanted, change.region, before, target)
+    else:
+        # Over all that the segment holds: beyond the labelmap, "Set" erases voxels that masking protects.
+        extent = _joint_extent(before, wanted)
+        whole = MaskBlock(wanted.over(extent), (extent[0], extent[2], extent[4]))
+        _modify(host, whole, host.ModificationModeSet, target)
+
+
+def _send_region(host: EditorHost, wanted: MaskBlock, region: MaskBlock, before: MaskBlock, target: Target) -> None:
+    shared = intersection(before.extent, region.extent)
+    if not is_empty(shared):
+        gone = before.over(shared) & region.over(shared) & ~wanted.over(shared)
+        _remove(host, MaskBlock(gone, (shared[0], shared[2], shared[4])), before, target)
+    if wanted.mask.any():
+        _modify(host, wanted, host.ModificationModeAdd, target)
+
+
+def _remove(host: EditorHost, gone: MaskBlock, before: MaskBlock, target: Target) -> None:
+    if not gone.mask.any():
+        return
+    mode = host.parameterSetNode().GetMaskMode()
+    if mode != slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
+        _modify(host, gone.cropped(), host.ModificationModeRemove, target)
+        return
+    # With this mask mode "Remove" hands the voxels to the mask's segment; "Set" to what is kept does not.
+    with _no_overwriting(host):
+        kept = MaskBlock(before.mask & ~gone.over(before.extent), before.first_ijk)
+        _modify(host, kept, host.ModificationModeSet, target)
+
+
+def _modify(host: EditorHost, block: MaskBlock, mode: int, target: Target) -> None:
+    labelmap = oriented_image(block.mask.astype(np.uint8), block.first_ijk, target.lattice.ijk_to_node)
+    host.modifySegmentByLabelmap(target.node, target.segment_id, labelmap, mode)
+
+
+def _not_written(host: EditorHost, wrong: int, target: Target) -> OutputError:
+    name = segment_of(target.node, target.segment_id).GetName()
+    reason = "its Masking settings may be in the way" if is_masked(host) else "its log tells more"
+    return OutputError(
+        f"The Segment Editor did not write {wrong} of the voxels of {name} as asked; {reason}.",
+        "Press Undo, set Editable area to Everywhere without an intensity range, and run again.",
+    )
+
+
+@contextmanager
+def _selected(host: EditorHost, segment_id: str) -> Iterator[None]:
+    """Select the segment while it is written: the editor computes its mask for the selected one."""
+    node = host.parameterSetNode()
+    selected = node.GetSelectedSegmentID()
+    node.SetSelectedSegmentID(segment_id)
+    try:
+        yield
+    finally:
+        if selected:
+            node.SetSelectedSegmentID(selected)
+
+
+@contextmanager
+def _no_overwriting(host: EditorHost) -> Iterator[None]:
+    """Let other segments alone: voxels that the segment merely keeps must not be taken from them again."""
+    node = host.parameterSetNode()
+    mode = node.GetOverwriteMode()
+    node.SetOverwriteMode(slicer.vtkMRMLSegmentEditorNode.OverwriteNone)
+    try:
+        yield
+    finally:
+        node.SetOverwriteMode(mode)
+
+
+def _joint_extent(first: MaskBlock, second: MaskBlock) -> Extent:
+    """The extent of both blocks; one without voxels does not count."""
+    if not first.mask.any():
+        return second.extent
+    return union(first.extent, second.extent) if second.mask.any() else first.extent
+
+
+def _scope(change: Change, before: MaskBlock) -> Extent:
+    """The extent within which `change` can change a segment; never an empty one."""
+    wanted = change.placement.block
+    if change.add_only:
+        return wanted.extent
+    whole = _joint_extent(before, wanted)
+    if change.region is None:
+        return whole
+    part = intersection(whole, change.region.extent)
+    return wanted.extent if is_empty(part) else part
+
+
+def _beyond(block: MaskBlock, extent: Extent) -> int:
+    """How many voxels of `block` lie beyond `extent`."""
+    return block.voxels - int(np.count_nonzero(block.over(extent)))
+
+
+def _expected(
+    before: NDArray[np.bool_], change: Change, extent: Extent, editable: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """The segment after `change`: new where it may be edited and was meant to change, as before elsewhere."""
+    wanted = change.placement.block.over(extent)
+    if change.add_only:
+        return before | (wanted & editable)
+    changes = editable if change.region is None else editable & change.region.over(extent)
+    return np.where(changes, wanted, before)
