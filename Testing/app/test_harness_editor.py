@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from slicer_harness.keys import collisions
 
 SAMPLE = Path(__file__).with_name("sample_extension") / "SampleBox.py"
 
@@ -226,3 +227,14 @@ def test_a_number_key_selects_an_effect(application, ready):
     assert ready.activeEffect().name == "Paint"
     application.actions.press_key(application.view("Red"), "Esc")
     assert ready.activeEffect() is None
+
+
+@pytest.mark.parametrize(("key", "taker"), [("F", "slice view"), ("Ctrl+S", "menu"), ("Ctrl+Z", "shortcut of")])
+def test_keys_of_views_menus_and_editor_are_known_as_taken(application, ready, key, taker):
+    import qt
+    import slicer
+
+    assert collisions(slicer.util.mainWindow()) == []
+    mine = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow())
+    assert [taker in problem for problem in collisions(slicer.util.mainWindow())] == [True]
+    mine.delete()

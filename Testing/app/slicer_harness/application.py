@@ -19,6 +19,7 @@ from . import editor_widget, scripted_modules, segment_editor_effects, slice_vie
 from .api_index import load_index
 from .dialogs import Dialogs
 from .gestures import UserActions
+from .keys import install_main_window_actions
 from .module_loading import MODULE_LOGICS, Modules, load_scripted_module
 from .packaging import Packages
 from .pythonqt import dress, forget_connections
@@ -277,6 +278,7 @@ class Application:
             row.addWidget(self.layout_manager.sliceWidget(name))
         self.main_window.setCentralWidget(central)
         self.main_window.resize(1600, 900)
+        install_main_window_actions(self.main_window)
         self.main_window.show()
         segment_editor = slicer.modules.segmenteditor
         state(segment_editor).make_widget = self._make_segment_editor_panel

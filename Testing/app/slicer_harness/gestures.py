@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .keys import active_shortcuts, collisions, taken_by
 from .pythonqt import dress
 
 qt = dress()
@@ -61,13 +62,14 @@ class UserActions:
 
     def press_key(self, view: Any, key: str, modifiers: str = "") -> None:
         """Press a key with the pointer over a view: shortcuts come first, as in Qt, then the view's interactor."""
+        import slicer
+
         self.log.append(f"key {modifiers + '+' if modifiers else ''}{key}")
         sequence = qt.QKeySequence(f"{modifiers}+{key}" if modifiers else key)
-        matching = [shortcut for shortcut in active_shortcuts() if shortcut.key == sequence]
-        if len(matching) > 1:
-            raise AssertionError(
-                f"key {sequence.toString()!r} is ambiguous: {len(matching)} shortcuts have it, Qt calls none of them"
-            )
+        window = slicer.util.mainWindow()
+        matching = [shortcut for shortcut in active_shortcuts(window) if shortcut.key == sequence]
+        if len(matching) > 1 or (matching and taken_by(sequence, window)):
+            raise AssertionError(f"key {sequence.toString()!r} is ambiguous, Qt calls nobody: {collisions(window)}")
         if matching:
             matching[0].activated.emit()
             return
@@ -104,27 +106,6 @@ class UserActions:
         interactor.RemoveObserver(tag)
         self.unclaimed += passed
         return not passed
-
-
-def active_shortcuts() -> list[Any]:
-    """The shortcuts that a key press over a slice view can reach: enabled, of a visible and enabled parent."""
-    import slicer
-
-    shortcuts = slicer.util.mainWindow().findChildren(qt.QShortcut)
-    return [shortcut for shortcut in shortcuts if shortcut.enabled and _reaches_views(shortcut)]
-
-
-def _reaches_views(shortcut: Any) -> bool:
-    parent = shortcut.parent()
-    if not isinstance(parent, qt.QWidget) or not parent.isEnabled() or not parent.isVisible():
-        return False
-    if shortcut.context in (qt.Qt.WindowShortcut, qt.Qt.ApplicationShortcut):
-        return True
-    return parent.inherits("QMainWindow") or type(parent).__name__ in (
-        "qMRMLSliceWidget",
-        "qMRMLSliceView",
-        "qMRMLLayoutWidget",
-    )
 
 
 def _on_slice(view: Any, ras: Point) -> tuple[float, float]:
