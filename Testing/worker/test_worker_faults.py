@@ -250,9 +250,18 @@ def test_the_worker_answers_bytes_that_are_no_request_and_ends(raw_child: Callab
 
 def test_an_unknown_request_is_answered_and_the_next_one_served(raw_child: Callable[..., Any]) -> None:
     requests = b""
-    for text in (b'{"kind":"dance","id":1}', b'{"kind":"close","id":2}', b'{"kind":"close","id":3,"session":9}'):
+    for text in (
+        b'{"kind":"dance","id":1}',
+        b'{"kind":"close","id":2}',
+        b'{"kind":"close","id":3,"session":9}',
+        b'{"kind":"shutdown","id":4}',
+    ):
         requests += len(text).to_bytes(4, "big") + text
-    output, _ = raw_child().communicate(requests + b"\x00\x00\x00\x1a" + b'{"kind":"shutdown","id":4}', timeout=WAIT)
+    child = raw_child()
+    # The pipe stays open until the answers are here: its end would mean that the parent is gone.
+    child.stdin.write(requests)
+    child.stdin.flush()
+    output = child.stdout.read()
     assert [(f.header["id"], f.header["kind"]) for f in frames_of(output)] == [
         (1, "error"),
         (2, "error"),
