@@ -105,6 +105,10 @@ class ScriptedModuleWidget:
     def self(this: Any) -> Any:
         return state(this).python
 
+    def reload(self: Any) -> None:
+        """A new Python panel in the same widget."""
+        _fill_panel(self, self.moduleName)
+
     def enter(self: Any) -> None:
         self.isEntered = True
         call_if_present(state(self).python, "enter")
@@ -195,17 +199,21 @@ def load_scripted_module(path: Path) -> Any:
 
 def make_panel(name: str, module: Any) -> Any:
     """The panel of a scripted module, shown in a widget with a vertical layout."""
-    import slicer
-
     host = create("qSlicerScriptedLoadableModuleWidget", None)
     qt.QVBoxLayout(host)
     host.moduleName = name
     state(host).module = module
+    _fill_panel(host, name)
+    return host
+
+
+def _fill_panel(host: Any, name: str) -> None:
+    import slicer
+
     widget = getattr(sys.modules[name], f"{name}Widget")(host)
     state(host).python = widget
     setattr(slicer.modules, f"{name}Widget", widget)
     call_if_present(widget, "setup")
-    return host
 
 
 def call_if_present(target: Any, name: str) -> None:

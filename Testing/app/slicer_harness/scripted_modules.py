@@ -104,7 +104,7 @@ class ScriptedLoadableModuleLogic:
         if self.isSingletonParameterNode:
             node.SetSingletonTag(self.moduleName)
         node.SetModuleName(self.moduleName)
-        node.SetNodeReferenceID("ParameterNode", None)
+        node.SetAttribute("ModuleName", self.moduleName)
         node.SetName(slicer.mrmlScene.GenerateUniqueName(self.moduleName))
         return node
 
