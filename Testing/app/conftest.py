@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 HERE = Path(__file__).resolve().parent
@@ -31,13 +32,16 @@ def no_torch_here() -> Iterator[TorchBan]:
 @pytest.fixture
 def application(no_torch_here: TorchBan, tmp_path: Path) -> Iterator[Application]:
     """A running application with an empty scene. The test fails when the host had to swallow an error of ours."""
+    processes_before = set(psutil.Process().children(recursive=True))
     running = Application(tmp_path)
     try:
         yield running
-        errors = [str(error) for error in running.errors]
     finally:
         running.close()
-    assert errors == [], "the application printed and swallowed errors"
+    assert [str(error) for error in running.errors] == [], "the application printed and swallowed errors"
+    left = set(psutil.Process().children(recursive=True)) - processes_before
+    _, alive = psutil.wait_procs(left, timeout=10)
+    assert [process.cmdline() for process in alive] == [], "a process outlives the application"
 
 
 @pytest.fixture

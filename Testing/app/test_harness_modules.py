@@ -113,3 +113,18 @@ def test_an_error_in_setup_is_printed_and_remembered(application, tmp_path):
     application.load_module(path).widgetRepresentation()
     assert "QPushBotton" in str(application.errors[0])
     application.errors.clear()
+
+
+def test_slots_of_one_run_are_not_called_in_the_next(tmp_path):
+    import slicer
+    from slicer_harness.application import Application
+    from slicer_harness.torch_ban import torch_banned
+
+    seen: list[str] = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        with torch_banned():
+            running = Application(tmp_path / name)
+            slicer.app.connect("aboutToQuit()", lambda name=name: seen.append(name))
+            running.close()
+    assert seen == ["first", "second"]

@@ -250,7 +250,10 @@ def trimmed_to_arguments_of(target: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def forget_connections() -> None:
-    """Drop what is remembered of connections; the application calls it when it closes."""
+    """Undo every connection made by signature: the application object outlives a test, its slots must not."""
+    for entries in _connections.values():
+        for _target, connection in entries:
+            _qobject_disconnect(connection)
     _connections.clear()
 
 
