@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from toy_sam2 import toy_model, toy_tracker
+
+from MedSAMSegmentLib.errors import PromptError, UsageError
+from MedSAMSegmentLib.inference.recist_prompt import RecistLine, prompt_by_line
+
+
+def drawn(pixels: list[tuple[int, int]], shape: tuple[int, int] = (60, 80)) -> np.ndarray:
+    mask = np.zeros(shape, bool)
+    for x, y in pixels:
+        mask[y, x] = True
+    return mask
+
+
+FLAT = drawn([(10, 31), (11, 31), (12, 30), (13, 30), (14, 30), (15, 29), (16, 29)])
+
+
+def test_the_ends_of_a_flat_line_are_its_furthest_pixels() -> None:
+    assert RecistLine.from_mask(FLAT) == RecistLine((16.0, 29.0), (10.0, 31.0))
+
+
+def test_in_reference_mode_the_ends_are_the_first_and_last_pixel_in_raster_order() -> None:
+    assert RecistLine.from_mask(FLAT, reference=True) == RecistLine((15.0, 29.0), (11.0, 31.0))
+
+
+def test_a_steep_line_has_the_same_ends_either_way() -> None:
+    steep = drawn([(20, 5), (20, 6), (21, 7), (21, 8), (22, 9)])
+    assert RecistLine.from_mask(steep) == RecistLine.from_mask(steep, reference=True)
+
+
+def test_one_pixel_is_no_line() -> None:
+    with pytest.raises(PromptError, match="fewer than two"):
+        RecistLine.from_mask(drawn([(3, 3)]))
+
+
+def test_the_box_is_a_square_around_the_centre() -> None:
+    assert RecistLine((10, 20), (40, 20)).box((60, 80)) == (10, 5, 40, 35)
+    # centre (12.5, 8.5) -> (12, 8); length 5 -> 2
+    assert RecistLine((11, 10), (14, 6.0)).box((60, 80)) == (10, 6, 14, 10)
+
+
+def test_the_box_ends_at_the_border() -> None:
+    assert RecistLine((2, 30), (2, 58)).box((60, 80)) == (0, 30, 16, 58)
+    assert RecistLine((60, 50), (79, 59)).box((60, 80)) == (59, 44, 79, 59)
+
+
+def test_points_of_a_line() -> None:
+    line = RecistLine((10, 20), (40, 20))
+    assert line.points("centre", (60, 80)).tolist() == [[25, 20]]
+    assert line.points("three", (60, 80)).tolist() == [[25, 20], [10, 20], [40, 20]]
+    grid = line.points("grid", (60, 80)).tolist()
+    assert grid[0] == [10, 5]
+    assert grid[4] == [25, 20]
+    assert grid[-1] == [40, 35]
+    assert len(grid) == 9
+    with pytest.raises(UsageError, match="random"):
+        line.points("random", (60, 80))
+
+
+def test_the_slices_of_a_line_are_those_of_a_ball_with_its_diameter() -> None:
+    line = RecistLine((10, 20), (40, 20))
+    assert line.slice_range(20, 100, (1.0, 1.0, 1.0)) == (5, 35)
+    # 30 pixels of 0.8 mm are 24 mm: 4.8 slices of 5 mm, two on each side
+    assert line.slice_range(20, 100, (5.0, 0.8, 0.8)) == (18, 22)
+    assert line.slice_range(1, 100, (5.0, 0.8, 0.8)) == (0, 3)
+    assert line.slice_range(99, 100, (5.0, 0.8, 0.8)) == (97, 99)
+
+
+def test_in_reference_mode_thick_slices_cover_almost_twice_the_extent() -> None:
+    line = RecistLine((10, 20), (40, 20))
+    # 30 * 2 * 0.8 / (0.8 + 5) = 8.27
+    assert line.slice_range(20, 100, (5.0, 0.8, 0.8), reference=True) == (16, 24)
+    assert line.slice_range(20, 100, (1.0, 1.0, 1.0), reference=True) == (5, 35)
+
+
+def test_a_line_prompts_with_the_mask_that_its_box_gives() -> None:
+    model = toy_model()
+    tracker, by_hand = toy_tracker(model, depth=3), toy_tracker(model, depth=3)
+    line = RecistLine((8, 14), (22, 15))
+    answer = prompt_by_line(tracker, "a", 1, line)
+    box = by_hand.add_points("a", 1, box_xyxy=line.box((40, 48)))
+    expected = by_hand.add_mask("a", 1, box.mask)
+    np.testing.assert_array_equal(answer.low_res_logits, expected.low_res_logits)
+    assert answer.object_score == 10.0
