@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import (
@@ -59,25 +60,32 @@ class MedSAMSegment(ScriptedLoadableModule):
 class MedSAMSegmentWidget(ScriptedLoadableModuleWidget):
     """The panel."""
 
+    panel: Any = None
+
     def setup(self) -> None:
         super().setup()
-        from MedSAMSegmentLib.ui.panel.module_panel import ModulePanel
-
-        self.panel = ModulePanel(self.layout, HERE / "Resources")
+        try:
+            from MedSAMSegmentLib.ui.panel.module_panel import ModulePanel
+        except ImportError as error:
+            self.layout.addWidget(qt.QLabel(_("The library cannot be loaded: {error}").format(error=error)))
+            return
+        self.panel = ModulePanel(self.layout)
 
     def enter(self) -> None:
-        self.panel.refresh()
+        if self.panel is not None:
+            self.panel.refresh()
 
     def cleanup(self) -> None:
-        self.panel.cleanup()
+        if self.panel is not None:
+            self.panel.cleanup()
 
 
 class MedSAMSegmentLogic(ScriptedLoadableModuleLogic):
-    """For scripts: the library's own interface is `MedSAMSegmentLib.inference.open_session`, in a process with torch."""
+    """Nothing of its own: scripts use `MedSAMSegmentLib.inference.open_session`, in a process with torch."""
 
 
 class MedSAMSegmentTest(ScriptedLoadableModuleTest):
-    """The scenarios of `MedSAMSegmentLib.ui.testing`, each a user's story. They run in Slicer and in the harness alike."""
+    """The scenarios of `MedSAMSegmentLib.ui.testing`, each a user's story; in Slicer and in the harness alike."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()

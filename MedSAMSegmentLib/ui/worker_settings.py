@@ -6,7 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-import qt
 import slicer
 
 from ..checkpoints.store import CheckpointStore
@@ -23,24 +22,24 @@ DEFAULT_IDLE_MINUTES = 15
 
 def chosen_interpreter() -> str:
     """The path of the Python that computes; that of Slicer where none was chosen."""
-    return str(qt.QSettings().value(INTERPRETER_KEY) or sys.executable)
+    return str(slicer.app.userSettings().value(INTERPRETER_KEY) or sys.executable)
 
 
 def choose_interpreter(path: str) -> None:
     """An empty path means Slicer's own again."""
-    qt.QSettings().setValue(INTERPRETER_KEY, path)
+    slicer.app.userSettings().setValue(INTERPRETER_KEY, path)
 
 
 def chosen_model_folder() -> Path | None:
     """The folder that the user chose here; None leaves it to the environment and the default."""
     if os.environ.get(MODEL_FOLDER_VARIABLE):
         return None
-    text = str(qt.QSettings().value(MODEL_FOLDER_KEY) or "")
+    text = str(slicer.app.userSettings().value(MODEL_FOLDER_KEY) or "")
     return Path(text) if text else None
 
 
 def choose_model_folder(path: str) -> None:
-    qt.QSettings().setValue(MODEL_FOLDER_KEY, path)
+    slicer.app.userSettings().setValue(MODEL_FOLDER_KEY, path)
 
 
 def model_store() -> CheckpointStore:
@@ -48,7 +47,7 @@ def model_store() -> CheckpointStore:
 
 
 def idle_minutes() -> float:
-    return float(qt.QSettings().value(IDLE_MINUTES_KEY) or DEFAULT_IDLE_MINUTES)
+    return float(slicer.app.userSettings().value(IDLE_MINUTES_KEY) or DEFAULT_IDLE_MINUTES)
 
 
 def worker_environment() -> dict[str, str]:

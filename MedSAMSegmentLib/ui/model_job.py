@@ -1,0 +1,81 @@
+"""A process of its own that fetches, copies, checks or deletes a checkpoint, so that Slicer never waits.
+
+Run as a script by the worker's interpreter: `model_job.py LIBRARY_FOLDER pull|import|remove MODEL [FILE]`. It prints
+one JSON object a line: `{"done": bytes, "total": bytes}` while it works, at last `{"ok": text}` or
+`{"error": ..., "cure": ..., "code": ...}`. When its stdin closes it cancels.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+REPORT_SECONDS = 0.1
+
+
+def main(arguments: Sequence[str]) -> int:
+    library, action, model, *rest = arguments
+    sys.path.insert(0, library)
+    from MedSAMSegmentLib.errors import Cancelled, MedSAMError
+
+    cancelled = threading.Event()
+    threading.Thread(target=_wait_for_end_of_input, args=(cancelled,), daemon=True).start()
+    try:
+        say(ok=_perform(action, model, rest, cancelled))
+    except ImportError as error:
+        say(
+            error=f"The package {error.name} is not installed in {sys.executable}.",
+            cure="Press Install what is missing.",
+            code="model",
+        )
+    except MedSAMError as error:
+        say(error=error.message, cure=error.cure, code=error.code)
+        return Cancelled.exit_code if isinstance(error, Cancelled) else 1
+    return 0
+
+
+def say(**fields: Any) -> None:
+    print(json.dumps(fields), flush=True)
+
+
+def _perform(action: str, model: str, rest: Sequence[str], cancelled: threading.Event) -> str:
+    from MedSAMSegmentLib.checkpoints.store import CheckpointStore
+    from MedSAMSegmentLib.registry import get
+
+    entry, store = get(model), CheckpointStore()
+    report = _Report()
+    if action == "pull":
+        return str(store.pull(entry, progress=report, cancel=cancelled.is_set))
+    if action == "import":
+        record = store.import_file(entry, Path(rest[0]), progress=report, cancel=cancelled.is_set)
+        return f"SHA-256 {record.sha256}"
+    store.remove(entry)
+    return ""
+
+
+class _Report:
+    """Prints progress ten times a second at most."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + REPORT_SECONDS
+            say(done=done, total=total or 0)
+
+
+def _wait_for_end_of_input(cancelled: threading.Event) -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    cancelled.set()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

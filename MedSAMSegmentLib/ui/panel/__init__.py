@@ -1,0 +1,1 @@
+"""The module's panel: models, interpreter, installation, help. Drawn whatever is missing."""
