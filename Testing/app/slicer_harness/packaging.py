@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import shlex
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -109,4 +110,4 @@ class Packages:
 
 
 def _listed(requirements: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(requirements.split()) if isinstance(requirements, str) else tuple(str(one) for one in requirements)
+    return tuple(shlex.split(requirements)) if isinstance(requirements, str) else tuple(str(one) for one in requirements)
