@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from .layers import FeedForward, LayerNorm2d, join_windows, split_windows
 
 PATCH = 16
-BIAS_NUMBERS = 2**25
-"""At most so many numbers of attention bias exist at a time (128 MiB as float32): heads take turns."""
+BIAS_NUMBERS = 2**24
+"""At most so many numbers of attention bias exist at a time (64 MiB as float32): heads take turns."""
 
 
 class PatchEmbed(nn.Module):

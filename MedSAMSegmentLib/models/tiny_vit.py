@@ -35,8 +35,8 @@ LITE_MEDSAM_STAGES = (
 )
 
 
-class ConvNorm(nn.Module):
-    """A convolution without bias, `c`, and its batch norm, `bn`."""
+class ConvNorm(DerivedTensors):
+    """A convolution without bias, `c`, and its batch norm, `bn`; one convolution when nothing is being trained."""
 
     def __init__(self, in_dim: int, out_dim: int, kernel: int = 1, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -44,7 +44,21 @@ class ConvNorm(nn.Module):
         self.bn = nn.BatchNorm2d(out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.bn(self.c(x))
+        if self.training or torch.is_grad_enabled():
+            return self.bn(self.c(x))
+        weight = self.derived("weight", lambda: self.c.weight * self._scale()[:, None, None, None])
+        bias = self.derived("bias", self._shift)
+        return F.conv2d(x, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups)
+
+    def _scale(self) -> Tensor:
+        """What the batch norm multiplies each channel by."""
+        assert self.bn.running_var is not None
+        return torch.rsqrt(self.bn.running_var + self.bn.eps) * self.bn.weight
+
+    def _shift(self) -> Tensor:
+        """What it adds."""
+        assert self.bn.running_mean is not None
+        return self.bn.bias - self.bn.running_mean * self._scale()
 
 
 class PatchEmbed(nn.Module):

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+EMBEDDING = re.compile(r"(attention_biases|pos_embed|gaussian_matrix|(_tokens?|_embed|_embeddings\.\d)\.weight)$")
 UNIT_VARIANCE = math.sqrt(3.0)
 """Uniform numbers in -1..1 times this have variance 1."""
 
@@ -33,12 +35,12 @@ def deterministic_tensor(key: str, like: torch.Tensor) -> torch.Tensor:
         values = 1.0 + 0.2 * values
     elif like.ndim == 1:
         values = 0.1 * values
-    elif key.endswith(("attention_biases", "pos_embed", "gaussian_matrix")) or "embed" in key or "token" in key:
+    elif EMBEDDING.search(key):
         values = 0.5 * UNIT_VARIANCE * values
     elif "rel_pos" in key:
         values = 0.2 * UNIT_VARIANCE * values
     else:
-        values = 1.5 * UNIT_VARIANCE * values / math.sqrt(math.prod(like.shape[1:]))
+        values = 1.2 * UNIT_VARIANCE * values / math.sqrt(math.prod(like.shape[1:]))
     return torch.from_numpy(values.astype(np.float32))
 
 

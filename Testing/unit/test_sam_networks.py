@@ -12,7 +12,7 @@ from MedSAMSegmentLib.models.layers import LayerNorm2d, join_windows, split_wind
 from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
 from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
 from MedSAMSegmentLib.models.sam_vit import RelativeAttention
-from MedSAMSegmentLib.models.tiny_vit import WindowAttention
+from MedSAMSegmentLib.models.tiny_vit import ConvNorm, WindowAttention
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(8, 8, 4), (9, 14, 7), (5, 3, 14)])
@@ -57,6 +57,17 @@ def test_kept_tensors_follow_a_change_of_precision() -> None:
     assert attention.bias() is attention.bias()
     attention.double()
     assert attention.bias().dtype == torch.float64
+
+
+def test_one_convolution_answers_as_convolution_and_norm() -> None:
+    layer = ConvNorm(4, 6, 3, stride=2).eval()
+    for tensor in (layer.bn.running_mean, layer.bn.running_var, layer.bn.weight.data, layer.bn.bias.data):
+        tensor.uniform_(0.5, 1.5)
+    x = torch.randn(2, 4, 9, 9)
+    expected = layer.bn(layer.c(x))
+    with torch.inference_mode():
+        assert torch.allclose(layer(x), expected, atol=1e-5)
+    assert torch.equal(layer(x), expected)
 
 
 def test_nothing_is_kept_while_gradients_are_wanted() -> None:
