@@ -110,4 +110,6 @@ class Packages:
 
 
 def _listed(requirements: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(shlex.split(requirements)) if isinstance(requirements, str) else tuple(str(one) for one in requirements)
+    if isinstance(requirements, str):
+        return tuple(shlex.split(requirements))
+    return tuple(str(one) for one in requirements)
