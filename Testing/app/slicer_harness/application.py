@@ -9,7 +9,7 @@ import time
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import slicer
 import vtk
@@ -24,128 +24,13 @@ from .module_loading import MODULE_LOGICS, Modules, load_scripted_module
 from .packaging import Packages
 from .pythonqt import dress, forget_connections
 from .recorder import RECORDER, SwallowedError
-from .stand_ins import behaviour, create, emit, stand_in_class, state
+from .segment_editor_panel import SegmentEditorPanel, SubjectHierarchyItems
+from .slicer_app import VERSION
+from .stand_ins import create, emit, stand_in_class, state
 
 qt = dress()
-VERSION = (5, 12, 3)
 # Names that slicer-core puts into the namespace and the application does not.
 _UTIL_NAMES = tuple(name for name in vars(slicer.util) if not name.startswith("_"))
-
-
-@behaviour("qSlicerCoreApplication")
-class CoreApplication:
-    defaults: ClassVar[dict[str, Any]] = {
-        "cachePath": "",
-        "temporaryPath": "",
-        "slicerHome": "",
-        "extensionsInstallPath": "",
-        "majorVersion": VERSION[0],
-        "minorVersion": VERSION[1],
-        "revision": "34000",
-        "repositoryRevision": "",
-        "os": "linux",
-        "arch": "amd64",
-        "platform": "linux-amd64",
-        "isInstalled": True,
-        "mainApplicationName": "Slicer",
-        "mainApplicationMajorVersion": VERSION[0],
-        "mainApplicationMinorVersion": VERSION[1],
-        "mainApplicationPatchVersion": VERSION[2],
-        "releaseType": "Stable",
-        "startupWorkingPath": "",
-        "launcherExecutableFilePath": "",
-        "slicerUserSettingsFilePath": "",
-        "slicerRevisionUserSettingsFilePath": "",
-        "applicationLocaleName": "en_US",
-        "intDir": "",
-        "documentationBaseUrl": "https://slicer.readthedocs.io",
-        "documentationVersion": "5.12",
-        "documentationLanguage": "en",
-    }
-
-    def applicationLogic(self: Any) -> Any:
-        return state(self).logic
-
-    def mrmlScene(self: Any) -> Any:
-        return slicer.mrmlScene
-
-    def moduleManager(self: Any) -> Any:
-        return state(self).module_manager
-
-    def moduleLogic(self: Any, name: str) -> Any:
-        return getattr(slicer.modules, name.lower()).logic()
-
-    def extensionsManagerModel(self: Any) -> Any:
-        return state(self).extensions
-
-    def testingEnabled(self: Any) -> bool:
-        return state(self).testing
-
-    @staticmethod
-    def processEvents(caller: Any = None) -> None:
-        qt.QApplication.processEvents()
-
-    def settings(self: Any) -> Any:
-        return state(self).settings
-
-    def userSettings(self: Any) -> Any:
-        return state(self).settings
-
-    def revisionUserSettings(self: Any) -> Any:
-        return state(self).settings
-
-    def startupEnvironment(self: Any) -> Any:
-        return qt.QProcessEnvironment.systemEnvironment()
-
-    def environment(self: Any) -> Any:
-        return qt.QProcessEnvironment.systemEnvironment()
-
-    def pauseRender(self: Any) -> None:
-        """Nothing is rendered by itself."""
-
-    def resumeRender(self: Any) -> None:
-        """Nothing is rendered by itself."""
-
-
-@behaviour("qSlicerApplication")
-class SlicerApplication:
-    def layoutManager(self: Any) -> Any:
-        return state(self).layout_manager
-
-    def pauseRender(self: Any) -> None:
-        """Nothing is rendered by itself."""
-
-    def resumeRender(self: Any) -> None:
-        """Nothing is rendered by itself."""
-
-    def openExtensionsManagerDialog(self: Any) -> None:
-        state(self).dialogs.tell("openExtensionsManagerDialog", "")
-
-    def confirmRestart(self: Any, reason: str = "") -> bool:
-        return state(self).dialogs.ask("confirmRestart", reason)
-
-    def currentLogFile(self: Any) -> str:
-        return ""
-
-
-@behaviour("qSlicerExtensionsManagerModel")
-class ExtensionsManagerModel:
-    """Knows which extensions the test says are installed."""
-
-    def _init(self: Any) -> None:
-        state(self).installed = set()
-
-    def isExtensionInstalled(self: Any, name: str) -> bool:
-        return name in state(self).installed
-
-    def _get_installedExtensions(self: Any) -> tuple[str, ...]:
-        return tuple(sorted(state(self).installed))
-
-
-@behaviour("qSlicerMainWindow")
-class MainWindow:
-    def moduleSelector(self: Any) -> Any:
-        return state(self).selector
 
 
 class Application:
@@ -273,6 +158,7 @@ class Application:
         row = qt.QHBoxLayout(central)
         self._panel_area = qt.QScrollArea()
         self._panel_area.widgetResizable = True
+        self._panel_area.setFixedWidth(520)
         row.addWidget(self._panel_area)
         for name in self.layout_manager.sliceViewNames():
             row.addWidget(self.layout_manager.sliceWidget(name))
@@ -285,7 +171,7 @@ class Application:
         self.app.processEvents()
 
     def _make_segment_editor_panel(self) -> Any:
-        panel = SegmentEditorPanel(self)
+        panel = SegmentEditorPanel(self.scene)
         slicer.modules.SegmentEditorWidget = panel
         self._editors.append(panel.editor)
         self._panels.append(panel)
@@ -366,101 +252,6 @@ class Application:
             if module is not None:
                 sys.modules[name] = module
         forget_connections()
-
-
-class SubjectHierarchyItems:
-    """Gives each data node its item in the subject hierarchy, which in Slicer is the work of a Qt plugin."""
-
-    KINDS = (
-        "vtkMRMLVolumeNode",
-        "vtkMRMLSegmentationNode",
-        "vtkMRMLMarkupsNode",
-        "vtkMRMLModelNode",
-        "vtkMRMLTransformNode",
-        "vtkMRMLTableNode",
-        "vtkMRMLTextNode",
-        "vtkMRMLSequenceNode",
-        "vtkMRMLSequenceBrowserNode",
-    )
-
-    def __init__(self, scene: Any):
-        self._scene = scene
-        self.on_added.__func__.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
-        self._tag = scene.AddObserver(scene.NodeAddedEvent, self.on_added)
-
-    def on_added(self, _scene: Any, _event: str, node: Any) -> None:
-        hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
-        if hierarchy is None or node.GetHideFromEditors() or not any(node.IsA(kind) for kind in self.KINDS):
-            return
-        if not hierarchy.GetItemByDataNode(node):
-            hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
-
-    def stop(self) -> None:
-        self._scene.RemoveObserver(self._tag)
-
-
-class SegmentEditorPanel:
-    """`slicer.modules.SegmentEditorWidget`: the panel with the editor and its singleton parameter node."""
-
-    def __init__(self, application: Application):
-        self.host = create("qSlicerScriptedLoadableModuleWidget", None)
-        state(self.host).module, state(self.host).python = slicer.modules.segmenteditor, self
-        layout = qt.QVBoxLayout(self.host)
-        self.editor = slicer.qMRMLSegmentEditorWidget()
-        self.editor.setMaximumNumberOfUndoStates(10)
-        layout.addWidget(self.editor)
-        self.parameterSetNode = None
-        self.selectParameterNode()
-        self.editor.setMRMLScene(application.scene)
-        slicer.qSlicerSegmentEditorEffectFactory.instance().connect(
-            "effectRegistered(QString)", self.editorEffectRegistered
-        )
-        self._observers = [
-            (
-                application.scene,
-                application.scene.AddObserver(application.scene.StartCloseEvent, self.onSceneStartClose),
-            ),
-            (application.scene, application.scene.AddObserver(application.scene.EndCloseEvent, self.onSceneEndClose)),
-        ]
-
-    def selectParameterNode(self) -> None:
-        node = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
-        if node is None:
-            node = slicer.mrmlScene.CreateNodeByClass("vtkMRMLSegmentEditorNode")
-            node.UnRegister(None)
-            node.SetSingletonTag("SegmentEditor")
-            node = slicer.mrmlScene.AddNode(node)
-        if node is not self.parameterSetNode:
-            self.parameterSetNode = node
-            self.editor.setMRMLSegmentEditorNode(node)
-
-    def editorEffectRegistered(self) -> None:
-        self.editor.updateEffectList()
-
-    def enter(self) -> None:
-        self.selectParameterNode()
-        self.editor.setupViewObservations()
-        self.editor.installKeyboardShortcuts()
-        self.editor.updateWidgetFromMRML()
-
-    def exit(self) -> None:
-        self.editor.setActiveEffect(None)
-        self.editor.uninstallKeyboardShortcuts()
-        self.editor.removeViewObservations()
-
-    def stop_observing(self) -> None:
-        for target, tag in self._observers:
-            target.RemoveObserver(tag)
-        self._observers = []
-
-    def onSceneStartClose(self, _caller: Any = None, _event: Any = None) -> None:
-        self.parameterSetNode = None
-        self.editor.setSegmentationNode(None)
-        self.editor.removeViewObservations()
-
-    def onSceneEndClose(self, _caller: Any = None, _event: Any = None) -> None:
-        self.selectParameterNode()
-        self.editor.updateWidgetFromMRML()
 
 
 def emit_about_to_quit(app: Any) -> None:
