@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
-pytest.importorskip("slicer", reason="slicer-core is not installed")
-pytest.importorskip("PySide6", reason="PySide6 is not installed")
+MISSING = [name for name in ("slicer", "PySide6", "psutil") if importlib.util.find_spec(name) is None]
+if MISSING:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    import psutil
+    from slicer_harness.application import Application
+    from slicer_harness.torch_ban import TorchBan, torch_banned
 
-from slicer_harness.application import Application  # noqa: E402
-from slicer_harness.torch_ban import TorchBan, torch_banned  # noqa: E402
+
+def pytest_report_header() -> list[str]:
+    """Say why this area is left out, where it is."""
+    return [f"Testing/app is left out: {', '.join(MISSING)} not installed"] if MISSING else []
 
 
 @pytest.fixture

@@ -5,52 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from .effect_host import native_effect
+from .editor_effects import EditorEffects
+from .editor_shortcuts import EditorShortcuts
+from .editor_views import EditorViews
 from .pythonqt import dress
 from .recorder import RECORDER
 from .stand_ins import behaviour, emit, state
 
 qt = dress()
-OBSERVED_EVENTS = (
-    "LeftButtonPressEvent",
-    "LeftButtonReleaseEvent",
-    "LeftButtonDoubleClickEvent",
-    "RightButtonPressEvent",
-    "RightButtonReleaseEvent",
-    "RightButtonDoubleClickEvent",
-    "MiddleButtonPressEvent",
-    "MiddleButtonReleaseEvent",
-    "MiddleButtonDoubleClickEvent",
-    "MouseMoveEvent",
-    "MouseWheelForwardEvent",
-    "MouseWheelBackwardEvent",
-    "MouseWheelLeftEvent",
-    "MouseWheelRightEvent",
-    "KeyPressEvent",
-    "KeyReleaseEvent",
-    "EnterEvent",
-    "LeaveEvent",
-)
-BUILT_IN_EFFECTS = (
-    "Threshold",
-    "Paint",
-    "Draw",
-    "Erase",
-    "Level tracing",
-    "Grow from seeds",
-    "Fill between slices",
-    "Margin",
-    "Hollow",
-    "Smoothing",
-    "Scissors",
-    "Islands",
-    "Logical operators",
-    "Mask volume",
-)
 
 
 @behaviour("qMRMLSegmentEditorWidget")
-class SegmentEditorWidget:
+class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
+    """Scene, nodes and the update from MRML; the mixins hold the rest."""
+
     defaults: ClassVar[dict[str, Any]] = {
         "addRemoveSegmentButtonsVisible": True,
         "autoShowMasterVolumeNode": True,
@@ -337,139 +305,7 @@ class SegmentEditorWidget:
         memory.help.text = effect.harness_help_text()
         return effect
 
-    # Effects
-
-    def updateEffectList(self: Any) -> None:
-        import slicer
-
-        memory = state(self)
-        registered = slicer.app.harness_effect_factory.registeredEffects()
-        for name in BUILT_IN_EFFECTS:
-            if self.effectByName(name) is None:
-                self._add_effect(native_effect(name))
-        for effect in registered:
-            if self.effectByName(effect.name) is None:
-                clone = effect.harness_clone()
-                if clone is not None:
-                    self._add_effect(clone)
-        if memory.node is not None:
-            self.updateWidgetFromMRML()
-
-    def _add_effect(self: Any, effect: Any) -> None:
-        memory = state(self)
-        state(effect).editor = self
-        memory.effects.append(effect)
-        button = qt.QToolButton(self)
-        button.checkable = True
-        button.text = effect.title
-        button.toolTip = effect.title
-        button.icon = effect.harness_icon()
-        button.objectName = effect.name
-        button.connect("clicked()", lambda: self.setActiveEffect(effect))
-        memory.buttons[effect.name] = button
-        memory.buttons_layout.addWidget(button, (len(memory.effects) - 1) // 4, (len(memory.effects) - 1) % 4)
-        effect.harness_notify("setupOptionsFrame")
-        effect.optionsFrame().setVisible(False)
-        memory.options_layout.addWidget(effect.optionsFrame())
-        if memory.node is not None:
-            effect.setParameterSetNode(memory.node)
-            effect.harness_notify("setMRMLDefaults")
-
-    def harness_effect_button(self: Any, name: str) -> Any:
-        """The button that a user presses to select an effect."""
-        return state(self).buttons[name]
-
-    def activeEffect(self: Any) -> Any:
-        return state(self).active
-
-    def setActiveEffect(self: Any, effect: Any) -> None:
-        if state(self).node is not None:
-            state(self).node.SetActiveEffectName(effect.name if effect is not None else "")
-
-    def setActiveEffectByName(self: Any, name: str) -> None:
-        self.setActiveEffect(self.effectByName(name))
-
-    def effectByName(self: Any, name: str) -> Any:
-        return next((effect for effect in state(self).effects if effect.name == name), None)
-
-    def effectByIndex(self: Any, index: int) -> Any:
-        return state(self).effects[index] if 0 <= index < len(state(self).effects) else None
-
-    def effectCount(self: Any) -> int:
-        return len(state(self).effects)
-
-    def availableEffectNames(self: Any) -> tuple[str, ...]:
-        return tuple(effect.name for effect in state(self).effects)
-
-    def setEffectCursor(self: Any, effect: Any) -> None:
-        import slicer
-
-        manager = slicer.app.layoutManager()
-        for name in manager.sliceViewNames():
-            widget = manager.sliceWidget(name)
-            if effect is not None and effect.showEffectCursorInSliceView:
-                effect.harness_cursor(widget)
-                widget.sliceView().setViewCursor(effect.harness_cursor(widget))
-            else:
-                widget.sliceView().unsetViewCursor()
-
-    # Views
-
-    def setupViewObservations(self: Any) -> None:
-        import slicer
-
-        if state(self).view_observations:
-            return
-        manager = slicer.app.layoutManager()
-        for name in manager.sliceViewNames():
-            widget = manager.sliceWidget(name)
-            if not state(self).logic.IsSegmentationDisplayableInView(widget.mrmlSliceNode()):
-                continue
-            interactor = widget.sliceView().interactor()
-            for event in OBSERVED_EVENTS:
-                self._observe_interactor(interactor, event, widget)
-            tag = widget.mrmlSliceNode().AddObserver("ModifiedEvent", self._view_node_callback(widget))
-            state(self).view_observations.append((widget.mrmlSliceNode(), tag))
-
-    def _observe_interactor(self: Any, interactor: Any, event: str, widget: Any) -> None:
-        import vtk
-
-        event_id = getattr(vtk.vtkCommand, event)
-        tags: list[int] = []
-
-        def call(caller: Any, _event: str) -> None:
-            effect = state(self).active
-            if effect is not None and effect.harness_process_interaction_events(caller, event_id, widget):
-                caller.GetCommand(tags[0]).SetAbortFlag(1)
-
-        tags.append(interactor.AddObserver(event, call, 1.0))
-        state(self).view_observations.append((interactor, tags[0]))
-
-    def _view_node_callback(self: Any, widget: Any) -> Callable[[Any, str], None]:
-        import vtk
-
-        def call(caller: Any, _event: str) -> None:
-            if state(self).active is not None:
-                state(self).active.harness_notify(
-                    "processViewNodeEvents", caller, int(vtk.vtkCommand.ModifiedEvent), widget
-                )
-
-        return call
-
-    def removeViewObservations(self: Any) -> None:
-        for target, tag in state(self).view_observations:
-            target.RemoveObserver(tag)
-        state(self).view_observations = []
-
-    def _on_layout_changed(self: Any, _layout: int) -> None:
-        if state(self).active is None:
-            return
-        self.removeViewObservations()
-        self.setupViewObservations()
-        for effect in state(self).effects:
-            effect.harness_notify("layoutChanged")
-
-    # Undo, keys, end
+    # Undo, end
 
     def undo(self: Any) -> None:
         state(self).logic.Undo()
@@ -485,48 +321,6 @@ class SegmentEditorWidget:
 
     def toggleSourceVolumeIntensityMaskEnabled(self: Any) -> None:
         state(self).logic.ToggleSourceVolumeIntensityMask()
-
-    def installKeyboardShortcuts(self: Any, parent: Any = None) -> None:
-        import slicer
-
-        self.uninstallKeyboardShortcuts()
-        parent = parent or slicer.util.mainWindow()
-        slots = dict.fromkeys(
-            [str(digit) for digit in range(10)] + [f"Shift+{digit}" for digit in range(10)], self._toggle_by_index
-        )
-        slots.update(
-            {"Esc": self._deselect, "Space": self._toggle_last, "Z": self.undo, "Ctrl+Z": self.undo, "Y": self.redo}
-        )
-        slots.update(
-            {
-                qt.QKeySequence(qt.QKeySequence.Redo).toString(): self.redo,
-                "I": self.toggleSourceVolumeIntensityMaskEnabled,
-            }
-        )
-        slots.update(dict.fromkeys(("Q", "/", ",", ">"), self.selectPreviousSegment))
-        slots.update(dict.fromkeys(("W", "*", ".", "<"), self.selectNextSegment))
-        for key, slot in slots.items():
-            shortcut = qt.QShortcut(qt.QKeySequence(key), parent)
-            shortcut.connect(
-                "activated()", (lambda k=key, s=slot: s(k)) if slot == self._toggle_by_index else (lambda s=slot: s())
-            )
-            state(self).shortcuts.append(shortcut)
-
-    def uninstallKeyboardShortcuts(self: Any) -> None:
-        for shortcut in state(self).shortcuts:
-            shortcut.delete()
-        state(self).shortcuts = []
-
-    def _toggle_by_index(self: Any, key: str) -> None:
-        digit = int(key[-1]) or 10
-        effect = self.effectByIndex(digit - 1 + (10 if key.startswith("Shift") else 0))
-        self.setActiveEffect(None if effect is state(self).active else effect)
-
-    def _deselect(self: Any) -> None:
-        self.setActiveEffect(None)
-
-    def _toggle_last(self: Any) -> None:
-        self.setActiveEffect(state(self).last_active)
 
     def harness_close(self: Any) -> None:
         """What the widget's destructor does: the effects' cleanup(), observers off."""

@@ -117,9 +117,8 @@ def _base_class(entry: ClassEntry) -> type:
 
 def _namespace(entry: ClassEntry, base: type) -> dict[str, Any]:
     provided = _behaviours.get(entry.name, type("NoBehaviour", (), {}))
-    functions = {
-        key: value for key, value in vars(provided).items() if isinstance(value, types.FunctionType | staticmethod)
-    }
+    members = {key: value for cls in reversed(provided.__mro__[:-1]) for key, value in vars(cls).items()}
+    functions = {key: value for key, value in members.items() if isinstance(value, types.FunctionType | staticmethod)}
     defaults = getattr(provided, "defaults", {})
     _refuse_invented_names(entry, functions, defaults)
     namespace: dict[str, Any] = {"__module__": "slicer_harness.stand_ins", "__init__": _constructor(entry, base)}
