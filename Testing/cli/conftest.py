@@ -1,0 +1,39 @@
+"""The command line as a user runs it: a subprocess."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+from cli_support import Run, an_oblique_image
+
+
+@pytest.fixture(scope="session")
+def medsam(lite_checkpoint: Path) -> Run:
+    """Runs `python -m MedSAMSegmentLib ARGUMENTS`; the weights are in the folder it is told to use."""
+
+    def run(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "MEDSAM_MODEL_DIR": str(lite_checkpoint.parent), **(env or {})}
+        command = [sys.executable, "-m", "MedSAMSegmentLib", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+
+    return run
+
+
+BOX = ("--box", 26, 16, 0, 74, 52, 2)
+
+
+@pytest.fixture(scope="session")
+def oblique_nrrd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "oblique.nrrd"
+    sitk.WriteImage(an_oblique_image(), str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def box_arguments() -> tuple[object, ...]:
+    return BOX
