@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def open_session(
     modality: str | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
     weights: str | Path | None = None,
     mode: str = "default",
     download: bool = False,
@@ -57,10 +59,18 @@ def open_session(
     windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
     if isinstance(model, str):
         model = load_predictor(
-            model, weights=weights, device=device, precision=precision, download=download, store=store
+            model,
+            weights=weights,
+            device=device,
+            precision=precision,
+            engine="torch" if mode == "reference" else engine,
+            download=download,
+            store=store,
         )
+    if mode == "reference":
+        model = model.with_torch()
     return VolumeSession(
-        model, windowed, grid, device=model.device.title, cache_bytes=cache_bytes, reference=mode == "reference"
+        model, windowed, grid, device=model.title, cache_bytes=cache_bytes, reference=mode == "reference"
     )
 
 
@@ -70,13 +80,22 @@ def load_predictor(
     weights: str | Path | None = None,
     device: str = "auto",
     precision: str = "auto",
+    engine: str = "auto",
     download: bool = False,
     store: CheckpointStore | None = None,
 ) -> SlicePredictor:
-    """Build a model and load its weights onto a device. Raises `ModelError`, `UsageError`."""
+    """Build a model and load its weights onto a device. Raises `ModelError`, `UsageError`.
+
+    `engine` runs the image encoder: "torch", "openvino", or "auto" for the faster one on this machine. What an engine
+    derives from the weights is kept beside the checkpoint, in the folder `engines`.
+    """
+    from ..checkpoints.store import CheckpointStore
     from ..checkpoints.weights import load_state_dict, load_weights
     from ..models.builders import build
     from .device import resolve_device
+    from .engines.base import EngineFiles
+    from .engines.choose import Encoder, choose_engine
+    from .slice_networks import slice_network
     from .slice_predictor import SlicePredictor
 
     choice = resolve_device(device, precision)
@@ -84,7 +103,13 @@ def load_predictor(
     state_dict = load_state_dict(path)
     module = build(entry.builder, **entry.builder_options)
     load_weights(module, state_dict, entry)
-    return SlicePredictor(module, entry, choice, weights_sha256=_sha256(path, entry, store))
+    module = module.to(choice.device).eval()
+    files = EngineFiles(entry, _sha256(path, entry, store), (store or CheckpointStore()).folder / "engines")
+    chosen = choose_engine(
+        Encoder(slice_network(module), module, choice, files), engine, free_precision=precision == "auto"
+    )
+    choice = replace(choice, reason=f"{choice.reason}; {chosen.engine.name}: {chosen.reason}")
+    return SlicePredictor(module, entry, choice, weights_sha256=files.weights_sha256, engine=chosen.engine)
 
 
 def _find_weights(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from ..errors import UsageError
 from ..models.sam2 import Sam2
 from ..registry import ModelEntry
 from .device import DeviceChoice
+from .engines.base import ImageEncoderEngine
+from .engines.torch_engine import TorchEngine
 from .preprocessing import SliceTransform, make_transform
 from .slice_networks import Features, NetworkPrompts, slice_network
 from .slice_prompts import BoxXYXY, SlicePrompts
@@ -48,14 +50,37 @@ class SlicePrediction:
 
 
 class SlicePredictor:
-    """A network with loaded weights on a device. Thread-safe as far as torch is: nothing is kept between calls."""
+    """A network with loaded weights on a device. Thread-safe as far as torch is: nothing is kept between calls.
 
-    def __init__(self, module: nn.Module, entry: ModelEntry, device: DeviceChoice, *, weights_sha256: str = "") -> None:
+    `engine` runs the image encoder; None is torch.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        entry: ModelEntry,
+        device: DeviceChoice,
+        *,
+        weights_sha256: str = "",
+        engine: ImageEncoderEngine | None = None,
+    ) -> None:
         self.module = module.to(device.device).eval()
         self.entry = entry
         self.device = device
         self.weights_sha256 = weights_sha256
         self._network = slice_network(self.module)
+        self.engine = engine or TorchEngine(self._network, device)
+
+    @property
+    def title(self) -> str:
+        """Device, precision and engine of the image encoder in words."""
+        precision = str(self.engine.precision).removeprefix("torch.")
+        return f"{self.device.device.type} {precision}, {self.engine.name}"
+
+    def with_torch(self) -> SlicePredictor:
+        """The same weights with the encoder in torch and float32: the official code's numbers."""
+        device = replace(self.device, dtype=torch.float32)
+        return SlicePredictor(self.module, self.entry, device, weights_sha256=self.weights_sha256)
 
     @property
     def sam2(self) -> Sam2:
@@ -72,10 +97,8 @@ class SlicePredictor:
     def encode(self, image: NDArray[np.uint8]) -> SliceEmbedding:
         """Encode a slice (H,W) or (H,W,3), uint8. Raises `InputError` for anything else."""
         transform = self.transform((image.shape[0], image.shape[1]))
-        network_input = torch.from_numpy(transform.network_input(image))[None].to(self.device.device)
-        with self._autocast():
-            features = self._network.encode(network_input)
-        return SliceEmbedding(tuple(feature.float() for feature in features), transform)
+        network_input = torch.from_numpy(transform.network_input(image))[None]
+        return SliceEmbedding(self.engine.encode(network_input), transform)
 
     def predict(self, embedding: SliceEmbedding, prompts: SlicePrompts, multimask: bool = False) -> SlicePrediction:
         """One object's mask; with `multimask` the best of the three candidates for an ambiguous prompt."""
@@ -112,7 +135,3 @@ class SlicePredictor:
 
     def _tensor(self, values: object) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device.device)
-
-    def _autocast(self) -> torch.autocast:
-        reduced = self.device.dtype != torch.float32
-        return torch.autocast(self.device.device.type, self.device.dtype, enabled=reduced)

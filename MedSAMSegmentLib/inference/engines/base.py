@@ -1,0 +1,69 @@
+"""What every way of running an image encoder offers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ...registry import ModelEntry
+
+Features = tuple[Tensor, ...]
+
+ERROR_LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+"""The largest relative error (Euclidean norms) of any of an encoder's outputs against torch in float32."""
+
+
+class ImageEncoderEngine(Protocol):
+    """Runs one image encoder at one precision. May be called from several threads."""
+
+    @property
+    def name(self) -> str:
+        """ "torch" or "openvino"."""
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What it computes in; inputs and outputs are float32 all the same."""
+
+    def encode(self, images: Tensor) -> Features:
+        """Network input (1,3,S,S) float32 -> the features, float32, in the order of `SliceNetwork.encode`."""
+
+
+@dataclass(frozen=True)
+class EngineFiles:
+    """Where an engine may keep what it derives from a model's weights.
+
+    `folder` None: nothing is kept. `weights_sha256` tells derived files of different weights apart.
+    """
+
+    entry: ModelEntry
+    weights_sha256: str
+    folder: Path | None
+
+    @property
+    def stem(self) -> str:
+        """The beginning of every file name: the model, its weights and the version of this library."""
+        from ...version import __version__
+
+        return f"{self.entry.id}.{self.weights_sha256[:12]}.v{__version__}"
+
+
+def relative_error(found: Features, expected: Features) -> float:
+    """The largest |found - expected| / |expected| over the outputs; infinite when shapes differ or a number is bad."""
+    if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
+        return float("inf")
+    errors = [
+        float((mine - theirs).norm() / theirs.norm().clamp(min=1e-12))
+        for mine, theirs in zip(found, expected, strict=True)
+    ]
+    return max(float("inf") if math.isnan(error) else error for error in errors)
+
+
+def probe_input(entry: ModelEntry) -> Tensor:
+    """A fixed network input (1,3,S,S) to compare and time engines with."""
+    side = entry.input_size
+    return torch.rand((1, 3, side, side), generator=torch.Generator().manual_seed(0))

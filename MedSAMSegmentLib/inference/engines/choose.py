@@ -1,0 +1,125 @@
+"""Which engine runs a model's encoder: the one asked for, or the one that a short measurement finds fastest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ...errors import DeviceError, UsageError
+from ..device import DeviceChoice
+from ..slice_networks import SliceNetwork
+from . import ENGINES
+from .base import ERROR_LIMITS, EngineFiles, ImageEncoderEngine, probe_input, relative_error
+from .measurements import Measurement, Measurements
+from .openvino_engine import OpenVinoEngine
+from .openvino_model import openvino_trouble, openvino_version, read_or_convert
+from .torch_engine import TorchEngine
+
+BFLOAT16_AGREES: frozenset[str] = frozenset()
+"""Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A built network on its device, with where derived files may be kept."""
+
+    network: SliceNetwork
+    module: nn.Module
+    device: DeviceChoice
+    files: EngineFiles
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    engine: ImageEncoderEngine
+    reason: str
+
+
+def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: bool = False) -> EngineChoice:
+    """The engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
+
+    With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks.
+    Raises `UsageError` for an unknown name, `DeviceError` when the engine asked for cannot be used.
+    """
+    if wanted not in ENGINES:
+        raise UsageError(f"The engine {wanted!r} is not known.", f"Use one of {', '.join(ENGINES)}.")
+    in_torch = TorchEngine(encoder.network, encoder.device)
+    if wanted == "torch":
+        return EngineChoice(in_torch, "asked for")
+    trouble = _openvino_trouble(encoder)
+    if wanted == "openvino":
+        if trouble:
+            raise DeviceError(f"The engine openvino cannot be used: {trouble}.", "Use the engine torch, or auto.")
+        return EngineChoice(open_openvino(encoder, encoder.device.dtype), "asked for")
+    if trouble:
+        return EngineChoice(in_torch, trouble)
+    return _fastest(encoder, in_torch, free_precision)
+
+
+def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
+    """Convert or read the encoder, compile it, and compare its answer with torch's when that was not done before.
+
+    Raises `DeviceError` when OpenVINO cannot run the network or gives other numbers.
+    """
+    title = encoder.files.entry.title
+    try:
+        engine = OpenVinoEngine(read_or_convert(encoder.network, encoder.module, encoder.files), precision)
+        known = Measurements(encoder.files).get(label(engine)) or _measure(encoder, engine)
+    except RuntimeError as failure:
+        detail = str(failure)
+        raise DeviceError(f"OpenVINO cannot run {title}.", "Use the engine torch, or auto.", detail) from failure
+    if known.error > ERROR_LIMITS[precision]:
+        raise DeviceError(
+            f"OpenVINO gives other numbers than torch for {title} (relative error {known.error:.2g}).",
+            "Use the engine torch, or auto.",
+        )
+    return engine
+
+
+def label(engine: ImageEncoderEngine) -> str:
+    """The engine and its precision, for people and as a key: "openvino 2025.3.0 float32"."""
+    name = f"openvino {openvino_version()}" if engine.name == "openvino" else engine.name
+    return f"{name} {str(engine.precision).removeprefix('torch.')}"
+
+
+def _fastest(encoder: Encoder, in_torch: TorchEngine, free_precision: bool) -> EngineChoice:
+    candidates: list[ImageEncoderEngine] = [in_torch]
+    notes = []
+    precisions = {encoder.device.dtype}
+    if free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
+        precisions.add(torch.bfloat16)
+    for precision in sorted(precisions, key=str):
+        try:
+            candidates.append(open_openvino(encoder, precision))
+        except DeviceError as error:
+            notes.append(error.message)
+    if len(candidates) == 1:
+        return EngineChoice(in_torch, " ".join(notes))
+    known = Measurements(encoder.files)
+    seconds = {item: (known.get(label(item)) or _measure(encoder, item)).seconds for item in candidates}
+    best = min(candidates, key=lambda item: seconds[item])
+    return EngineChoice(best, ", ".join(f"{label(item)} {seconds[item]:.2f} s a slice" for item in candidates))
+
+
+def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
+    """Compare with torch in float32 on a fixed input, time the better of two runs, and remember both."""
+    images = probe_input(encoder.files.entry)
+    with torch.inference_mode():
+        expected = encoder.network.encode(images.to(encoder.device.device))
+    seconds = []
+    for _ in range(2):
+        started = time.perf_counter()
+        found = engine.encode(images)
+        seconds.append(time.perf_counter() - started)
+    measurement = Measurement(relative_error(found, tuple(item.float() for item in expected)), min(seconds))
+    Measurements(encoder.files).put(label(engine), measurement)
+    return measurement
+
+
+def _openvino_trouble(encoder: Encoder) -> str:
+    if encoder.device.device.type != "cpu":
+        return "OpenVINO runs on the CPU here"
+    return openvino_trouble()

@@ -1,0 +1,82 @@
+"""What was measured of the engines on this machine, kept beside the checkpoint so that it is measured once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from .base import EngineFiles
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One engine at one precision: relative error against torch in float32, and seconds for a slice."""
+
+    error: float
+    seconds: float
+
+
+class Measurements:
+    """A small JSON file: machine -> engine -> measurement. Losing it costs time, never correctness."""
+
+    def __init__(self, files: EngineFiles) -> None:
+        keep = files.folder is not None and bool(files.weights_sha256)
+        self._path = files.folder / f"{files.stem}.engines.json" if keep and files.folder else None
+
+    def get(self, engine: str) -> Measurement | None:
+        found = self._all().get(machine_signature(), {}).get(engine)
+        try:
+            return Measurement(float(found["error"]), float(found["seconds"])) if found else None
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def put(self, engine: str, measurement: Measurement) -> None:
+        """Remember it; a folder that cannot be written is no error."""
+        if self._path is None:
+            return
+        known = self._all()
+        known.setdefault(machine_signature(), {})[engine] = asdict(measurement)
+        with contextlib.suppress(OSError):
+            _write(self._path, json.dumps(known, indent=1, sort_keys=True))
+
+    def _all(self) -> dict[str, dict[str, dict[str, float]]]:
+        try:
+            known = json.loads(self._path.read_text(encoding="utf-8")) if self._path else {}
+        except (OSError, ValueError):
+            return {}
+        usable = isinstance(known, dict) and all(isinstance(engines, dict) for engines in known.values())
+        return known if usable else {}
+
+
+@cache
+def machine_signature() -> str:
+    """The same for processes whose measurements can be exchanged: processor, cores, threads, torch."""
+    parts = (processor_name(), os.cpu_count(), torch.get_num_threads(), torch.__version__, torch.__config__.show())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def processor_name() -> str:
+    """The processor's name as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

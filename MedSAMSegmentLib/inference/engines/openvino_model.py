@@ -1,0 +1,116 @@
+"""From a torch encoder to an OpenVINO model: converted once a model and version, then read from disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...checkpoints.folder import locked
+from ..slice_networks import SliceNetwork
+from .base import EngineFiles, Features, probe_input
+
+
+def openvino_trouble() -> str:
+    """Why OpenVINO cannot be used here; empty when it can."""
+    if find_spec("openvino") is None:
+        return "the package openvino is not installed"
+    try:
+        import openvino
+    except (ImportError, OSError) as error:
+        return f"openvino does not load ({str(error).splitlines()[0]})"
+    return "" if "CPU" in openvino.Core().available_devices else "openvino has no plug-in for this processor"
+
+
+def openvino_version() -> str:
+    """The release, such as "2025.3.0"."""
+    import openvino
+
+    return openvino.__version__.split("-")[0]
+
+
+def model_path(files: EngineFiles) -> Path | None:
+    """Where the converted model (.xml, with .bin beside it) is kept; None when nothing is to be kept."""
+    if files.folder is None or not files.weights_sha256:
+        return None
+    return files.folder / f"{files.stem}.openvino-{openvino_version()}.xml"
+
+
+def read_or_convert(network: SliceNetwork, module: nn.Module, files: EngineFiles) -> Any:
+    """The encoder as an `openvino.Model` in float32, from the disk where it is there already.
+
+    A folder that cannot be written is no error: the model is converted again in the next process.
+    """
+    path = model_path(files)
+    if path is None:
+        return convert(network, module, files)
+    found = _read(path)
+    if found is not None:
+        return found
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            stack.enter_context(locked(path.parent, path.name, lambda: False))
+            # Another process may have converted it while this one waited for the lock.
+            found = _read(path)
+        if found is None:
+            found = convert(network, module, files)
+            with contextlib.suppress(OSError, RuntimeError):
+                _save(found, path)
+    return found
+
+
+def convert(network: SliceNetwork, module: nn.Module, files: EngineFiles) -> Any:
+    """Trace the encoder at its one input size and hand the graph to OpenVINO. Weights stay float32."""
+    import openvino
+
+    images = probe_input(files.entry)
+    graph = _EncoderGraph(network, module).eval()
+    with torch.no_grad(), warnings.catch_warnings():
+        # The tracer warns that sizes become constants; they are.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        graph(images)  # what modules derive from their weights must exist before the trace, not be part of it
+        traced = torch.jit.trace(graph, images, check_trace=False)
+    return openvino.convert_model(traced, example_input=images, input=[tuple(images.shape)])
+
+
+class _EncoderGraph(nn.Module):
+    """`SliceNetwork.encode` as a module."""
+
+    def __init__(self, network: SliceNetwork, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self._network = network
+
+    def forward(self, images: Tensor) -> Features:
+        return self._network.encode(images)
+
+
+def _read(path: Path) -> Any | None:
+    """The saved model; None when it is missing, incomplete or of no use."""
+    import openvino
+
+    if not (path.is_file() and path.with_suffix(".bin").is_file()):
+        return None
+    try:
+        return openvino.Core().read_model(path)
+    except RuntimeError:
+        return None
+
+
+def _save(model: Any, path: Path) -> None:
+    """Both files under temporary names, then moved; the .xml last, as it is what a reader looks for."""
+    import openvino
+
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as folder:
+        temporary = Path(folder) / path.name
+        openvino.save_model(model, temporary, compress_to_fp16=False)
+        os.replace(temporary.with_suffix(".bin"), path.with_suffix(".bin"))
+        os.replace(temporary, path)

@@ -1,0 +1,32 @@
+"""The image encoder in torch, on any device."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..device import DeviceChoice
+from ..slice_networks import SliceNetwork
+from .base import Features
+
+
+class TorchEngine:
+    """Runs the network itself; below float32 inside an autocast region."""
+
+    name = "torch"
+
+    def __init__(self, network: SliceNetwork, device: DeviceChoice) -> None:
+        self.device = device
+        self._network = network
+
+    @property
+    def precision(self) -> torch.dtype:
+        return self.device.dtype
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> Features:
+        """(1,3,S,S) float32, on any device -> the features, float32, on this engine's device."""
+        reduced = self.precision != torch.float32
+        with torch.autocast(self.device.device.type, self.precision, enabled=reduced):
+            features = self._network.encode(images.to(self.device.device))
+        return tuple(feature.float() for feature in features)
