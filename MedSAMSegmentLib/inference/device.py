@@ -14,11 +14,15 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """`dtype` is that of the autocast region of the image encoder; weights and masks stay float32."""
+    """`dtype` is that of the autocast region of the image encoder; weights and masks stay float32.
+
+    `by_name`: the user asked for this device, so no other is taken in its place.
+    """
 
     device: torch.device
     dtype: torch.dtype
     reason: str
+    by_name: bool = False
 
     @property
     def title(self) -> str:
@@ -39,7 +43,7 @@ def resolve_device(name: str = "auto", precision: str = "auto") -> DeviceChoice:
         trouble = device_trouble(name)
         if trouble:
             raise DeviceError(f"The device {name} cannot be used: {trouble}.", "Choose another device, or auto.")
-        return _choice(name, precision, "asked for")
+        return _choice(name, precision, "asked for", by_name=True)
     reasons = []
     for candidate in ("cuda", "mps"):
         trouble = device_trouble(candidate)
@@ -63,8 +67,8 @@ def device_trouble(name: str) -> str:
     return "" if correct else "a small product on it came out wrong"
 
 
-def _choice(name: str, precision: str, reason: str) -> DeviceChoice:
+def _choice(name: str, precision: str, reason: str, by_name: bool = False) -> DeviceChoice:
     fast_bfloat16 = name == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "auto":
         precision = "bfloat16" if fast_bfloat16 else "float32"
-    return DeviceChoice(torch.device(name), getattr(torch, precision), reason)
+    return DeviceChoice(torch.device(name), getattr(torch, precision), reason, by_name)

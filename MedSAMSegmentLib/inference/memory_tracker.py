@@ -154,12 +154,14 @@ class MemoryTracker:
         *,
         start: int | None = None,
         stop: int | None = None,
+        extents: Mapping[ObjectId, tuple[int, int]] | None = None,
         stop_rule: StopRule | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[TrackedFrame]:
         """Track from `start` (default: each object's earliest key frame) to `stop` (default: the end), both included.
 
         Yields each frame as soon as it is done, key frames with the mask they have. `direction` is +1 or -1.
+        `extents` names the objects to track and the first and last frame of each; without it all are tracked.
         `stop_rule(object_id, result)` true ends an object before that frame, until its next key frame. `cancel` is
         asked before every frame; when it says true, `Cancelled` is raised.
         Raises `PromptError` without any prompt, `UsageError` for a wrong direction or frame.
@@ -178,6 +180,7 @@ class MemoryTracker:
                 object_id
                 for object_id, track in self._tracks.items()
                 if self._takes_part(track, frame, direction, first[object_id])
+                and (extents is None or _within(frame, extents.get(object_id)))
             ]
             ended -= {object_id for object_id in here if self._tracks[object_id].held(frame, direction)}
             active = [object_id for object_id in here if object_id not in ended]
@@ -285,6 +288,10 @@ class MemoryTracker:
         if object_id not in self._tracks:
             self._tracks[object_id] = ObjectTrack(self.model, self.options, self.dtype, self.num_frames)
         return self._tracks[object_id]
+
+
+def _within(frame: int, extent: tuple[int, int] | None) -> bool:
+    return extent is not None and extent[0] <= frame <= extent[1]
 
 
 def without_overlap(logits: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +17,18 @@ from ..registry import ModelEntry, get
 from .session import VolumeSession
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from ..checkpoints.store import CheckpointStore
     from .slice_predictor import SlicePredictor
 
+DEFAULT_MODEL = "lite_medsam"
 MODES = ("default", "reference")
 DEFAULT_CACHE_BYTES = 512 * 2**20
 
 
 def open_session(
-    model: str | SlicePredictor,
+    model: str | SlicePredictor | None,
     volume_zyx: NDArray,
     spacing_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0),
     *,
@@ -39,14 +43,15 @@ def open_session(
     download: bool = False,
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     store: CheckpointStore | None = None,
+    time_series: bool = False,
 ) -> VolumeSession:
     """Open a volume (z,y,x) or (z,y,x,3) with a model.
 
     `model` is an id of the registry, or a predictor of `load_predictor` to share one loaded model between volumes.
     `geometry` replaces `spacing_zyx` (mm) when the grid is oblique. `window` is a preset, "auto", "LEVEL/WIDTH" or
-    (lo, hi). `weights` names a checkpoint file of the user's; its model is recognised. Nothing is downloaded
-    unless `download` is true. `mode` "reference" repeats the official scripts exactly.
-    Raises `InputError`, `ModelError`, `UsageError`.
+    (lo, hi). `weights` names a checkpoint file of the user's; with `model` None its model is recognised. Nothing is
+    downloaded unless `download` is true. `mode` "reference" repeats the official scripts exactly. `time_series`: k
+    counts frames in time, which are followed as a video. Raises `InputError`, `ModelError`, `UsageError`.
     """
     if mode not in MODES:
         raise UsageError(f"The mode {mode!r} is not known.", f"Use one of {', '.join(MODES)}.")
@@ -57,7 +62,7 @@ def open_session(
     if grid.shape_zyx != array.shape[:3]:
         raise InputError(f"The geometry is for {grid.shape_zyx}, the array has {array.shape[:3]}.")
     windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
-    if isinstance(model, str):
+    if model is None or isinstance(model, str):
         model = load_predictor(
             model,
             weights=weights,
@@ -70,12 +75,18 @@ def open_session(
     if mode == "reference":
         model = model.with_torch()
     return VolumeSession(
-        model, windowed, grid, device=model.title, cache_bytes=cache_bytes, reference=mode == "reference"
+        model,
+        windowed,
+        grid,
+        device=model.title,
+        cache_bytes=cache_bytes,
+        reference=mode == "reference",
+        time_series=time_series,
     )
 
 
 def load_predictor(
-    model_id: str = "lite_medsam",
+    model_id: str | None = None,
     *,
     weights: str | Path | None = None,
     device: str = "auto",
@@ -86,11 +97,13 @@ def load_predictor(
 ) -> SlicePredictor:
     """Build a model and load its weights onto a device. Raises `ModelError`, `UsageError`.
 
+    Without `model_id` the model is the one that the file `weights` belongs to, told by its keys and shapes, or else
+    LiteMedSAM.
     `engine` runs the image encoder: "torch", "openvino", or "auto" for the faster one on this machine. What an engine
     derives from the weights is kept beside the checkpoint, in the folder `engines`.
     """
     from ..checkpoints.store import CheckpointStore
-    from ..checkpoints.weights import load_state_dict, load_weights
+    from ..checkpoints.weights import load_weights
     from ..models.builders import build
     from .device import resolve_device
     from .engines.base import EngineFiles
@@ -99,29 +112,62 @@ def load_predictor(
     from .slice_predictor import SlicePredictor
 
     choice = resolve_device(device, precision)
-    entry, path = _find_weights(model_id, weights, download, store)
-    state_dict = load_state_dict(path)
+    found = _read_weights(model_id, weights, download, store)
+    entry = found.entry
     module = build(entry.builder, **entry.builder_options)
-    load_weights(module, state_dict, entry)
+    load_weights(module, found.state_dict, entry)
     module = module.to(choice.device).eval()
-    files = EngineFiles(entry, _sha256(path, entry, store), (store or CheckpointStore()).folder / "engines")
+    files = EngineFiles(entry, _sha256(found.path, entry, store), (store or CheckpointStore()).folder / "engines")
     chosen = choose_engine(
         Encoder(slice_network(module), module, choice, files), engine, free_precision=precision == "auto"
     )
     choice = replace(choice, reason=f"{choice.reason}; {chosen.engine.name}: {chosen.reason}")
-    return SlicePredictor(module, entry, choice, weights_sha256=files.weights_sha256, engine=chosen.engine)
+    return SlicePredictor(
+        module,
+        entry,
+        choice,
+        weights_sha256=files.weights_sha256,
+        weights_note=found.note,
+        engine=chosen.engine,
+    )
 
 
-def _find_weights(
-    model_id: str, weights: str | Path | None, download: bool, store: CheckpointStore | None
-) -> tuple[ModelEntry, Path]:
+@dataclass(frozen=True)
+class _Weights:
+    entry: ModelEntry
+    path: Path
+    state_dict: Mapping[str, Tensor]
+    note: str = ""
+
+
+def _read_weights(
+    model_id: str | None, weights: str | Path | None, download: bool, store: CheckpointStore | None
+) -> _Weights:
     from ..checkpoints.store import CheckpointStore
+    from ..checkpoints.weights import load_state_dict
 
-    entry = get(model_id)
+    if weights is not None and model_id is None:
+        return _recognised(Path(weights))
+    entry = get(model_id or DEFAULT_MODEL)
     if weights is not None:
-        return entry, Path(weights)
-    folder = store or CheckpointStore()
-    return entry, folder.pull(entry) if download else folder.require(entry)
+        path = Path(weights)
+    else:
+        folder = store or CheckpointStore()
+        path = folder.pull(entry) if download else folder.require(entry)
+    return _Weights(entry, path, load_state_dict(path, entry))
+
+
+def _recognised(path: Path) -> _Weights:
+    """The model of a file that the user did not name, and what led to the choice."""
+    from ..checkpoints.recognise import recognise_file
+    from ..checkpoints.weights import load_state_dict
+
+    state_dict = load_state_dict(path)
+    recognition = recognise_file(path, state_dict)
+    note = f"{path.name} was taken for {recognition.entry.title}, by {recognition.reason}."
+    if recognition.others:
+        note += f" Name another model ({', '.join(other.id for other in recognition.others)}) if that is wrong."
+    return _Weights(recognition.entry, path, state_dict, note)
 
 
 def _sha256(path: Path, entry: ModelEntry, store: CheckpointStore | None) -> str:

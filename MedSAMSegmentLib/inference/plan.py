@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PromptError, UsageError
-from ..prompts import Box, Line, Point, Prompt
+from ..geometry import IN_PLANE_AXES, VolumeGeometry, slice_shape
+from ..prompts import Box, Line, MaskPrompt, Point, Prompt
+from .recist_prompt import RecistLine
 
 BoxXY: TypeAlias = tuple[int, int, int, int]
 Direction: TypeAlias = Literal["both", "up", "down"]
@@ -21,19 +23,34 @@ DIRECTIONS: tuple[Direction, ...] = ("both", "up", "down")
 
 @dataclass(eq=False)
 class KeyPrompt:
-    """What the user said on one slice: pixels x (columns), y (rows). A `mask` is the answer itself and stays."""
+    """What the user said on one slice: pixels x (columns), y (rows). A `mask` is the answer itself and stays.
+
+    A RECIST `line` comes with the `box` around it; `aspect` is a pixel's height divided by its width.
+    """
 
     box: BoxXY | None = None
     points_xy: list[tuple[float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     mask: NDArray[np.bool_] | None = None
+    line: RecistLine | None = None
+    aspect: float = 1.0
+
+    @property
+    def outlines(self) -> bool:
+        """Whether more than clicks is known: a box, a line or a mask."""
+        return self.box is not None or self.mask is not None
+
+    @property
+    def is_positive(self) -> bool:
+        return self.outlines or any(self.labels)
 
 
 @dataclass(eq=False)
 class ObjectPlan:
     """One object: its key slices, and the first and last slice to compute.
 
-    `open_ended` is true when neither a 3D box nor a range says where the object ends. `box` is the 3D box, if any.
+    `corrections` are clicks on other slices, which refine what is found there. `open_ended` is true when neither a
+    3D box nor a range says where the object ends. `box` is the 3D box, if any.
     """
 
     name: str
@@ -42,6 +59,7 @@ class ObjectPlan:
     last: int
     open_ended: bool
     box: Box | None = None
+    corrections: Mapping[int, KeyPrompt] = field(default_factory=dict)
 
     def reach(self, key_index: int, direction: Direction, upwards: bool) -> range:
         """The slices that this key serves in one direction, nearest first; between two keys each serves its half."""
@@ -56,12 +74,38 @@ class ObjectPlan:
         return range(key_index - 1, lower - 1, -1)
 
 
+@dataclass(frozen=True)
+class PlanSettings:
+    """Where the prompts lie and how they are read.
+
+    `bounded_lines`: a RECIST line alone bounds its object to the slices of a ball with that diameter, as Efficient
+    MedSAM2's script has it; with `reference` by that script's own formula.
+    """
+
+    geometry: VolumeGeometry
+    axis: int
+    slice_range: tuple[int, int] | None = None
+    bounded_lines: bool = False
+    reference: bool = False
+
+    @property
+    def count(self) -> int:
+        return self.geometry.shape_zyx[self.axis]
+
+    @property
+    def aspect(self) -> float:
+        rows, columns = self.geometry.in_plane_spacing(self.axis)
+        return rows / columns
+
+    def line_extent(self, index: int, line: RecistLine) -> tuple[int, int]:
+        spacing = self.geometry.spacing_zyx
+        rows, columns = IN_PLANE_AXES[self.axis]
+        across = (spacing[self.axis], spacing[rows], spacing[columns])
+        return line.slice_range(index, self.count, across, reference=self.reference)
+
+
 def plan_objects(
-    objects: Sequence[ObjectPrompts],
-    shape_zyx: tuple[int, int, int],
-    axis: int,
-    slice_range: tuple[int, int] | None = None,
-    names: Sequence[str] | None = None,
+    objects: Sequence[ObjectPrompts], settings: PlanSettings, names: Sequence[str] | None = None
 ) -> list[ObjectPlan]:
     """One plan for each object. An object is one prompt or a sequence of prompts that belong together.
 
@@ -75,7 +119,7 @@ def plan_objects(
     for number, prompts in enumerate(objects):
         name = names[number] if names else f"Segment_{number + 1}"
         together = list(prompts) if isinstance(prompts, Sequence) else [prompts]
-        plans.append(_plan_object(name, together, shape_zyx, axis, slice_range))
+        plans.append(_plan_object(name, together, settings))
     return plans
 
 
@@ -84,94 +128,105 @@ def middle_slice(first: int, last: int) -> int:
     return int((last - first) / 2 + first)
 
 
-def _plan_object(
-    name: str,
-    prompts: list[Prompt],
-    shape_zyx: tuple[int, int, int],
-    axis: int,
-    slice_range: tuple[int, int] | None,
-) -> ObjectPlan:
+def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> ObjectPlan:
     if not prompts:
         raise PromptError(f"The object {name!r} has no prompt.", "Give it a box, a point, a line or a mask.")
-    fitted = [prompt.fitted(shape_zyx) for prompt in prompts]
+    fitted = [prompt.fitted(settings.geometry.shape_zyx) for prompt in prompts]
+    axis = settings.axis
     boxes = [p for p in fitted if isinstance(p, Box)]
     whole = next((b for b in boxes if b.along(axis)[0] != b.along(axis)[1]), None)
-    keys: dict[int, KeyPrompt] = {}
+    said: dict[int, KeyPrompt] = {}
     for prompt in fitted:
-        _add_to_key(keys, prompt, axis, whole)
-    if whole is not None and not any(_is_positive(key) for key in keys.values()):
-        _key(keys, _box_key_slice(whole.along(axis), slice_range, name)).box = whole.in_plane(axis)
-    if not any(_is_positive(key) for key in keys.values()):
-        raise PromptError(f"The object {name!r} has only negative points.", "Add a box or a positive point.")
-    first, last, open_ended = _extent(keys, whole, slice_range, shape_zyx[axis], axis)
-    inside = {index: key for index, key in keys.items() if first <= index <= last}
-    if not inside:
-        raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
-    return ObjectPlan(name, inside, first, last, open_ended, whole)
-
-
-def _box_key_slice(extent: tuple[int, int], slice_range: tuple[int, int] | None, name: str) -> int:
-    """The middle of the slices that both the box and the range hold."""
-    first, last = extent
-    if slice_range is not None:
-        first, last = max(first, slice_range[0]), min(last, slice_range[1])
-    if first > last:
-        raise PromptError(
-            f"The box of {name!r} spans the slices {extent[0]} to {extent[1]}, outside the range.", "Widen the range."
-        )
-    return middle_slice(first, last)
-
-
-def _add_to_key(keys: dict[int, KeyPrompt], prompt: Prompt, axis: int, whole: Box | None) -> None:
-    if isinstance(prompt, Box):
         if prompt is not whole:
-            first, last = prompt.along(axis)
-            if first != last:
-                raise PromptError("One object has two 3D boxes.", "Give each 3D box as an object of its own.")
-            _key(keys, first).box = prompt.in_plane(axis)
+            _add(said, prompt, settings)
+    if whole is not None:
+        _add_box_key(said, whole, settings, name)
+    if not any(key.is_positive for key in said.values()):
+        raise PromptError(f"The object {name!r} has only negative points.", "Add a box or a positive point.")
+    first, last, open_ended = _extent(said, whole, settings)
+    inside = {index: key for index, key in said.items() if first <= index <= last}
+    keys, corrections = _split(inside)
+    if not keys:
+        raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
+    return ObjectPlan(name, keys, first, last, open_ended, whole, corrections)
+
+
+def _split(said: Mapping[int, KeyPrompt]) -> tuple[dict[int, KeyPrompt], dict[int, KeyPrompt]]:
+    """Key slices, and clicks that correct: beside an outline every slice with clicks alone, else negative ones."""
+    outlined = any(key.outlines for key in said.values())
+    keys = {index: key for index, key in said.items() if (key.outlines if outlined else key.is_positive)}
+    return keys, {index: key for index, key in said.items() if index not in keys}
+
+
+def _add(said: dict[int, KeyPrompt], prompt: Prompt, settings: PlanSettings) -> None:
+    axis = settings.axis
+    if isinstance(prompt, Box):
+        first, last = prompt.along(axis)
+        if first != last:
+            raise PromptError("One object has two 3D boxes.", "Give each 3D box as an object of its own.")
+        _key(said, first).box = prompt.in_plane(axis)
     elif isinstance(prompt, Point):
-        key = _key(keys, prompt.slice_index(axis))
+        key = _key(said, prompt.slice_index(axis))
         key.points_xy.append(prompt.in_plane(axis))
         key.labels.append(int(prompt.positive))
     elif isinstance(prompt, Line):
-        _key(keys, prompt.slice_index(axis)).box = line_box(prompt, axis)
+        _add_line(_key(said, prompt.slice_index(axis)), prompt, settings)
     else:
-        if prompt.axis != axis:
-            raise PromptError(f"The mask lies across axis {prompt.axis}, the run goes along {axis}.", "Use one axis.")
-        _key(keys, prompt.index).mask = prompt.mask
+        _add_mask(said, prompt, axis)
 
 
-def line_box(line: Line, axis: int) -> BoxXY:
-    """The box that a RECIST line spans on its slice, in whole pixels."""
-    (x0, y0), (x1, y1) = (point.in_plane(axis) for point in line.points)
-    left, right = sorted((x0, x1))
-    top, bottom = sorted((y0, y1))
-    return (round(left), round(top), round(right), round(bottom))
+def _add_line(key: KeyPrompt, prompt: Line, settings: PlanSettings) -> None:
+    start, end = (point.in_plane(settings.axis) for point in prompt.points)
+    line = RecistLine(start, end)
+    box = line.box(slice_shape(settings.geometry.shape_zyx, settings.axis), settings.aspect)
+    if box[0] == box[2] or box[1] == box[3]:
+        raise PromptError("The line is shorter than two voxels.", "Draw it from one edge of the object to the other.")
+    key.line, key.box, key.aspect = line, box, settings.aspect
 
 
-def _extent(
-    keys: Mapping[int, KeyPrompt],
-    whole: Box | None,
-    slice_range: tuple[int, int] | None,
-    size: int,
-    axis: int,
-) -> tuple[int, int, bool]:
-    if slice_range is not None:
-        first, last = (int(n) for n in slice_range)
+def _add_mask(said: dict[int, KeyPrompt], prompt: MaskPrompt, axis: int) -> None:
+    if prompt.axis != axis:
+        raise PromptError(f"The mask lies across axis {prompt.axis}, the run goes along {axis}.", "Use one axis.")
+    _key(said, prompt.index).mask = prompt.mask
+
+
+def _add_box_key(said: dict[int, KeyPrompt], whole: Box, settings: PlanSettings, name: str) -> None:
+    """The 3D box is drawn on the middle of the slices that it and the range hold, unless another slice was boxed.
+
+    A painted slice does not replace it: that is how a result is corrected, and its first key slice stays.
+    """
+    if any(key.box is not None for key in said.values()):
+        return
+    first, last = whole.along(settings.axis)
+    if settings.slice_range is not None:
+        first, last = max(first, settings.slice_range[0]), min(last, settings.slice_range[1])
+    if first <= last:
+        _key(said, middle_slice(first, last)).box = whole.in_plane(settings.axis)
+    elif not said:
+        first, last = whole.along(settings.axis)
+        raise PromptError(
+            f"The box of {name!r} spans the slices {first} to {last}, outside the range.", "Widen the range."
+        )
+
+
+def _extent(said: Mapping[int, KeyPrompt], whole: Box | None, settings: PlanSettings) -> tuple[int, int, bool]:
+    """First and last slice, and whether the object may end before."""
+    size = settings.count
+    if settings.slice_range is not None:
+        first, last = (int(n) for n in settings.slice_range)
         if first > last:
             raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
         if last < 0 or first >= size:
             raise PromptError(f"The range {first} to {last} lies outside 0 to {size - 1}.", "Use the volume's slices.")
         return max(first, 0), min(last, size - 1), False
     if whole is not None:
-        first, last = whole.along(axis)
-        return min(first, *keys), max(last, *keys), False
+        first, last = whole.along(settings.axis)
+        return min(first, *said), max(last, *said), False
+    extents = [settings.line_extent(index, key.line) for index, key in said.items() if key.line is not None]
+    if settings.bounded_lines and extents:
+        return min(*said, *(e[0] for e in extents)), max(*said, *(e[1] for e in extents)), False
     return 0, size - 1, True
 
 
-def _key(keys: dict[int, KeyPrompt], index: int) -> KeyPrompt:
-    return keys.setdefault(index, KeyPrompt())
-
-
-def _is_positive(key: KeyPrompt) -> bool:
-    return key.box is not None or key.mask is not None or any(key.labels)
+def _key(said: dict[int, KeyPrompt], index: int) -> KeyPrompt:
+    return said.setdefault(index, KeyPrompt())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -55,12 +55,17 @@ class RecistLine:
     def centre(self) -> PointXY:
         return ((self.start[0] + self.end[0]) / 2, (self.start[1] + self.end[1]) / 2)
 
-    def box(self, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-        """The square around the line: x0, y0, x1, y1, inclusive, cut at the borders of a slice of (rows, columns)."""
+    def box(self, shape: tuple[int, int], aspect: float = 1.0) -> tuple[int, int, int, int]:
+        """The square around the line: x0, y0, x1, y1, inclusive, cut at the borders of a slice of (rows, columns).
+
+        `aspect` is a pixel's height divided by its width; the square is one in mm.
+        """
+        (x0, y0), (x1, y1) = self.start, self.end
         x, y = (int(value) for value in self.centre)
-        half = int(self.length / 2)
+        length = math.hypot(x1 - x0, (y1 - y0) * aspect)
+        across, down = int(length / 2), int(length / aspect / 2)
         rows, columns = shape
-        return (max(0, x - half), max(0, y - half), min(columns - 1, x + half), min(rows - 1, y + half))
+        return (max(0, x - across), max(0, y - down), min(columns - 1, x + across), min(rows - 1, y + down))
 
     def points(self, kind: PointKind, shape: tuple[int, int]) -> NDArray[np.float64]:
         """Positive points (n,2): the centre, the centre and both ends, or a grid of 3x3 over the box."""
@@ -89,10 +94,16 @@ class RecistLine:
         return (max(0, index - half), min(depth - 1, index + half))
 
 
-def prompt_by_line(tracker: MemoryTracker, object_id: Hashable, frame: int, line: RecistLine) -> ObjectOnFrame:
-    """Prompt an object as the official RECIST flow: the line's box gives a mask, and that mask becomes the prompt."""
-    answer = tracker.add_points(object_id, frame, box_xyxy=line.box(tracker.frame_shape), keep_earlier=False)
-    return tracker.add_mask(object_id, frame, answer.mask)
+def prompt_by_line(
+    tracker: MemoryTracker, object_id: Hashable, frame: int, line: RecistLine, aspect: float = 1.0
+) -> ObjectOnFrame:
+    """Prompt an object as the official RECIST flow: the line's box gives a mask, and that mask becomes the prompt.
+
+    The predicted IoU of the result is that of the box's mask.
+    """
+    box = line.box(tracker.frame_shape, aspect)
+    answer = tracker.add_points(object_id, frame, box_xyxy=box, keep_earlier=False)
+    return replace(tracker.add_mask(object_id, frame, answer.mask), iou=answer.iou, ious=answer.ious)
 
 
 def _furthest_pair(pixels: NDArray[np.float64]) -> tuple[int, int]:

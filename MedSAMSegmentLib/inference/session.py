@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Cancelled, UsageError
+from ..errors import Cancelled, DeviceError, UsageError
 from ..geometry import VolumeGeometry, axis_from_name, take_slice
 from ..intensity import WindowedVolume
 from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
+from .device_shortage import cpu_instead_of, cure_for, what_gave_out
 from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
-from .plan import DIRECTIONS, Direction, ObjectPlan, ObjectPrompts, plan_objects
+from .plan import DIRECTIONS, Direction, ObjectPlan, ObjectPrompts, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, StopRule
 
 if TYPE_CHECKING:
     from .memory_tracker import MemoryTracker
     from .slice_predictor import SliceEmbedding, SlicePrediction, SlicePredictor, SlicePrompts
+
+EFFICIENT_MEDSAM2 = "Efficient MedSAM2"
+"""The family whose official script bounds an object by its RECIST line."""
 
 OnProgress = Callable[[Progress], None]
 OnSlice = Callable[[SliceResult], None]
@@ -45,7 +49,8 @@ class VolumeSession:
     """One volume, one model. Use as a context manager, or call `close`.
 
     `volume` is the windowed 8-bit volume (z,y,x[,3]). The cache of embeddings never passes `cache_bytes`.
-    With `reference` the official scripts' behaviour is repeated even where ours differs by design.
+    With `reference` the official scripts' behaviour is repeated even where ours differs by design. `time_series`
+    says that k counts frames in time.
     """
 
     def __init__(
@@ -57,12 +62,14 @@ class VolumeSession:
         device: str = "cpu",
         cache_bytes: int = 512 * 2**20,
         reference: bool = False,
+        time_series: bool = False,
     ) -> None:
         self.predictor = predictor
         self.volume = volume
         self.geometry = geometry
         self.device = device
         self.reference = reference
+        self.time_series = time_series
         self.counters = Counters()
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
 
@@ -99,8 +106,8 @@ class VolumeSession:
         """
         along = axis_from_name(axis)
         view = AxisView(self, along, cancel)
-        plan = plan_objects([prompts], self.shape_zyx, along, slice_range=(index, index))[0]
-        return next(iter(make_strategy("static").run(view, [plan], RunOptions(reference=self.reference))))
+        plans = plan_objects([prompts], PlanSettings(self.geometry, along, (index, index)))
+        return next(self._guarded(view, plans, "static", RunOptions(reference=self.reference)))
 
     def propagate(
         self,
@@ -123,7 +130,7 @@ class VolumeSession:
         along = axis_from_name(axis)
         _check_direction(direction)
         chosen = strategy or default_strategy(self.predictor.entry)
-        plans = plan_objects(objects, self.shape_zyx, along, slice_range, names)
+        plans = plan_objects(objects, self._plan_settings(along, slice_range), names)
         result = Segmentation3D(
             [ObjectResult(plan.name, PackedMask(self.shape_zyx, along)) for plan in plans],
             axis=along,
@@ -135,9 +142,10 @@ class VolumeSession:
         )
         before = Counters(**vars(self.counters))
         started = time.perf_counter()
-        options = RunOptions(direction, stop, self.reference)
+        options = self._run_options(along, direction, stop)
         total = _slices_to_do(plans, direction)
-        for done, item in enumerate(self._slices(plans, along, chosen, options, cancel), start=1):
+        view = AxisView(self, along, cancel)
+        for done, item in enumerate(self._guarded(view, plans, chosen, options), start=1):
             result.objects[item.object_index].add(item)
             if on_slice is not None:
                 on_slice(item)
@@ -145,6 +153,7 @@ class VolumeSession:
                 on_progress(Progress(min(done, total), total))
         for finished in result.objects:
             finished.slices = flag_slices(finished.slices)
+        result.device = self.device
         result.seconds = time.perf_counter() - started
         result.encodes = self.counters.encodes - before.encodes
         result.predictions = self.counters.predictions - before.predictions
@@ -164,14 +173,44 @@ class VolumeSession:
         """The same run as an iterator over slices in the order computed; nothing is kept."""
         along = axis_from_name(axis)
         _check_direction(direction)
-        plans = plan_objects(objects, self.shape_zyx, along, slice_range)
+        plans = plan_objects(objects, self._plan_settings(along, slice_range))
         chosen = strategy or default_strategy(self.predictor.entry)
-        return self._slices(plans, along, chosen, RunOptions(direction, stop, self.reference), cancel)
+        options = self._run_options(along, direction, stop)
+        return self._guarded(AxisView(self, along, cancel), plans, chosen, options)
 
-    def _slices(
-        self, plans: Sequence[ObjectPlan], axis: int, strategy: str, options: RunOptions, cancel: Cancel
+    def _guarded(
+        self, view: AxisView, plans: Sequence[ObjectPlan], strategy: str, options: RunOptions
     ) -> Iterator[SliceResult]:
-        return make_strategy(strategy).run(AxisView(self, axis, cancel), plans, options)
+        """The strategy's results. Where the device gives out, all of them come again, computed on the CPU."""
+        runner = make_strategy(strategy)
+        try:
+            yield from runner.run(view, plans, options)
+        except (RuntimeError, MemoryError) as error:
+            shortage = what_gave_out(error)
+            if shortage is None:
+                raise
+            self._fall_back(shortage, error)
+        else:
+            return
+        yield from runner.run(view, plans, options)
+
+    def _fall_back(self, shortage: str, error: Exception) -> None:
+        """Move to the CPU, when the device was not asked for by name. Raises `DeviceError`."""
+        choice = self.predictor.device
+        self.cache.clear()
+        if choice.by_name or choice.device.type == "cpu":
+            raise DeviceError(
+                f"The device {choice.device.type} {shortage}.", cure_for(choice.device.type), str(error)
+            ) from error
+        self.predictor.move_to(cpu_instead_of(choice, shortage))
+        self.device = f"{self.predictor.title} ({self.predictor.device.reason})"
+
+    def _plan_settings(self, axis: int, slice_range: tuple[int, int] | None) -> PlanSettings:
+        bounded = getattr(self.predictor.entry, "family", "") == EFFICIENT_MEDSAM2
+        return PlanSettings(self.geometry, axis, slice_range, bounded, self.reference)
+
+    def _run_options(self, axis: int, direction: Direction, stop: StopRule | None) -> RunOptions:
+        return RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
 
 
 class AxisView:
@@ -190,7 +229,8 @@ class AxisView:
 
     def embedding(self, index: int, crop: Crop | None = None) -> SliceEmbedding:
         session = self._session
-        key = EmbeddingKey(session.model_id, session.volume.description, self.axis, index, crop)
+        model = f"{session.model_id} on {session.device}"
+        key = EmbeddingKey(model, session.volume.description, self.axis, index, crop)
         return session.cache.get_or_compute(key, lambda: self._encode(index, crop))
 
     def predict(self, index: int, prompts: SlicePrompts, crop: Crop | None = None) -> SlicePrediction:
@@ -207,15 +247,18 @@ class AxisView:
         from .memory_tracker import MemoryTracker
         from .tracker_options import tracker_options
 
-        entry = self._session.predictor.entry
+        options = tracker_options(self._session.predictor.entry.family, reference=reference)
         return MemoryTracker(
             self._session.predictor.sam2,
             lambda index: FrameFeatures.of_embedding(self.embedding(index)),
             self.count,
             self._transform.shape,
-            tracker_options(entry.family, reference=reference),
+            options.for_video() if self._session.time_series and self.axis == 0 else options,
             dtype=self._session.predictor.device.dtype,
         )
+
+    def count_prediction(self) -> None:
+        self._session.counters.predictions += 1
 
     def cancelled(self) -> bool:
         return self._cancel()

@@ -52,7 +52,7 @@ class SlicePrediction:
 class SlicePredictor:
     """A network with loaded weights on a device. Thread-safe as far as torch is: nothing is kept between calls.
 
-    `engine` runs the image encoder; None is torch.
+    `engine` runs the image encoder; None is torch. `weights_note` says how the model of an unnamed file was recognised.
     """
 
     def __init__(
@@ -62,12 +62,14 @@ class SlicePredictor:
         device: DeviceChoice,
         *,
         weights_sha256: str = "",
+        weights_note: str = "",
         engine: ImageEncoderEngine | None = None,
     ) -> None:
         self.module = module.to(device.device).eval()
         self.entry = entry
         self.device = device
         self.weights_sha256 = weights_sha256
+        self.weights_note = weights_note
         self._network = slice_network(self.module)
         self.engine = engine or TorchEngine(self._network, device)
 
@@ -80,7 +82,15 @@ class SlicePredictor:
     def with_torch(self) -> SlicePredictor:
         """The same weights with the encoder in torch and float32: the official code's numbers."""
         device = replace(self.device, dtype=torch.float32)
-        return SlicePredictor(self.module, self.entry, device, weights_sha256=self.weights_sha256)
+        return SlicePredictor(
+            self.module, self.entry, device, weights_sha256=self.weights_sha256, weights_note=self.weights_note
+        )
+
+    def move_to(self, device: DeviceChoice) -> None:
+        """Go on elsewhere, in torch. Embeddings made before cannot be used with it any more."""
+        self.module.to(device.device)
+        self.device = device
+        self.engine = TorchEngine(self._network, device)
 
     @property
     def sam2(self) -> Sam2:

@@ -40,17 +40,19 @@ class StopRule:
 class RunOptions:
     """`stop` applies to every object when given, else only to objects whose end is not known.
 
-    `reference` repeats the official behaviour where ours is different.
+    `reference` repeats the official behaviour where ours is different. In a `time_series` an object may leave and come
+    back, so it is never taken to have ended.
     """
 
     direction: Direction = "both"
     stop: StopRule | None = None
     reference: bool = False
+    time_series: bool = False
 
     def stop_for(self, plan: ObjectPlan) -> StopRule | None:
         if self.stop is not None:
             return self.stop
-        return StopRule() if plan.open_ended and not self.reference else None
+        return StopRule() if plan.open_ended and not self.reference and not self.time_series else None
 
 
 class SliceSource(Protocol):
@@ -73,6 +75,9 @@ class SliceSource(Protocol):
 
     def make_tracker(self, reference: bool) -> MemoryTracker:
         """A new memory tracker over these slices; models without a memory raise `UsageError`."""
+
+    def count_prediction(self) -> None:
+        """Counts a mask that a tracker made; `predict` counts by itself."""
 
     def cancelled(self) -> bool:
         """Whether the user asked to stop."""

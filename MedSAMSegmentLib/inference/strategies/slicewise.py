@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,11 @@ from .base import RunOptions, SliceSource, StopRule
 
 if TYPE_CHECKING:
     from ..slice_predictor import SlicePrompts
+
+
+class Clicks(TypedDict):
+    points_xy: NDArray[np.float64] | None
+    labels: NDArray[np.int64] | None
 
 
 @dataclass
@@ -68,13 +73,18 @@ class SlicewiseStrategy(ABC):
                         yield result
 
     def _step(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SliceResult | None:
-        prediction = slices.predict(index, self.next_prompts(slices, chain, index, options))
+        prompts = self.next_prompts(slices, chain, index, options)
+        correction = chain.plan.corrections.get(index)
+        if correction is not None:
+            prompts = replace(prompts, **clicks(correction))
+        prediction = slices.predict(index, prompts)
         area, before = int(prediction.mask.sum()), int(chain.previous.sum())
-        if chain.stop is not None and chain.stop.holds(area, before, prediction.score):
+        corrected = correction is not None
+        if chain.stop is not None and not corrected and chain.stop.holds(area, before, prediction.score):
             chain.stopped = True
             return None
         chain.previous = prediction.mask
-        return SliceResult(chain.object_index, slices.axis, index, prediction.mask, prediction.score)
+        return SliceResult(chain.object_index, slices.axis, index, prediction.mask, prediction.score, key=corrected)
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
         key = plan.keys[index]
@@ -88,9 +98,14 @@ def key_prompts(key: KeyPrompt) -> SlicePrompts:
     """A key slice's box and points as the predictor takes them."""
     from ..slice_predictor import SlicePrompts
 
-    points = np.array(key.points_xy, dtype=np.float64) if key.points_xy else None
-    labels = np.array(key.labels, dtype=np.int64) if key.points_xy else None
-    return SlicePrompts(box_xyxy=key.box, points_xy=points, labels=labels)
+    return SlicePrompts(box_xyxy=key.box, **clicks(key))
+
+
+def clicks(key: KeyPrompt) -> Clicks:
+    """A key slice's points (n,2) and labels (n,), or None."""
+    if not key.points_xy:
+        return {"points_xy": None, "labels": None}
+    return {"points_xy": np.array(key.points_xy, dtype=np.float64), "labels": np.array(key.labels, dtype=np.int64)}
 
 
 def box_prompts(box: tuple[int, int, int, int]) -> SlicePrompts:
