@@ -94,6 +94,9 @@ def _add_run(commands: Any) -> None:
 def _add_compute_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16"))
+    parser.add_argument(
+        "--engine", default="auto", choices=("auto", "torch", "openvino"), help="what runs the image encoder"
+    )
     parser.add_argument("--offline", action="store_true", help="never download weights")
     _add_common(parser)
 

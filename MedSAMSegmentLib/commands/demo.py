@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> None:
         raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.", "Choose another.") from error
     if not options.offline:
         fetch_weights("lite_medsam", options.quiet)
-    predictor = load_predictor("lite_medsam", device=options.device, precision=options.precision)
+    predictor = load_predictor("lite_medsam", device=options.device, precision=options.precision, engine=options.engine)
     volume, references = load_chest()
     results, rows = [], []
     for window in dict.fromkeys(organ.window for organ in ORGANS):

@@ -63,6 +63,7 @@ def open_image(volume: Volume, options: argparse.Namespace) -> VolumeSession:
         weights=getattr(options, "weights", None),
         device=options.device,
         precision=options.precision,
+        engine="torch" if options.mode == "reference" else options.engine,
     )
     return open_session(
         predictor,

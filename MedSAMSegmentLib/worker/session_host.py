@@ -54,7 +54,9 @@ class LibrarySessions:
 
         options = dict(request.options)
         loading = {
-            name: options.pop(name) for name in ("device", "precision", "weights", "download") if name in options
+            name: options.pop(name)
+            for name in ("device", "precision", "engine", "weights", "download")
+            if name in options
         }
         if loading.get("weights") is not None:
             loading["weights"] = Path(loading["weights"])
