@@ -18,10 +18,11 @@ from types import ModuleType
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.inference.frame_encoder import FrameEncoder, FrameFeatures
-from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, ObjectOnFrame, TrackedFrame
+from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, ObjectOnFrame, TrackedFrame, without_overlap
 from MedSAMSegmentLib.inference.preprocessing import Sam2Transform
 from MedSAMSegmentLib.inference.tracker_options import TrackerOptions
 from MedSAMSegmentLib.models import sam2_builders
@@ -458,10 +459,12 @@ def compare(golden: Arrays, found: Arrays) -> Comparison:
         elif name.endswith("_iou") and float(golden[name.removesuffix("iou") + "score"][0]) == 10.0:
             # Of a mask prompt the golden file holds the IoU of a decoder call whose mask is not used.
             continue
-        elif name.endswith("_bits"):
-            difference = _masks(name, expected, found[name])
         elif name == "label_frames":
-            difference = _labels(name, expected, found[name])
+            difference = _shared_masks(golden, found)
+        elif name.endswith("_bits"):
+            if name == "fwd_video_bits" and "label_frames" in golden:
+                continue  # compared as `label_frames`
+            difference = _masks(name, expected, found[name])
         elif name.endswith(("_frames", "_memory_tokens")):
             difference = _exact(name, expected, found[name])
         else:
@@ -518,10 +521,28 @@ def _masks(name: str, expected: NDArray, found: NDArray) -> Difference:
     return Difference(name, 0.0, 0.0, pixels, dice, problems)
 
 
-def _labels(name: str, expected: NDArray, found: NDArray) -> Difference:
-    pixels = int((expected != found).sum())
-    wrong = pixels > 5e-4 * np.count_nonzero(expected)
-    return Difference(name, 0.0, 0.0, pixels, problems=(f"{name}: {pixels} pixels differ",) if wrong else ())
+def _shared_masks(golden: Arrays, found: Arrays) -> Difference:
+    """Frames (n,H,W) labelled with two objects that do not overlap.
+
+    Where both objects' logits are all but equal, rounding decides who owns a pixel: the official code run with one
+    thread instead of two changes as many. So what belongs to any object must agree as masks do, and a pixel may
+    change its owner only where the official logits are as close as the logits of the two results are apart.
+    """
+    expected, ours = golden["label_frames"], found["label_frames"]
+    first, second = expected > 0, ours > 0
+    dice = 2 * int((first & second).sum()) / int(first.sum() + second.sum())
+    problems = [f"label_frames: Dice of both objects together {dice:.5f}"] if dice < 0.9995 else []
+    low_res = torch.from_numpy(golden["fwd_lowres"])
+    full = torch.stack([F.interpolate(rows[:, None], expected.shape[1:], mode="bilinear")[:, 0] for rows in low_res])
+    gap = (full[:, 0] - full[:, 1]).abs().numpy()
+    owner_changed = first & second & (expected != ours)
+    allowed = 2 * np.abs(golden["fwd_lowres"] - found["fwd_lowres"]).max()
+    if owner_changed.any() and gap[owner_changed].max() > allowed:
+        problems.append(f"label_frames: another owner where the logits differ by {gap[owner_changed].max():.3g}")
+    by_rule = np.stack([without_overlap(rows[:, None])[:, 0].numpy() > 0 for rows in full])
+    if not np.array_equal(np.packbits(by_rule.reshape(len(full), -1), axis=1), golden["fwd_video_bits"]):
+        problems.append("fwd_video_bits: our rule on the official logits gives other masks")
+    return Difference("label_frames", 0.0, 0.0, int((expected != ours).sum()), dice, tuple(problems))
 
 
 def _exact(name: str, expected: NDArray, found: NDArray) -> Difference:
