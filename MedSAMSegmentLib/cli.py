@@ -61,21 +61,18 @@ def _add_run(commands: Any) -> None:
     prompt.add_argument(
         "--roi", action=AppendPrompt, const="markups", metavar="FILE.mrk.json", help="Slicer markups: ROI, points, line"
     )
-    prompt.add_argument(
-        "--mask",
-        action=AppendPrompt,
-        const="mask",
-        nargs=2,
-        metavar=("FILE", "SLICE"),
-        help="label map whose slice outlines the object",
-    )
-    prompt.add_argument("--frame", type=int, default=None, help="with --axis time: the frame that the boxes lie on")
+    for option, kind, text in (
+        ("--mask", "mask", "label map whose slice outlines the object"),
+        ("--correct", "correction", "label map whose slice corrects the object before; the slice stays as it is there"),
+    ):
+        prompt.add_argument(option, action=AppendPrompt, const=kind, nargs=2, metavar=("FILE", "SLICE"), help=text)
+    prompt.add_argument("--frame", type=int, help="--axis time: the boxes' frame; else the frame of a 4D image")
     run.add_argument("--name", action="append", default=[], help="name of an object, in the order of the prompts")
     run.add_argument(
         "--terminology", action="append", default=[], help="SCT code of an object, as SCT:CODE:MEANING; in order"
     )
-    run.add_argument("--model", default="lite_medsam", metavar="ID", help="default: lite_medsam; see 'models list'")
-    run.add_argument("--weights", metavar="FILE", help="a checkpoint file of your own; its model is recognised")
+    run.add_argument("--model", metavar="ID", help="default: that of --weights, or lite_medsam; see 'models list'")
+    run.add_argument("--weights", metavar="FILE", help="a checkpoint file; without --model it is recognised")
     run.add_argument("--window", default="auto", help="auto, a preset (ct-lung, mr, ...) or LEVEL/WIDTH")
     run.add_argument("--axis", default="k", choices=AXES, help="slices run along this axis; default: k")
     run.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="slices to segment")

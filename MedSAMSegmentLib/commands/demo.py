@@ -23,7 +23,7 @@ from ..io.volume import Volume
 from ..io.write_segmentation import segments_from, write_segmentation
 from ..prompts import Box
 from .progress import say, slice_bar
-from .run import fetch_weights
+from .run import fetch_weights, placement
 
 if TYPE_CHECKING:
     from ..inference.slice_predictor import SlicePredictor
@@ -153,7 +153,7 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     )
     write_segmentation(folder / "chest.seg.nrrd", segments, volume.geometry)
     grey = to_uint8(volume.array_zyx, "ct-mediastinum").volume_u8
-    write_overlay(folder / "chest.png", grey, segments, axis=0, geometry=volume.geometry)
+    write_overlay(folder / "chest.png", grey, segments, axis=0, **placement(volume))
     report = {
         "input": {"file": volume.source.name, "sha256": file_digest(volume.source)},
         "model": {"id": "lite_medsam", "weights_sha256": weights},

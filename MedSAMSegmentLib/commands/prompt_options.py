@@ -19,14 +19,16 @@ def objects_from_options(
 ) -> list[list[Prompt]]:
     """One list of prompts for each object, in the order of the command line.
 
-    A box, line, mask or ROI starts an object; points belong to the object before them, or start one. `frame` gives
-    the slice of boxes that were drawn on a single image of a series.
+    A box, line, mask or ROI starts an object; points belong to the object before them, or start one; a correction
+    belongs to the object before it. `frame` gives the slice of boxes that were drawn on a single image of a series.
     """
     objects: list[list[Prompt]] = []
     for kind, values in options:
         for prompt in _prompts(kind, values, volume, axis):
             on_frame = _on_frame(prompt, frame) if frame is not None else prompt
-            if isinstance(on_frame, Point) and objects:
+            if kind == "correction" and not objects:
+                raise UsageError("--correct comes before any object.", "Give the object's box first.")
+            if objects and (isinstance(on_frame, Point) or kind == "correction"):
                 objects[-1].append(on_frame)
             else:
                 objects.append([on_frame])
@@ -40,7 +42,7 @@ def _prompts(kind: str, values: Any, volume: Volume, axis: int) -> list[Prompt]:
         return [Point(values[0], values[1], values[2], POINT_KINDS[kind])]
     if kind == "line":
         return [Line(tuple(values[:3]), tuple(values[3:]))]
-    if kind == "mask":
+    if kind in ("mask", "correction"):
         return [_mask_prompt(*values, volume=volume, axis=axis)]
     from ..io.markups import read_markups
 

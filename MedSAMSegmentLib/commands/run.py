@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import InputError, PromptError, UsageError
+from ..geometry import VolumeGeometry
 from ..io.read_volume import read_volume
 from ..io.volume import Volume
 from ..io.write_segmentation import check_output_path, segments_from, write_segmentation
@@ -54,17 +55,19 @@ def run(options: argparse.Namespace) -> None:
 
 def open_image(volume: Volume, options: argparse.Namespace) -> VolumeSession:
     """A session on a volume that was read, with the weights fetched first when that is allowed."""
-    from ..inference.open import load_predictor, open_session
+    from ..inference.open import DEFAULT_MODEL, load_predictor, open_session
 
-    if not options.offline and not getattr(options, "weights", None):
-        fetch_weights(options.model, options.quiet)
+    if not options.offline and not options.weights:
+        fetch_weights(options.model or DEFAULT_MODEL, options.quiet)
     predictor = load_predictor(
         options.model,
-        weights=getattr(options, "weights", None),
+        weights=options.weights,
         device=options.device,
         precision=options.precision,
         engine="torch" if options.mode == "reference" else options.engine,
     )
+    if predictor.weights_note:
+        say(predictor.weights_note, options.quiet)
     return open_session(
         predictor,
         volume.array_zyx,
@@ -72,6 +75,7 @@ def open_image(volume: Volume, options: argparse.Namespace) -> VolumeSession:
         window=options.window,
         modality=volume.modality,
         mode=options.mode,
+        time_series=volume.time_axis,
     )
 
 
@@ -90,25 +94,28 @@ def fetch_weights(model_id: str, quiet: bool) -> None:
 
 
 def _volume(options: argparse.Namespace) -> Volume:
+    """The image, of which k counts the frames where they are to be followed; else the one frame of a 4D file."""
     volume = read_volume(options.image)
-    if options.axis != "time":
-        return volume
+    if options.axis == "time":
+        if not volume.is_time_series:
+            raise InputError(f"{options.image} has no time axis.", "Use --axis k, j or i.")
+        return _frames_along_k(volume)
+    if options.frame is None:
+        return volume if volume.frames_tzyx is None else volume.frame(0)
     if not volume.is_time_series:
-        raise InputError(f"{options.image} has no time axis.", "Use --axis k, j or i.")
-    return _frames_along_k(volume)
+        raise UsageError("--frame needs an image with a time axis.", "Leave it out.")
+    return volume if volume.frames_tzyx is None else volume.frame(options.frame)
 
 
 def _frames_along_k(volume: Volume) -> Volume:
     """A 4D file of single slices as one volume whose k counts the frames."""
-    from ..geometry import VolumeGeometry
-
     frames = volume.frames_tzyx
     if frames is None:
         return volume
     if frames.shape[1] != 1:
         raise InputError(
             f"Each frame has {frames.shape[1]} slices; propagation through time needs one.",
-            "Run each frame by itself with --frame.",
+            "Run each frame by itself, with --axis k --frame N.",
         )
     array = frames[:, 0]
     return replace(
@@ -121,9 +128,7 @@ def _frames_along_k(volume: Volume) -> Volume:
 
 
 def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[list[Prompt]]:
-    frame = options.frame
-    if frame is not None and not volume.is_time_series:
-        raise UsageError("--frame needs an image with a time axis.", "Leave it out.")
+    frame = options.frame if volume.time_axis else None
     objects = objects_from_options(options.prompts, volume, axis, frame)
     if not objects and Path(options.image).suffix == ".npz":
         from ..io.challenge_npz import read_challenge_npz
@@ -179,7 +184,7 @@ def write_outputs(
             session.volume.volume_u8,
             segments,
             axis=result.axis,
-            geometry=volume.geometry,
+            **placement(volume),
         )
         say(f"wrote {options.overlay}", options.quiet)
     if options.report:
@@ -188,6 +193,18 @@ def write_outputs(
 
         write_report(options.report, run_report(volume, session, objects, result))
         say(f"wrote {options.report}", options.quiet)
+
+
+class Placement(TypedDict, total=False):
+    geometry: VolumeGeometry
+    spacing_zyx: tuple[float, float, float]
+
+
+def placement(volume: Volume) -> Placement:
+    """How a picture is to be hung: as radiologists do where the axes lie in the patient, else as the array has it."""
+    if volume.has_patient_axes:
+        return {"geometry": volume.geometry}
+    return {"spacing_zyx": volume.spacing_zyx}
 
 
 def _summary(item: ObjectResult, volume: Volume) -> str:

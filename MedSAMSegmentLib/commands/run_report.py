@@ -28,6 +28,7 @@ def run_report(
         "model": {
             "id": session.model_id,
             "weights_sha256": session.predictor.weights_sha256,
+            "recognised": session.predictor.weights_note or None,
             "mode": "reference" if session.reference else "default",
         },
         "window": result.window,
