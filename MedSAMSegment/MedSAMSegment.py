@@ -91,15 +91,15 @@ class MedSAMSegmentTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
-        from MedSAMSegmentLib.ui.testing import SCENARIOS
+        from MedSAMSegmentLib.ui.testing import scenarios
 
-        for name in SCENARIOS:
+        for name in scenarios():
             self.setUp()
             self.run_scenario(name)
 
     def run_scenario(self, name: str) -> None:
         """One scenario by its name."""
-        from MedSAMSegmentLib.ui.testing import run_scenario
+        from MedSAMSegmentLib.ui.testing import scenarios
 
         self.delayDisplay(f"Scenario: {name}")
-        run_scenario(name, self)
+        scenarios()[name]()

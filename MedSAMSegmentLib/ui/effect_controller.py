@@ -262,7 +262,7 @@ class EffectController:
 
         def send(run: PlannedRun) -> bool:
             self._started = self._clock()
-            target = session_target(volume, settings, roi, run.job.axis)
+            target = session_target(volume, settings, roi, run.job.axis, run.job.prompts)
             return self.run.propagate(target, run.job, volume.geometry.shape_zyx)
 
         self.panel.show_results("")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..errors import PromptError
 from ..prompts import Box, Prompt
+from .box_window import window_of_prompts
 from .collaborators import PropagateJob, SessionTarget
 from .corrections import Continuation, continue_from
 from .effect_scene import EffectScene, SceneVolume
@@ -23,11 +25,15 @@ class PlannedRun:
     drawn: tuple[Prompt, ...]
 
 
-def session_target(volume: SceneVolume, settings: EffectSettings, roi: Box | None, axis: int) -> SessionTarget:
-    """The session that serves these settings; a fixed range sends only its slices."""
+def session_target(
+    volume: SceneVolume, settings: EffectSettings, roi: Box | None, axis: int, prompts: Iterable[Prompt]
+) -> SessionTarget:
+    """The session that serves these settings and prompts; a fixed range sends only its slices."""
     window: str | tuple[float, float] = settings.intensity
     if settings.intensity == AS_DISPLAYED:
         window = volume.displayed_window or "auto"
+    elif settings.intensity == "auto":
+        window = window_of_prompts(volume.read(), volume.modality, prompts)
     span = _range(settings, roi, axis)
     return SessionTarget(
         volume.node_id,

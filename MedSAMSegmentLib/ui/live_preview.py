@@ -36,7 +36,7 @@ class LivePreview:
         if not any(_outlines(prompt) for prompt in prompts):
             return False
         roi = self._scene.roi_box(volume.geometry) if settings.range_rule == "roi" else None
-        target = session_target(volume, settings, roi, plane.axis)
+        target = session_target(volume, settings, roi, plane.axis, prompts)
         self.lesion = lesion
         return self._run.preview(target, plane, prompts)
 

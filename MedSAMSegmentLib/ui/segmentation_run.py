@@ -63,7 +63,7 @@ class SegmentationRun:
     """
 
     def __init__(self, service: InferenceService, view: RunView) -> None:
-        self._service = service
+        self.service = service
         self._view = view
         self.state = RunState.IDLE
         self._wanted: _Request | None = None
@@ -105,7 +105,7 @@ class SegmentationRun:
         if self._running is None and isinstance(dropped, _PropagateRequest):
             self._running = dropped
         self._enter(RunState.CANCELLING)
-        self._service.cancel()
+        self.service.cancel()
 
     def abandon(self) -> None:
         """Stop what runs and say nothing: its segment, volume or scene is gone."""
@@ -117,7 +117,7 @@ class SegmentationRun:
         cancelling = self.state is RunState.CANCELLING
         self._enter(RunState.CANCELLING)
         if not cancelling:
-            self._service.cancel()
+            self.service.cancel()
 
     def forget_session(self) -> None:
         """The next request opens anew: the volume or a setting outside the target changed."""
@@ -128,7 +128,7 @@ class SegmentationRun:
         self._token += 1
         self._wanted = self._running = self._partial = self._opened = None
         self.state = RunState.IDLE
-        self._service.shutdown()
+        self.service.shutdown()
 
     def _advance(self) -> None:
         if self.state is not RunState.IDLE or self._wanted is None:
@@ -139,13 +139,13 @@ class SegmentationRun:
             self._opened = None
             self._enter(RunState.OPENING)
             opened = self._answer(partial(self._on_open, request.target))
-            self._start(lambda: self._service.open(request.target, opened, self._failure()))
+            self._start(lambda: self.service.open(request.target, opened, self._failure()))
             return
         self._wanted, self._running = None, request
         if isinstance(request, _PreviewRequest):
             self._enter(RunState.PREVIEWING)
             done = self._answer(self._on_preview)
-            self._start(lambda: self._service.segment_slice(request.plane, request.prompts, done, self._failure()))
+            self._start(lambda: self.service.segment_slice(request.plane, request.prompts, done, self._failure()))
         else:
             self._start_propagation(request)
 
@@ -155,7 +155,7 @@ class SegmentationRun:
         self._enter(RunState.PROPAGATING)
         on_slice, on_progress = self._live(self._on_slice), self._live(self._view.run_progressed)
         done, failed = self._answer(self._on_propagated), self._failure()
-        self._start(lambda: self._service.propagate(request.job, on_slice, on_progress, done, failed))
+        self._start(lambda: self.service.propagate(request.job, on_slice, on_progress, done, failed))
 
     def _start(self, send: Callable[[], None]) -> None:
         """A request that cannot even be sent fails like any other."""

@@ -26,6 +26,9 @@ class InterpreterSection:
     def __init__(self, link: Callable[[str], None], installed: Callable[[], None]) -> None:
         self._installed = installed
         self._client: WorkerClient | None = None
+        self._closer = qt.QTimer()
+        self._closer.singleShot = True
+        self._closer.connect("timeout()", self.cleanup)
         self.last_error: MedSAMError | None = None
         self.answer: dict[str, Any] | None = None
         self.frame = qt.QGroupBox(_("Interpreter and device"))
@@ -70,6 +73,8 @@ class InterpreterSection:
             self._failed(error)
 
     def cleanup(self) -> None:
+        """End the process of the last check."""
+        self._closer.stop()
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -80,7 +85,7 @@ class InterpreterSection:
         self.result.setPlainText(self_check_text(answer))
         self.result.visible = True
         # Not from within the client's own call.
-        qt.QTimer.singleShot(0, self.cleanup)
+        self._closer.start(0)
 
     def _failed(self, error: MedSAMError) -> None:
         self.last_error = error

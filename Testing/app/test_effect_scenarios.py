@@ -1,0 +1,55 @@
+"""The scenarios of the module's own test class, run in the harness. In Slicer the same ones run by Reload and Test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+FILES = REPO / "MedSAMSegmentLib" / "ui" / "testing"
+
+from MedSAMSegmentLib.paths import model_folder  # noqa: E402
+
+NEED_WEIGHTS = {"two_actions_from_ct_to_3d_lung", "cancel_stops_and_a_killed_worker_is_replaced"}
+
+
+def scenario_names() -> list[str]:
+    """Read from the files: the scenarios themselves can only be imported in the application."""
+    names = []
+    for file in ("first_steps", "editing", "volumes", "faults", "re_entrancy"):
+        lines = (FILES / f"{file}.py").read_text(encoding="utf-8").splitlines()
+        marked = [n for n, line in enumerate(lines) if line == "@scenario"]
+        names += [lines[n + 1].split("(")[0].removeprefix("def ") for n in marked]
+    return names
+
+
+@pytest.fixture
+def case(application: Any, chest_ct_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module loaded, the application started, and its test case."""
+    import sys
+
+    monkeypatch.setenv("MEDSAM_TEST_CT", str(chest_ct_path))
+    application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
+    application.finish_startup()
+    case = sys.modules["MedSAMSegment"].MedSAMSegmentTest()
+    case.setUp()
+    return case
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_scenario(case: Any, name: str) -> None:
+    if name in NEED_WEIGHTS and not (model_folder() / "lite_medsam.pth").is_file():
+        pytest.skip("the weights of LiteMedSAM are not in the model folder")
+    case.run_scenario(name)
+
+
+def test_the_test_class_runs_all_of_them(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MedSAMSegmentLib.ui.testing import scenarios
+
+    assert list(scenarios()) == scenario_names()
+    ran: list[str] = []
+    monkeypatch.setattr(type(case), "run_scenario", lambda self, name: ran.append(name))
+    case.runTest()
+    assert ran == scenario_names()
