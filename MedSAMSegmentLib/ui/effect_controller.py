@@ -76,6 +76,8 @@ class EffectController:
     def deactivate(self) -> None:
         """Another effect was chosen: what runs ends, nothing is written, our actors go."""
         self._abandon(_("Stopped because another effect was chosen; nothing was written."))
+        # The editor leaves the effect when the last segment is deleted, before we hear of that.
+        self.segments_changed()
         self.active = False
         self._watch.stop()
         self.preview.clear()

@@ -29,9 +29,19 @@ class SceneWatch:
         self._on_volume = on_volume
         self._on_scene_closing = on_scene_closing
         self._tags: list[tuple[Any, int]] = []
+        self._watched: tuple[Any, ...] | None = None
 
     def start(self, parameter_node: Any, scene: Any) -> None:
+        """Watch these; nothing happens when they are watched already."""
+        nodes = (
+            (parameter_node, parameter_node.GetSegmentationNode(), parameter_node.GetSourceVolumeNode())
+            if parameter_node is not None
+            else ()
+        )
+        if self._watched == (scene, *nodes):
+            return
         self.stop()
+        self._watched = (scene, *nodes)
         self._observe(scene, slicer.vtkMRMLScene.StartCloseEvent, self._on_scene_closing)
         if parameter_node is None:
             return
@@ -44,13 +54,16 @@ class SceneWatch:
             self._observe(segmentation, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._on_volume)
         volume = parameter_node.GetSourceVolumeNode()
         if volume is not None:
-            self._observe(volume, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent, self._on_volume)
+            # Voxels changed in place are told by the node's own event only.
+            for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent):
+                self._observe(volume, event, self._on_volume)
             self._observe(volume, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._on_volume)
 
     def stop(self) -> None:
         for observed, tag in self._tags:
             observed.RemoveObserver(tag)
         self._tags = []
+        self._watched = None
 
     def _observe(self, observed: Any, event: Any, handler: Callable[[], None]) -> None:
         def call(caller: Any, name: str) -> None:

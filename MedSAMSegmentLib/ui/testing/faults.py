@@ -37,7 +37,7 @@ def cancel_stops_and_a_killed_worker_is_replaced() -> None:
     service = workspace.parts.service
     assert isinstance(service, WorkerService)
     workspace.propagate()
-    wait_until(lambda: workspace.controller.run.state.value == "propagating", "run")
+    wait_until(lambda: "pid" in service.client.worker and workspace.controller.run.propagates, "run")
     process = int(service.client.worker["pid"])
     os.kill(process, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
     workspace.wait("end of the broken run")

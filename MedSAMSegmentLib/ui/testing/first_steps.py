@@ -10,8 +10,8 @@ from .phantom import Ball, Phantom, chest_ct
 from .user import show_slice
 from .workspace import Workspace
 
-LUNG_BOX = ((137.0, 125.0, -160.0), (6.0, -85.0, -160.0))
-"""Two corners, RAS mm, round the lung on the patient's right of the sample chest CT."""
+LUNG_BOX = ((-138.0, 85.0, -160.0), (-7.0, -125.0, -160.0))
+"""Two corners, RAS mm, round the left lung of the sample chest CT."""
 
 
 @scenario

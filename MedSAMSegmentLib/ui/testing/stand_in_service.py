@@ -124,7 +124,8 @@ class StandInService:
     def _planes(self, job: PropagateJob) -> list[SlicePlane]:
         """From the first key outwards, up then down, as far as something is bright within the box."""
         size = self._volume.shape[job.axis]
-        first, last = job.slice_range or (0, size - 1)
+        whole = [p.along(job.axis) for p in job.prompts if isinstance(p, Box) and _key(p, job.axis) is None]
+        first, last = job.slice_range or next(iter(whole), (0, size - 1))
         keys = sorted(n for n in (_key(p, job.axis) for p in job.prompts) if n is not None) or [(first + last) // 2]
         up = range(keys[0], last + 1) if job.direction != "down" else range(keys[0], keys[-1] + 1)
         down = range(keys[0] - 1, first - 1, -1) if job.direction != "up" else range(0)
@@ -133,7 +134,7 @@ class StandInService:
             for index in way:
                 plane = SlicePlane(job.axis, index)
                 beyond = index not in range(keys[0], keys[-1] + 1)
-                if beyond and job.slice_range is None and not self._mask(plane, job.prompts).any():
+                if beyond and job.slice_range is None and not whole and not self._mask(plane, job.prompts).any():
                     break
                 planes.append(plane)
         return planes
