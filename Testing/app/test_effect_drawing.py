@@ -6,36 +6,45 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import GeometryError, PromptError, UsageError
+from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.mrml.transforms import to_vtk
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
-from MedSAMSegmentLib.ui import corrections, settings
+from MedSAMSegmentLib.ui import settings
+from MedSAMSegmentLib.ui.box_target import SelectedSegment, overlap, place_box
+from MedSAMSegmentLib.ui.corrections import Written, continue_from, merged, painted_slices
 from MedSAMSegmentLib.ui.gesture import Click, Drag, MouseGesture
-from MedSAMSegmentLib.ui.lesion_queue import Lesion, LesionQueue, LesionState, next_name
+from MedSAMSegmentLib.ui.lesion_queue import LesionQueue, LesionState
 from MedSAMSegmentLib.ui.mask_outline import fill_rectangles, outline_segments, to_ijk
 from MedSAMSegmentLib.ui.prompt_set import PromptSet
 from MedSAMSegmentLib.ui.settings import EffectSettings
-from MedSAMSegmentLib.ui.slice_plane import SlicePlane, box_on_slice, plane_of_view, require_inside
-
-AXIAL = np.array([[-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]], float)
-CORONAL = np.array([[-1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]], float)
-SAGITTAL = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]], float)
+from MedSAMSegmentLib.ui.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.view_geometry import ViewGeometry
 
 
-def at(matrix, *centre):
-    moved = matrix.copy()
-    moved[:3, 3] = centre
-    return moved
+class View:
+    """The part of a slice node that says where it looks: 400 x 300 pixels of half a millimetre."""
+
+    def __init__(self, slice_to_ras):
+        self._pose = np.asarray(slice_to_ras, float)
+
+    def GetSliceToRAS(self):
+        return to_vtk(self._pose)
+
+    def GetXYToRAS(self):
+        return to_vtk(self._pose @ np.array([[0.5, 0, 0, -100], [0, 0.5, 0, -75], [0, 0, 1, 0], [0, 0, 0, 1]]))
 
 
-def world_to_ijk(spacing=(1.0, 1.0, 1.0), origin=(0.0, 0.0, 0.0), rotation=None):
-    matrix = np.eye(4)
-    matrix[:3, :3] = (np.eye(3) if rotation is None else rotation) @ np.diag(spacing)
-    matrix[:3, 3] = origin
-    return np.linalg.inv(matrix)
+def axial(centre):
+    pose = np.diag([-1.0, 1.0, 1.0, 1.0])
+    pose[:3, 3] = centre
+    return pose
 
 
 def tilted(degrees):
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    turn = np.eye(4)
+    turn[:3, :3] = [[1, 0, 0], [0, c, -s], [0, s, c]]
+    return turn
 
 
 # --- gesture -------------------------------------------------------------------------------------------------------
@@ -59,61 +68,51 @@ def test_a_release_without_a_press_in_this_view_is_nothing():
     assert gesture.release((50, 50)) is None
 
 
-# --- planes --------------------------------------------------------------------------------------------------------
+# --- views ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("view", "axis", "index"),
-    [(AXIAL, 0, 6), (CORONAL, 1, 20), (SAGITTAL, 2, 30)],
-    ids=["axial", "coronal", "sagittal"],
-)
-def test_each_standard_view_shows_one_axis_of_the_volume(view, axis, index):
-    plane = plane_of_view(at(view, 30.0, 20.0, 15.0), world_to_ijk(spacing=(1, 1, 2.5)))
-    assert plane == SlicePlane(axis, index)
-
-
-def test_a_flipped_volume_keeps_its_axes():
-    flipped = np.linalg.inv(np.diag([-1.0, -1.0, 2.0, 1.0]))
-    assert plane_of_view(at(AXIAL, 0, 0, 8), flipped) == SlicePlane(0, 4)
+def a_grid(turn=None):
+    """20 slices of 80 x 60 voxels of 1 x 1 x 4 mm."""
+    return VolumeGeometry.from_ras((20, 60, 80), (np.eye(4) if turn is None else turn) @ np.diag([1.0, 1.0, 4.0, 1.0]))
 
 
 def test_the_box_holds_the_voxels_whose_centres_it_covers_whatever_the_order_of_corners():
-    corners = np.array([[10.4, 5.6, 12], [2.6, 5.6, 12], [2.6, 9.2, 12], [10.4, 9.2, 12]])
-    box, index = box_on_slice(corners, world_to_ijk(spacing=(1, 1, 4)), axis=0)
-    assert index == 3
-    assert box == Box(i=(3, 10), j=(6, 9), k=(3, 3))
+    view = ViewGeometry(View(axial((40, 30, 12))), a_grid())
+    # A pixel x lies at RAS 40 - (x / 2 - 100), a pixel y at 30 + (y / 2 - 75).
+    for corners in ([(261, 111), (239, 139)], [(239, 139), (261, 111)]):
+        box = view.box([*corners, (corners[0][0], corners[1][1]), (corners[1][0], corners[0][1])])
+        assert box == Box(i=(10, 20), j=(11, 24), k=(3, 3))
+    assert view.plane() == SlicePlane(0, 3)
 
 
-def test_a_box_within_one_voxel_takes_that_voxel():
-    corners = np.array([[2.1, 3.2, 0], [2.3, 3.2, 0], [2.3, 3.4, 0], [2.1, 3.4, 0]])
-    box, _ = box_on_slice(corners, world_to_ijk(), axis=0)
-    assert (box.i, box.j) == ((2, 2), (3, 3))
+def test_voxels_and_pixels_are_inverse():
+    view = ViewGeometry(View(axial((40, 30, 12))), a_grid())
+    i, j, k = view.voxel((250, 120))
+    assert (i, j, k) == pytest.approx((15.0, 15.0, 3.0))
+    assert view.ijk_to_xy(np.array([[i, j, k]]))[0] == pytest.approx([250, 120])
 
 
 def test_an_oblique_volume_seen_along_its_own_axes_gives_a_box():
-    rotation = tilted(30)
-    centre = rotation @ np.array([20.0, 20.0, 7.0])
-    view = np.eye(4)
-    view[:3, :3] = rotation @ AXIAL[:3, :3]
-    view[:3, 3] = centre
-    corners = centre + np.array([[-5, -4, 0], [5, -4, 0], [5, 4, 0], [-5, 4, 0]]) @ view[:3, :3].T
-    ijk = world_to_ijk(rotation=rotation)
-    plane = plane_of_view(view, ijk)
-    box, index = box_on_slice(corners, ijk, plane.axis)
-    assert (plane.axis, plane.index, index) == (0, 7, 7)
-    assert box == Box(i=(15, 25), j=(16, 24), k=(7, 7))
+    turn = tilted(30)
+    view = ViewGeometry(View(turn @ axial((40, 30, 28))), a_grid(turn))
+    assert view.plane() == SlicePlane(0, 7)
+    assert view.box([(210, 140), (190, 160), (210, 160), (190, 140)]) == Box(i=(35, 45), j=(25, 35), k=(7, 7))
 
 
-def test_a_box_in_a_view_that_cuts_across_slices_is_refused_with_a_cure():
-    corners = np.array([[0, 0, 0], [60, 0, 0], [60, 60, 0], [0, 60, 0]], float)
+def test_a_view_that_cuts_across_slices_is_refused_with_a_cure():
+    view = ViewGeometry(View(axial((40, 30, 28))), a_grid(tilted(20)))
+    assert view.plane_or_none() is None
     with pytest.raises(GeometryError, match="oblique") as caught:
-        box_on_slice(corners, world_to_ijk(rotation=tilted(20)), axis=0)
+        view.box([(210, 140), (190, 160), (210, 160), (190, 140)])
     assert "Align the view" in caught.value.cure
 
 
-def test_a_slice_outside_the_volume_is_refused():
+def test_a_box_beside_the_volume_is_refused():
+    view = ViewGeometry(View(axial((40, 30, 12))), a_grid())
     with pytest.raises(PromptError, match="outside the volume"):
-        require_inside(12, 0, (12, 4, 4))
+        view.box([(5, 5), (30, 30), (5, 30), (30, 5)])
+    with pytest.raises(PromptError, match="beside the volume"):
+        ViewGeometry(View(axial((40, 30, 200))), a_grid()).plane()
 
 
 # --- prompts -------------------------------------------------------------------------------------------------------
@@ -161,18 +160,23 @@ def a_column(shape=(9, 6, 6)):
     return mask
 
 
-def written(mask, *prompts):
-    return corrections.Written("s1", 0, mask, prompts)
+def edited(before, **changes):
+    now = before.copy()
+    for index, value in changes.items():
+        now[int(index[1:])] = value
+    return now
+
+
+BOX_4 = Box(k=(4, 4), j=(2, 3), i=(2, 3))
 
 
 def test_edited_slices_become_key_slices_and_keep_the_prompts_of_the_others():
     before = a_column()
     now = before.copy()
     now[6, 1:5, 1:5] = True
-    box = Box(k=(4, 4), j=(2, 3), i=(2, 3))
-    again = corrections.continue_from(written(before, box), now)
+    again = continue_from(now, 0, [BOX_4], written=Written.of(before, 0, [BOX_4]))
     assert again.locked == {6}
-    assert again.prompts[0] is box
+    assert again.prompts[0] is BOX_4
     assert isinstance(again.prompts[1], MaskPrompt)
     assert again.prompts[1].index == 6
     assert again.prompts[1].mask.sum() == 16
@@ -184,28 +188,32 @@ def test_a_prompt_on_an_edited_slice_gives_way_to_what_was_painted():
     now = before.copy()
     now[4, 0, 0] = True
     line = Line((2, 2, 4), (3, 3, 4))
-    again = corrections.continue_from(written(before, line), now)
+    again = continue_from(now, 0, [line], written=Written.of(before, 0, [line]))
     assert [type(p) for p in again.prompts] == [MaskPrompt]
 
 
 def test_a_slice_erased_beyond_the_keys_ends_the_object_there():
     before = a_column()
-    now = before.copy()
-    now[6] = False
-    again = corrections.continue_from(written(before, Box(k=(4, 4), j=(2, 3), i=(2, 3))), now)
+    again = continue_from(edited(before, s6=False), 0, [BOX_4], written=Written.of(before, 0, [BOX_4]))
     assert again.bounds == (0, 5)
     assert again.locked == {6}
 
 
+def test_a_named_key_slice_is_a_prompt_though_nothing_changed():
+    before = a_column()
+    again = continue_from(before, 0, [BOX_4], written=Written.of(before, 0, [BOX_4]), keys=[5])
+    assert [type(p) for p in again.prompts] == [Box, MaskPrompt]
+    assert again.locked == {5}
+
+
 def test_the_new_mask_replaces_the_old_result_keeps_hand_work_and_locked_slices():
     previous = a_column()
-    current = previous.copy()
-    current[0, 5, 5] = True
-    current[4] = False
-    current[4, 0, 0] = True
+    current = edited(previous, s4=False)
+    current[0, 5, 5] = current[4, 0, 0] = True
     result = np.zeros_like(previous)
     result[3:6, 1:3, 1:3] = True
-    new = corrections.merged(current, result, 0, previous=previous, locked=[4])
+    packed = Written.of(result, 0, []).packed
+    new = merged(current, packed, previous=Written.of(previous, 0, []), locked=[4])
     assert new[0, 5, 5]
     assert not new[2].any()
     assert new[4].sum() == 1
@@ -216,35 +224,102 @@ def test_the_new_mask_replaces_the_old_result_keeps_hand_work_and_locked_slices(
 def test_a_first_run_adds_to_what_is_there():
     current, result = a_column(), np.zeros((9, 6, 6), bool)
     result[0] = True
-    np.testing.assert_array_equal(corrections.merged(current, result, 0), current | result)
+    np.testing.assert_array_equal(merged(current, Written.of(result, 0, []).packed), current | result)
 
 
-def test_every_painted_slice_is_a_key():
-    keys = corrections.painted_prompts(a_column(), axis=1)
-    assert [k.index for k in keys] == [2, 3]
-    assert keys[0].mask.shape == (9, 6)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_what_was_written_is_kept_exactly(axis):
+    mask = a_column()
+    mask[8, 5, 0] = True
+    np.testing.assert_array_equal(Written.of(mask, axis, []).packed.unpack(), mask)
+    assert painted_slices(mask, axis) == {0: [2, 3, 4, 5, 6, 8], 1: [2, 3, 5], 2: [0, 2, 3]}[axis]
 
 
 # --- queue ---------------------------------------------------------------------------------------------------------
 
+NO_SEGMENT = SelectedSegment("", "", empty=True)
+EMPTY = SelectedSegment("s1", "Lesion", empty=True)
+FULL = SelectedSegment("s1", "Lesion", empty=False)
+
+
+def put(queue, box, segment, *, k=2, new_segments=True, extend=False):
+    plane = SlicePlane(0, k)
+    box = Box(k=(k, k), j=box[:2], i=box[2:])
+    return place_box(
+        queue, plane, box, segment, new_segments=new_segments, extend=extend, next_name=f"Lesion {len(queue) + 1}"
+    )
+
+
+HERE, NEAR, FAR = (0, 9, 0, 9), (1, 10, 1, 10), (30, 39, 30, 39)
+
+
+def test_the_first_box_takes_the_empty_segment_and_the_next_one_a_new():
+    queue = LesionQueue()
+    first, second = put(queue, HERE, EMPTY), put(queue, FAR, EMPTY)
+    assert (first.segment_id, first.name) == ("s1", "Lesion")
+    assert (second.segment_id, second.name) == ("", "Lesion 2")
+    assert queue.current is second
+
+
+def test_a_box_over_one_that_has_not_run_redraws_it():
+    queue = LesionQueue()
+    first = put(queue, HERE, EMPTY)
+    assert put(queue, NEAR, EMPTY) is first
+    assert len(first.prompts.all()) == 1
+    assert first.prompts.all()[0].i == (1, 10)
+    assert put(queue, NEAR, EMPTY, k=3) is not first
+
+
+def test_with_control_the_box_belongs_to_the_current_object():
+    queue = LesionQueue()
+    first = put(queue, HERE, EMPTY)
+    first.state = LesionState.DONE
+    assert put(queue, FAR, FULL, k=5, extend=True) is first
+    assert first.state is LesionState.WAITING
+    assert len(first.prompts.all()) == 2
+
+
+def test_a_box_in_a_full_segment_starts_a_new_one_or_extends_it_as_the_option_says():
+    queue = LesionQueue()
+    assert put(queue, HERE, FULL).segment_id == ""
+    queue.clear()
+    assert put(queue, HERE, FULL, new_segments=False).segment_id == "s1"
+    assert len(queue) == 1
+    assert put(queue, FAR, FULL, k=4, new_segments=False).segment_id == "s1"
+    assert len(queue) == 1
+
+
+def test_after_undo_the_empty_segment_is_drawn_anew():
+    queue = LesionQueue()
+    put(queue, HERE, EMPTY).state = LesionState.DONE
+    again = put(queue, FAR, EMPTY)
+    assert again.segment_id == "s1"
+    assert len(queue) == 1
+    assert len(again.prompts.all()) == 1
+
+
+def test_without_any_segment_every_box_is_a_new_one():
+    queue = LesionQueue()
+    assert [put(queue, box, NO_SEGMENT).segment_id for box in (HERE, FAR)] == ["", ""]
+
 
 def test_run_all_takes_what_has_not_succeeded_and_stepping_goes_round():
     queue = LesionQueue()
-    for n in range(3):
-        queue.append(Lesion(f"Lesion_{n + 1}", [BOX], P2))
-    queue.rows[1].state = LesionState.DONE
-    assert [r.name for r in queue.waiting()] == ["Lesion_1", "Lesion_3"]
-    assert queue.step(1).name == "Lesion_1"
-    assert queue.step(-1).name == "Lesion_3"
-    queue.remove(2)
-    assert queue.current.name == "Lesion_2"
+    rows = [put(queue, (n * 12, n * 12 + 9, 0, 9), NO_SEGMENT) for n in range(3)]
+    rows[1].state = LesionState.DONE
+    rows[2].state = LesionState.FAILED
+    assert queue.waiting() == [rows[0], rows[2]]
+    assert queue.step(1) is rows[0]
+    assert queue.step(-1) is rows[2]
+    queue.remove(rows[2])
+    assert queue.current is rows[1]
     queue.clear()
     assert queue.step(1) is None
 
 
-def test_names_count_on_from_the_highest():
-    assert next_name([]) == "Lesion_1"
-    assert next_name(["Lesion_2", "Lesion_10", "Lesion_x", "Liver"]) == "Lesion_11"
+def test_overlap_is_intersection_over_union():
+    assert overlap((0, 0, 9, 9), (5, 0, 14, 9)) == pytest.approx(50 / 150)
+    assert overlap((0, 0, 9, 9), (10, 0, 14, 9)) == 0
 
 
 # --- outlines ------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
-from MedSAMSegmentLib.results import ObjectResult, PackedMask
 from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.results import ObjectResult, PackedMask
 from MedSAMSegmentLib.ui.collaborators import PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
 from MedSAMSegmentLib.ui.segmentation_run import RunState, SegmentationRun
 from MedSAMSegmentLib.ui.slice_plane import SlicePlane

@@ -1,0 +1,227 @@
+"""The effect's options frame, keys and life cycle in the editor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def loaded(application: Any) -> Any:
+    """The module loaded and the application started."""
+    return application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
+
+
+@pytest.fixture
+def workspace(application: Any, loaded: Any) -> Any:
+    from MedSAMSegmentLib.ui.testing.phantom import Phantom
+    from MedSAMSegmentLib.ui.testing.workspace import Workspace
+
+    application.finish_startup()
+    return Workspace(Phantom().node(), stand_in=True)
+
+
+@pytest.fixture
+def phantom() -> Any:
+    from MedSAMSegmentLib.ui.testing.phantom import Phantom
+
+    return Phantom()
+
+
+def test_nothing_of_the_library_is_imported_before_startup_is_complete(application, loaded):
+    import sys
+
+    heavy = [n for n in sys.modules if n.startswith(("MedSAMSegmentLib.worker", "MedSAMSegmentLib.ui.effect_parts"))]
+    before = {n for n in heavy if sys.modules[n] is not None}
+    application.finish_startup()
+    assert {n for n in heavy if sys.modules[n] is not None} == before
+
+
+def test_the_effect_is_registered_once_with_name_icon_and_help(application, loaded):
+    import slicer
+
+    application.finish_startup()
+    effects = slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects()
+    assert [effect.name for effect in effects if effect.name == "MedSAM"] == ["MedSAM"]
+    effect = effects[[e.name for e in effects].index("MedSAM")]
+    assert effect.self().parts is None, "the factory's own instance makes nothing"
+    assert not effect.self().icon().isNull()
+    assert "Propagate" in effect.self().helpText()
+    loaded_again = slicer.modules.MedSAMSegmentInstance
+    loaded_again.registerEffect()
+    assert len(slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects()) == len(effects)
+
+
+def test_two_editors_have_parts_of_their_own(application, workspace):
+    other = application.new_editor()
+    assert other.effectByName("MedSAM").self().parts is not workspace.parts
+
+
+def test_options_are_kept_as_parameters_and_come_back(application, workspace):
+    frame = workspace.parts.frame
+    application.actions.choose(frame.choices.intensity, "CT lung -600/1500")
+    application.actions.choose(frame.choices.direction, "Up")
+    application.actions.choose(frame.choices.range_rule, "From slice to slice")
+    assert workspace.parameters.GetAttribute("MedSAM.Intensity") == "ct-lung"
+    assert workspace.controller.settings.direction == "up"
+    assert frame.choices.first.isVisibleTo(frame.choices.first.parent())
+    workspace.parameters.SetAttribute("MedSAM.Device", "cpu")
+    workspace.parameters.InvokeCustomModifiedEvent(workspace.parameters.EffectParameterModified)
+    assert frame.choices.device.currentText == "CPU"
+
+
+def test_each_model_says_its_state_and_licence_in_one_line(workspace):
+    choices = workspace.parts.frame.choices
+    for model, licence in (("lite_medsam", "Apache-2.0"), ("medsam2", "CC-BY-SA-4.0")):
+        workspace.set(model=model)
+        assert licence in choices.model_state.text
+
+
+def test_the_licence_is_one_click_away(application, workspace):
+    workspace.set(model="medsam2")
+    workspace.parts.frame.choices.model_state.linkActivated.emit("licence:medsam2")
+    assert "CC BY-SA 4.0" in application.dialogs.texts("infoDisplay")[0]
+
+
+def test_no_key_collides_with_the_editors_or_the_views(application, workspace):
+    from slicer_harness.gestures import active_shortcuts
+
+    from MedSAMSegmentLib.ui.keys import KEYS
+
+    ours = [key.sequence for key in KEYS]
+    all_keys = [shortcut.key.toString() for shortcut in active_shortcuts(application.main_window)]
+    for key in ours:
+        assert all_keys.count(key) == 1, f"{key} is taken twice"
+    assert not {"F", "B", "R", "G", "T", "V", "Left", "Right", "Up", "Down"} & set(ours)
+    workspace.editor.setActiveEffect(None)
+    application.app.processEvents()
+    assert not set(ours) & {shortcut.key.toString() for shortcut in active_shortcuts(application.main_window)}
+
+
+def test_keys_do_what_the_buttons_do(application, workspace, phantom):
+    view = application.view("Red")
+    workspace.draw_box(phantom)
+    workspace.wait_for_preview()
+    application.actions.press_key(view, "P")
+    workspace.wait()
+    np.testing.assert_array_equal(workspace.mask(), phantom.ball(0))
+    application.actions.press_key(view, "L")
+    assert workspace.controller.settings.tool == "line"
+    assert workspace.parts.frame.choices.tools["line"].checked
+    application.actions.press_key(view, "K")
+    assert len(workspace.current.keys) == 1
+    application.actions.press_key(view, "Z")
+    assert not workspace.mask().any()
+
+
+def test_the_rubber_band_follows_the_mouse_and_goes(application, workspace, phantom):
+    from MedSAMSegmentLib.ui.testing.user import show_slice
+
+    view = application.view("Red")
+    start, end = phantom.box_corners(0, 8)
+    show_slice("Red", start)
+    interactor = view.sliceView().interactor()
+    overlay = workspace.controller.painter.overlay(view)
+    x, y, _ = view.harness_ras_to_xy(start)
+    interactor.SetEventInformation(round(x), round(y), 0, 0, "\0", 0, "")
+    interactor.InvokeEvent("LeftButtonPressEvent")
+    interactor.SetEventInformation(round(x) + 40, round(y) + 30, 0, 0, "\0", 0, "")
+    interactor.InvokeEvent("MouseMoveEvent")
+    assert overlay.band.count == 4
+    workspace.editor.setActiveEffect(None)
+    assert workspace.controller.painter.views() == []
+    assert end is not None
+
+
+def test_events_that_are_not_ours_reach_slicer(application, workspace, phantom):
+    view = application.view("Red")
+    point = (*phantom.ras((24, 24, 8))[:2], view.sliceLogic().GetSliceOffset())
+    application.actions.click_at(view, point, button="Right")
+    application.actions.drag(view, point, (point[0] + 9, point[1] + 9, point[2]), modifiers="Shift")
+    assert "RightButtonPressEvent" in application.actions.unclaimed
+    assert "LeftButtonPressEvent" in application.actions.unclaimed
+    assert len(workspace.controller.queue) == 0
+
+
+def test_scrolling_moves_the_preview_off_the_screen_and_back(application, workspace, phantom):
+    workspace.draw_box(phantom)
+    workspace.wait_for_preview()
+    view = application.view("Red")
+    overlay = workspace.controller.painter.overlay(view)
+    shown = overlay.fill.count
+    application.actions.scroll(view, 1)
+    assert overlay.fill.count == 0
+    application.actions.scroll(view, -1)
+    assert overlay.fill.count == shown > 0
+
+
+def test_no_node_is_left_in_the_scene_by_drawing(application, workspace, phantom):
+    import slicer
+
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    workspace.draw_box(phantom)
+    workspace.wait_for_preview()
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_the_source_volume_is_never_changed(application, workspace, phantom):
+    import slicer
+
+    before = slicer.util.arrayFromVolume(workspace.volume).copy()
+    time = workspace.volume.GetImageData().GetMTime()
+    workspace.draw_box(phantom)
+    workspace.propagate()
+    workspace.wait()
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(workspace.volume), before)
+    assert workspace.volume.GetImageData().GetMTime() == time
+
+
+def test_closing_the_application_ends_the_worker_and_leaves_no_connection(application, workspace):
+    parts = workspace.parts
+    workspace.editor.effectByName("MedSAM").self().cleanup()
+    assert workspace.service.ended
+    assert workspace.editor.effectByName("MedSAM").self().parts is None
+    parts.cleanup()
+
+
+def test_the_report_names_versions_options_and_the_error(application, workspace):
+    import qt
+
+    workspace.propagate()
+    assert "nothing to propagate" in workspace.status
+    workspace.parts.follow_link("report:")
+    text = qt.QApplication.clipboard().text()
+    assert "Option model: lite_medsam" in text
+    assert "There is nothing to propagate yet." in text
+
+
+def test_lung_in_the_box_means_the_lung_window():
+    from MedSAMSegmentLib.prompts import Box, Line
+    from MedSAMSegmentLib.ui.box_window import window_of_prompts
+
+    volume = np.full((4, 40, 40), 40, np.int16)
+    volume[:, :3] = -1000
+    volume[:, 10:30, 10:30] = -850
+    lung, liver = Box(k=(2, 2), j=(9, 31), i=(9, 31)), Box(k=(2, 2), j=(32, 38), i=(5, 35))
+    assert window_of_prompts(volume, None, [lung]) == "ct-lung"
+    assert window_of_prompts(volume, "CT", [Line((12, 12, 2), (28, 28, 2))]) == "ct-lung"
+    assert window_of_prompts(volume, None, [liver]) == "auto"
+    assert window_of_prompts(volume, "MR", [lung]) == "auto"
+    assert window_of_prompts(volume + 2000, None, [lung]) == "auto"
+    assert window_of_prompts(np.repeat(volume[..., None], 3, 3), None, [lung]) == "auto"
+    assert window_of_prompts(volume, None, []) == "auto"
+
+
+def test_the_time_left_is_said_when_it_can_be_known(application):
+    from MedSAMSegmentLib.ui.messages import parse_slice_link, time_left_text
+
+    assert time_left_text(1, 10, 3.0) == "1 of 10 slices"
+    assert time_left_text(5, 10, 10.0) == "5 of 10 slices, 10 s left"
+    assert time_left_text(2, 100, 60.0) == "2 of 100 slices, 49 min left"
+    assert parse_slice_link("slice:1:x:3") is None
+    assert parse_slice_link("panel:") is None
