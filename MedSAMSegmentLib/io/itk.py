@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from .volume import MAX_BYTES, Volume, check_size, make_volume
+from .whole_nifti import check_whole_nifti
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -39,6 +40,8 @@ def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
         reader.SetFileName(str(path))
         reader.ReadImageInformation()
         check_header(reader, path, max_bytes)
+        if kind == "nifti":
+            check_whole_nifti(path)
         image = reader.Execute()
     keys = set(image.GetMetaDataKeys())
     modality = image.GetMetaData("modality") if "modality" in keys else None

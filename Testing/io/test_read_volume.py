@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import SimpleITK as sitk
 
 from MedSAMSegmentLib.errors import InputError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.io.itk import image_from_array
 from MedSAMSegmentLib.io.read_volume import read_volume
+from MedSAMSegmentLib.io.whole_nifti import check_whole_nifti
 
 
 @pytest.mark.parametrize(
@@ -176,6 +179,46 @@ def test_a_cut_file_is_refused_without_a_trace(write_image, an_array: np.ndarray
     with pytest.raises(InputError, match="cannot be read") as caught:
         read_volume(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("name", ["half.nii", "half.nii.gz", "half.img", "half.nrrd", "half.mha"])
+def test_a_file_that_lacks_some_of_its_voxels_is_refused(
+    tmp_path: Path, an_oblique_geometry: VolumeGeometry, an_array: np.ndarray, name: str, compressed: bool
+) -> None:
+    path = tmp_path / name
+    sitk.WriteImage(image_from_array(an_array, an_oblique_geometry), str(path), useCompression=compressed)
+    np.testing.assert_array_equal(read_volume(path).array_zyx, an_array)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError):
+        read_volume(path)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_length_of_a_nifti_file_follows_from_its_header(tmp_path: Path, version: int, order: str) -> None:
+    head = bytearray(348 if version == 1 else 544)
+    places = {1: (348, "8h", 40, 72, "f", 108), 2: (540, "8q", 16, 14, "q", 168)}
+    size, lengths, sizes_at, bits_at, kind, offset_at = places[version]
+    struct.pack_into(order + "i", head, 0, size)
+    struct.pack_into(order + lengths, head, sizes_at, 3, 7, 6, 5, 1, 1, 1, 1)
+    struct.pack_into(order + "h", head, bits_at, 16)
+    struct.pack_into(order + kind, head, offset_at, 544)
+    whole = bytes(head).ljust(544 + 7 * 6 * 5 * 2, b"\0")
+    (tmp_path / "v.nii").write_bytes(whole)
+    check_whole_nifti(tmp_path / "v.nii")
+    (tmp_path / "v.nii").write_bytes(whole[:-1])
+    with pytest.raises(InputError, match="cut off or damaged"):
+        check_whole_nifti(tmp_path / "v.nii")
+
+
+def test_a_compressed_file_with_an_altered_byte_is_refused(write_image, an_array: np.ndarray) -> None:
+    path = write_image(an_array, "altered.nii.gz")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(InputError):
+        read_volume(path)
 
 
 @pytest.mark.parametrize("name", ["noise.nii.gz", "noise.nrrd", "noise.png", "noise.npz", "noise.dcm", "noise.tif"])
