@@ -7,6 +7,7 @@ Every class checks itself when it is made and `fitted` checks it against a volum
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -18,6 +19,8 @@ from .errors import PromptError
 from .geometry import IN_PLANE_AXES, slice_shape
 
 Shape3: TypeAlias = tuple[int, int, int]
+
+_NEGATIVE = re.compile(r"\s*(-(?!\d)|neg)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -226,6 +229,14 @@ class MaskPrompt:
 
 
 Prompt: TypeAlias = Box | Point | Line | MaskPrompt
+
+
+def says_negative(*texts: str | None) -> bool:
+    """Whether a point's label or description, or its list's name, makes it negative: one begins with "-" or "neg".
+
+    Any case; "-1" and the like do not count, since Slicer numbers the points of a list without a name so.
+    """
+    return any(text is not None and _NEGATIVE.match(text) for text in texts)
 
 
 def _finite(value: object, what: str) -> float:

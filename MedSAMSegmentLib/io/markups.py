@@ -1,15 +1,13 @@
 """Prompts from Slicer's markups files (`.mrk.json`): ROI to box, point list to points, line to RECIST line.
 
-A point is negative when its label or description begins with "-" or "neg" (any case), or when its list's name does;
-"-1" and the like do not count, since a list without a name numbers its points so.
-Points that are not selected, or not placed yet, take no part. The file's `coordinateSystem` (LPS or RAS) is honoured.
+A point is negative when its label, its description or its list's name says so (`prompts.says_negative`). Points that
+are not selected, or not placed yet, take no part. The file's `coordinateSystem` (LPS or RAS) is honoured.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from ..prompts import Box, Line, Point, Prompt
+from ..prompts import Box, Line, Point, Prompt, says_negative
 
 MAX_BYTES = 32 << 20
 POINT_TYPES = ("Fiducial", "PointList")
@@ -67,12 +65,11 @@ def _prompts_of(markup: Mapping[str, Any], geometry: VolumeGeometry, path: Path)
         start, end = (_triple(place) for place in places)
         return [Line(start, end).fitted(geometry.shape_zyx)]
     if kind in POINT_TYPES:
-        name = str(markup.get("name", ""))
+        name = _text(markup, "name")
+        said = [says_negative(name, _text(p, "label"), _text(p, "description")) for p in points]
         return [
-            Point(
-                *_triple(place), positive=not any(map(_says_negative, (name, p.get("label"), p.get("description"))))
-            ).fitted(geometry.shape_zyx)
-            for p, place in zip(points, places, strict=True)
+            Point(*_triple(place), positive=not negative).fitted(geometry.shape_zyx)
+            for negative, place in zip(said, places, strict=True)
         ]
     raise InputError(f"{path.name} holds a markup of type {kind!r}.", "Use an ROI, a point list or a line.")
 
@@ -114,8 +111,9 @@ def _takes_part(point: Mapping[str, Any], path: Path) -> bool:
     return point.get("positionStatus", "defined") == "defined" and point.get("selected", True) is not False
 
 
-def _says_negative(text: object) -> bool:
-    return isinstance(text, str) and re.match(r"\s*(-(?!\d)|neg)", text, re.IGNORECASE) is not None
+def _text(source: Mapping[str, Any], key: str) -> str | None:
+    value = source.get(key)
+    return value if isinstance(value, str) else None
 
 
 def _list(markup: Mapping[str, Any], key: str, path: Path) -> list[Any]:

@@ -1,8 +1,8 @@
 """Markups of a scene as prompts on a volume's grid: ROI to box, point list to points, line to RECIST line.
 
 All positions are taken in the world, parent transforms applied. A point is negative when its label, its description
-or its list's name begins with "-" or "neg" (any case), as in markups files; points that are not selected (unticked in
-the Markups module) or not placed yet take no part.
+or its list's name says so (`prompts.says_negative`), as in markups files; points that are not selected (unticked in the
+Markups module) or not placed yet take no part.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import PromptError
 from ..geometry import VolumeGeometry
-from ..prompts import Box, Line, Point, Prompt
+from ..prompts import Box, Line, Point, Prompt, says_negative
 from .transforms import apply, to_numpy
 
 
@@ -54,7 +54,7 @@ def points_of(node: Any, geometry: VolumeGeometry) -> list[Point]:
             continue
         texts = (node.GetName(), node.GetNthControlPointLabel(index), node.GetNthControlPointDescription(index))
         i, j, k = _ijk(node, index, geometry)
-        points.append(Point(i, j, k, positive=not any(map(_says_negative, texts))).fitted(geometry.shape_zyx))
+        points.append(Point(i, j, k, positive=not says_negative(*texts)).fitted(geometry.shape_zyx))
     return points
 
 
@@ -83,7 +83,3 @@ def _through_parent(node: Any, points: NDArray[np.float64]) -> NDArray[np.float6
     transform = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
     return np.array([transform.TransformPoint(*point) for point in points])
-
-
-def _says_negative(text: str | None) -> bool:
-    return bool(text) and str(text).strip().lower().startswith(("-", "neg"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import numpy as np
@@ -66,16 +65,3 @@ def read_segment(segmentation_node: Any, segment_id: str, geometry: VolumeGeomet
         return np.zeros(geometry.shape_zyx, bool)
     volume_from_lattice = inverse(lattice.from_volume(geometry))
     return block.mapped(volume_from_lattice, extent)[0].over(extent)
-
-
-def changed_slices(before: NDArray[np.bool_], after: NDArray[np.bool_], axis: int) -> list[int]:
-    """Indices across `axis` of the slices where two masks (z,y,x) of one grid differ: those edited by hand."""
-    differs = (before != after).any(axis=tuple(a for a in range(3) if a != axis))
-    return [int(index) for index in np.flatnonzero(differs)]
-
-
-def mask_digest(mask_zyx: NDArray[np.bool_]) -> str:
-    """A short fingerprint of a mask's shape and voxels: equal for equal masks."""
-    digest = hashlib.blake2b(repr(mask_zyx.shape).encode(), digest_size=16)
-    digest.update(np.packbits(mask_zyx).tobytes())
-    return digest.hexdigest()

@@ -125,10 +125,17 @@ def test_points_are_positive_unless_their_label_or_description_says_otherwise(a_
     places = [(3, 4, 5), (6, 7, 2), (8, 8, 8), (1, 1, 1)]
     node = a_point_list(a_scene, a_geometry, places)
     node.SetNthControlPointDescription(1, "Negative")
-    node.SetNthControlPointLabel(2, "-2")
+    node.SetNthControlPointLabel(2, "- bone")
     points = points_of(node, a_geometry)
     np.testing.assert_allclose(ijk_of(points), places, atol=1e-9)
     assert [p.positive for p in points] == [True, False, False, True]
+
+
+def test_the_numbers_of_a_list_without_a_name_are_no_minus_signs(a_scene, a_geometry):
+    node = a_point_list(a_scene, a_geometry, [(3, 4, 5)])
+    node.SetName("")
+    node.SetNthControlPointLabel(0, "-1")
+    assert [p.positive for p in points_of(node, a_geometry)] == [True]
 
 
 def test_a_list_named_negative_holds_negative_points(a_scene, a_geometry):
