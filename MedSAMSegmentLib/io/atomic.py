@@ -36,7 +36,7 @@ def replacing(target: str | Path, suffix: str = "") -> Iterator[Path]:
         _as_new_file(temporary)
         os.replace(temporary, target)
     except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+        reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise OutputError(
             f"{target} cannot be written: {reason}.", "Free space or choose another folder.", str(error)
         ) from error

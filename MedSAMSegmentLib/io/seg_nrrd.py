@@ -157,7 +157,8 @@ def _reference_geometry(geometry: VolumeGeometry) -> dict[str, str]:
 
 def _ascii(text: str) -> str:
     """Other alphabets as numbered references: the NRRD writer takes nothing but ASCII."""
-    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
+    # A reference that the text itself holds must stay as it is: its own "&" becomes one.
+    return text.replace("&#", "&#38;#").encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def _header_to_utf8(path: Path) -> None:

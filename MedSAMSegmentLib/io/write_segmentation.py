@@ -38,13 +38,16 @@ def segmentation_suffix(path: str | Path) -> str:
     return _suffix(Path(path), SEGMENTATION_SUFFIXES)
 
 
-def check_output_path(path: str | Path) -> None:
+def check_output_path(path: str | Path, inputs: Sequence[str | Path] = ()) -> None:
     """Refuse, before the work starts, a kind that cannot be written or a folder that is missing or closed.
 
-    Knows segmentations, pictures (.png) and reports (.json). Raises `UsageError`, `OutputError`.
+    Knows segmentations, pictures (.png) and reports (.json). A file of `inputs` is never written over. Raises
+    `UsageError`, `OutputError`.
     """
     path = Path(path)
     _suffix(path, (*SEGMENTATION_SUFFIXES, *OTHER_SUFFIXES))
+    if path.is_file() and any(Path(given).exists() and path.samefile(given) for given in inputs):
+        raise OutputError(f"{path} is one of the inputs.", "Choose another name, so that it is kept.")
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist.", "Create it, or choose another place.")
     if path.is_dir():

@@ -115,6 +115,24 @@ def test_an_empty_segment_is_kept(tmp_path: Path, an_oblique_geometry: VolumeGeo
         assert [(s.name, int(s.mask_zyx.sum())) for s in found] == [("none", 0), ("some", 8)]
 
 
+def test_a_name_that_looks_like_a_numbered_reference_stays_and_cannot_break_the_header(
+    tmp_path: Path, an_oblique_geometry: VolumeGeometry
+) -> None:
+    names = ["a&#10;Segment0_Color:=0 0 0", "&#99999999999;", "R&D größe"]
+    segments = [SegmentToWrite(name, a_mask((n, n), (1, 3), (0, 2))) for n, name in enumerate(names)]
+    write_segmentation(tmp_path / "out.seg.nrrd", segments, an_oblique_geometry)
+    assert [s.name for s in read_segmentation(tmp_path / "out.seg.nrrd").segments] == names
+
+
+def test_an_input_is_never_written_over(tmp_path: Path) -> None:
+    image = tmp_path / "ct.nrrd"
+    image.write_bytes(b"image")
+    check_output_path(image)
+    with pytest.raises(OutputError, match="is one of the inputs"):
+        check_output_path(tmp_path / "." / "ct.nrrd", [tmp_path / "missing.nrrd", image])
+    check_output_path(tmp_path / "new.nrrd", [image])
+
+
 def test_names_survive_line_breaks_and_other_alphabets(tmp_path: Path, an_oblique_geometry: VolumeGeometry) -> None:
     names = ["Läsion 肝臓", "two\nlines\r\n:=|", ""]
     segments = segments_from(names, [a_mask((n, n), (0, 5), (0, 6)) for n in range(3)])
