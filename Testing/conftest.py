@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import DownloadError
+
+# Converting an encoder takes longer than most tests; those of the engines ask for them by name.
+os.environ.setdefault("MEDSAM_ENGINE", "torch")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ from .torch_engine import TorchEngine
 
 BFLOAT16_AGREES: frozenset[str] = frozenset()
 """Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
+
+
+ENGINE_VARIABLE = "MEDSAM_ENGINE"
+"""Environment variable that stands in for "auto"."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,12 @@ class EngineChoice:
 def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: bool = False) -> EngineChoice:
     """The engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
 
+    The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
     With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks.
     Raises `UsageError` for an unknown name, `DeviceError` when the engine asked for cannot be used.
     """
+    if wanted == "auto":
+        wanted = os.environ.get(ENGINE_VARIABLE, "").strip() or "auto"
     if wanted not in ENGINES:
         raise UsageError(f"The engine {wanted!r} is not known.", f"Use one of {', '.join(ENGINES)}.")
     in_torch = TorchEngine(encoder.network, encoder.device)

@@ -1,0 +1,249 @@
+"""Engines give torch's numbers, keep what they derive, and stand aside when they cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from toy_sam2 import toy_model
+
+from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.errors import DeviceError, UsageError
+from MedSAMSegmentLib.inference.device import DeviceChoice
+from MedSAMSegmentLib.inference.engines import choose, openvino_model
+from MedSAMSegmentLib.inference.engines.base import EngineFiles, probe_input, relative_error
+from MedSAMSegmentLib.inference.engines.choose import Encoder, choose_engine, label
+from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measurements
+from MedSAMSegmentLib.inference.engines.openvino_engine import OpenVinoEngine
+from MedSAMSegmentLib.inference.engines.torch_engine import TorchEngine
+from MedSAMSegmentLib.inference.slice_networks import slice_network
+from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
+from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
+from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
+from MedSAMSegmentLib.models.sam import Sam
+from MedSAMSegmentLib.models.tiny_vit import Stage, TinyViT
+
+CPU = DeviceChoice(torch.device("cpu"), torch.float32, "asked for")
+needs_openvino = pytest.mark.skipif(bool(openvino_model.openvino_trouble()), reason=openvino_model.openvino_trouble())
+
+
+def toy_sam() -> Sam:
+    torch.manual_seed(0)
+    stages = (Stage(32, 1, window=3, next_dim=64), Stage(64, 1, window=5))
+    encoder = TinyViT(dim=8, depth=1, stages=stages, out_dim=16)
+    for module in encoder.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            module.running_mean.uniform_(-0.2, 0.2)
+    return Sam(encoder, PromptEncoder(16, (16, 16), (64, 64)), MaskDecoder(16)).eval()
+
+
+def toy_encoder(folder: Path | None, module: torch.nn.Module | None = None, device: DeviceChoice = CPU) -> Encoder:
+    module = module or toy_sam()
+    entry = dataclasses.replace(registry.get("lite_medsam"), input_size=64)
+    return Encoder(slice_network(module), module, device, EngineFiles(entry, "0123456789abcdef", folder))
+
+
+@pytest.fixture(autouse=True)
+def auto_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDSAM_ENGINE", raising=False)
+
+
+def refuse(*arguments: object) -> None:
+    raise AssertionError("this was done before and is remembered")
+
+
+@needs_openvino
+@pytest.mark.parametrize("make", [toy_sam, toy_model])
+def test_openvino_gives_the_numbers_of_torch(make: object) -> None:
+    encoder = toy_encoder(None, make())  # type: ignore[operator]
+    images = probe_input(encoder.files.entry) * 2 - 1
+    expected = TorchEngine(encoder.network, CPU).encode(images)
+    found = choose_engine(encoder, "openvino").engine.encode(images)
+    assert [tensor.shape for tensor in found] == [tensor.shape for tensor in expected]
+    assert relative_error(found, expected) < 1e-5
+
+
+@needs_openvino
+def test_an_answer_does_not_change_when_the_next_slice_is_encoded() -> None:
+    engine = choose_engine(toy_encoder(None), "openvino").engine
+    first = engine.encode(torch.zeros(1, 3, 64, 64))[0]
+    kept = first.clone()
+    second = engine.encode(torch.ones(1, 3, 64, 64))[0]
+    assert torch.equal(first, kept)
+    assert not torch.equal(first, second)
+
+
+@needs_openvino
+def test_a_network_is_converted_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(1, 3, 64, 64)
+    first = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
+    (path,) = tmp_path.glob("*.xml")
+    assert path.name.startswith("lite_medsam.0123456789ab.v")
+    assert openvino_model.openvino_version() in path.name
+    monkeypatch.setattr(openvino_model, "convert", refuse)
+    monkeypatch.setattr(choose, "_measure", refuse)
+    again = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
+    assert torch.equal(first[0], again[0])
+    assert not list(tmp_path.glob(".converting-*"))
+
+
+@needs_openvino
+def test_other_weights_are_converted_by_themselves(tmp_path: Path) -> None:
+    encoder = toy_encoder(tmp_path)
+    choose_engine(encoder, "openvino")
+    others = dataclasses.replace(encoder, files=dataclasses.replace(encoder.files, weights_sha256="f" * 64))
+    choose_engine(others, "openvino")
+    assert len(list(tmp_path.glob("*.xml"))) == 2
+
+
+@needs_openvino
+@pytest.mark.parametrize("damage", ["", "<net", None])
+def test_a_damaged_file_is_converted_anew(tmp_path: Path, damage: str | None) -> None:
+    encoder = toy_encoder(tmp_path)
+    choose_engine(encoder, "openvino")
+    (path,) = tmp_path.glob("*.xml")
+    if damage is None:
+        path.with_suffix(".bin").unlink()
+    else:
+        path.write_text(damage)
+    choose_engine(encoder, "openvino")
+    assert path.with_suffix(".bin").stat().st_size > 1000
+    assert path.stat().st_size > 1000
+
+
+@needs_openvino
+def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    assert choose_engine(toy_encoder(blocked / "engines"), "openvino").engine.name == "openvino"
+
+
+@needs_openvino
+def test_an_engine_with_other_numbers_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = OpenVinoEngine.encode
+    monkeypatch.setattr(OpenVinoEngine, "encode", lambda self, images: tuple(x * 1.01 for x in honest(self, images)))
+    with pytest.raises(DeviceError, match="other numbers than torch for LiteMedSAM"):
+        choose_engine(toy_encoder(tmp_path), "openvino")
+    chosen = choose_engine(toy_encoder(tmp_path), "auto")
+    assert chosen.engine.name == "torch"
+    assert "other numbers" in chosen.reason
+
+
+@needs_openvino
+@pytest.mark.parametrize(("in_torch", "in_openvino", "winner"), [(1.0, 0.4, "openvino"), (0.4, 1.0, "torch")])
+def test_auto_takes_what_was_measured_to_be_faster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_torch: float, in_openvino: float, winner: str
+) -> None:
+    monkeypatch.setattr(choose, "_measure", refuse)
+    encoder = toy_encoder(tmp_path)
+    known = Measurements(encoder.files)
+    known.put("torch float32", Measurement(0.0, in_torch))
+    known.put(f"openvino {openvino_model.openvino_version()} float32", Measurement(1e-6, in_openvino))
+    chosen = choose_engine(encoder)
+    assert chosen.engine.name == winner
+    assert "torch float32" in chosen.reason
+
+
+@needs_openvino
+def test_auto_measures_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = choose_engine(toy_encoder(tmp_path))
+    monkeypatch.setattr(choose, "_measure", refuse)
+    assert choose_engine(toy_encoder(tmp_path)).engine.name == first.engine.name
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"x": 3}', '{"SIGNATURE": {"torch float32": {"seconds": "fast"}}}'])
+def test_measurements_that_cannot_be_read_are_made_again(tmp_path: Path, text: str) -> None:
+    files = toy_encoder(tmp_path).files
+    known = Measurements(files)
+    known.put("torch float32", Measurement(0.0, 1.0))
+    (path,) = tmp_path.glob("*.engines.json")
+    signature = next(iter(json.loads(path.read_text())))
+    path.write_text(text.replace("SIGNATURE", signature))
+    assert known.get("torch float32") is None
+    known.put("torch float32", Measurement(0.0, 2.0))
+    assert known.get("torch float32") == Measurement(0.0, 2.0)
+
+
+@needs_openvino
+def test_bfloat16_is_taken_only_where_the_masks_allow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = toy_encoder(tmp_path)
+    known = Measurements(encoder.files)
+    version = openvino_model.openvino_version()
+    for name, seconds in (
+        ("torch float32", 3),
+        (f"openvino {version} float32", 2),
+        (f"openvino {version} bfloat16", 1),
+    ):
+        known.put(name, Measurement(0.0, seconds))
+    monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset())
+    assert choose_engine(encoder, free_precision=True).engine.precision == torch.float32
+    monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset({"lite_medsam"}))
+    assert choose_engine(encoder, free_precision=True).engine.precision == torch.bfloat16
+    assert choose_engine(encoder, free_precision=False).engine.precision == torch.float32
+
+
+def test_without_openvino_auto_is_torch_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "openvino_trouble", lambda: "the package openvino is not installed")
+    chosen = choose_engine(toy_encoder(None))
+    assert label(chosen.engine) == "torch float32"
+    assert chosen.reason == "the package openvino is not installed"
+    with pytest.raises(DeviceError, match="not installed"):
+        choose_engine(toy_encoder(None), "openvino")
+
+
+def test_a_gpu_is_left_to_torch() -> None:
+    device = DeviceChoice(torch.device("cuda"), torch.bfloat16, "found")
+    assert choose_engine(toy_encoder(None, device=device)).engine.name == "torch"
+
+
+def test_an_unknown_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="'tensorrt' is not known"):
+        choose_engine(toy_encoder(None), "tensorrt")
+    monkeypatch.setenv("MEDSAM_ENGINE", "onnx")
+    with pytest.raises(UsageError, match="'onnx' is not known"):
+        choose_engine(toy_encoder(None))
+
+
+def test_the_environment_stands_in_for_auto_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSAM_ENGINE", "torch")
+    assert choose_engine(toy_encoder(None)).engine.name == "torch"
+
+
+def test_bfloat16_in_torch_returns_float32() -> None:
+    encoder = toy_encoder(None, device=dataclasses.replace(CPU, dtype=torch.bfloat16))
+    images = torch.rand(1, 3, 64, 64)
+    rough = choose_engine(encoder, "torch").engine.encode(images)
+    exact = TorchEngine(encoder.network, CPU).encode(images)
+    assert rough[0].dtype == torch.float32
+    assert 0 < relative_error(rough, exact) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "error"),
+    [
+        ((torch.tensor([3.0, 4.0]),), (torch.tensor([3.0, 4.0]),), 0.0),
+        ((torch.tensor([3.0, 4.5]),), (torch.tensor([3.0, 4.0]),), 0.1),
+        ((torch.tensor([3.0]),), (torch.tensor([3.0, 4.0]),), float("inf")),
+        ((torch.tensor([float("nan"), 4.0]),), (torch.tensor([3.0, 4.0]),), float("inf")),
+        ((torch.ones(1), torch.zeros(1)), (torch.ones(1), torch.ones(1)), 1.0),
+    ],
+)
+def test_the_relative_error_is_that_of_the_worst_output(found: tuple, expected: tuple, error: float) -> None:
+    assert relative_error(found, expected) == pytest.approx(error)
+
+
+def test_a_predictor_goes_back_to_torch_for_the_reference() -> None:
+    class Elsewhere:
+        name, precision = "openvino", torch.bfloat16
+
+    entry = dataclasses.replace(registry.get("lite_medsam"), input_size=64)
+    predictor = SlicePredictor(toy_sam(), entry, CPU, weights_sha256="ab", engine=Elsewhere())  # type: ignore[arg-type]
+    assert predictor.title == "cpu bfloat16, openvino"
+    reference = predictor.with_torch()
+    assert reference.title == "cpu float32, torch"
+    assert reference.module is predictor.module
+    assert reference.weights_sha256 == "ab"
