@@ -83,7 +83,7 @@ class Drawing:
 
     def _add(self, plane: SlicePlane, prompt: Prompt) -> Placed:
         """Add to the selected segment's object, to the current one, or start one."""
-        lesion = self._queue.of_segment(self._scene.selected_segment().id) or self._queue.current
+        lesion = self._queue.of_segment(self._scene.selected_segment_id) or self._queue.current
         if lesion is None:
             lesion = self._of_selected_segment() or self._queue.append(Lesion(self._next_name()))
         lesion.prompts.add(plane, prompt)

@@ -104,7 +104,7 @@ class EffectController:
             self._watch.start(self.scene.parameter_node, self.host.scene())
             self._drop_all(_("Another segmentation was chosen; nothing was written."))
             return
-        row = self.queue.of_segment(self.scene.selected_segment().id)
+        row = self.queue.of_segment(self.scene.selected_segment_id)
         if row is not None and row is not self.queue.current and not self.run.propagates:
             self.queue.select(row)
             self.refresh()

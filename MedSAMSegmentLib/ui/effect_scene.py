@@ -10,7 +10,7 @@ import numpy as np
 import slicer
 from numpy.typing import NDArray
 
-from ..errors import InputError
+from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from ..mrml.markups import box_of_roi
 from ..mrml.new_segment import NewSegment, numbered_names
@@ -107,12 +107,22 @@ class EffectScene:
             lambda: voxels_of(node),
         )
 
-    def selected_segment(self) -> SelectedSegment:
+    @property
+    def selected_segment_id(self) -> str:
+        """ "" when none is selected."""
         segment_id = self.parameter_node.GetSelectedSegmentID() if self.parameter_node is not None else ""
-        if not self.has_segment(segment_id):
+        return segment_id if self.has_segment(segment_id) else ""
+
+    def selected_segment(self) -> SelectedSegment:
+        segment_id = self.selected_segment_id
+        if not segment_id:
             return SelectedSegment("", "", True)
         name = self._segment(segment_id).GetName()
-        block, _ = stored_block(self.segmentation_node, segment_id)
+        try:
+            block, _ = stored_block(self.segmentation_node, segment_id)
+        except OutputError:
+            # Not a labelmap: something is in it, and writing will say what to do.
+            return SelectedSegment(segment_id, name, False)
         return SelectedSegment(segment_id, name, not block.mask.any())
 
     def has_segment(self, segment_id: str | None) -> bool:
@@ -122,7 +132,7 @@ class EffectScene:
         return node.GetSegmentation().GetSegmentIndex(segment_id) >= 0
 
     def select_segment(self, segment_id: str) -> None:
-        if self.parameter_node.GetSelectedSegmentID() != segment_id:
+        if self.selected_segment_id != segment_id:
             self.parameter_node.SetSelectedSegmentID(segment_id)
 
     def segment_mask(self, segment_id: str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
@@ -142,7 +152,7 @@ class EffectScene:
         return next(name for name in names if name not in taken)
 
     def roi_node(self) -> Any:
-        return self._host.nodeReference(ROI_ROLE)
+        return self._host.nodeReference(ROI_ROLE) if self.parameter_node is not None else None
 
     def set_roi_node(self, node: Any) -> None:
         self._host.setNodeReference(ROI_ROLE, node)
@@ -154,7 +164,7 @@ class EffectScene:
 
     def confirm_visible(self) -> bool:
         """Ask the user when the selected segment is hidden, as every effect does. True without a segment."""
-        if not self.has_segment(self.parameter_node.GetSelectedSegmentID()):
+        if not self.selected_segment_id:
             return True
         return bool(self._host.confirmCurrentSegmentVisible() != self._host.NotConfirmed)
 

@@ -82,6 +82,8 @@ class RunSection:
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.verticalHeader().setVisible(False)
+        table.horizontalHeader().setStretchLastSection(True)
+        table.setMinimumHeight(140)
         table.connect("cellClicked(int,int)", lambda number, _column: select(number))
         return table
 

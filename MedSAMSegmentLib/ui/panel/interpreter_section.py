@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from ...errors import Cancelled, MedSAMError
@@ -123,7 +122,3 @@ class InterpreterSection:
         self.status.text = ""
         self.result.visible = False
         self.refresh()
-
-
-def open_extensions_manager() -> None:
-    slicer.app.openExtensionsManagerDialog()
