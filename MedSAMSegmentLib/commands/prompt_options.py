@@ -12,6 +12,7 @@ from ..io.volume import Volume
 from ..prompts import Box, Line, MaskPrompt, Point, Prompt
 
 POINT_KINDS = {"point": True, "negative-point": False}
+FILE_KINDS = ("markups", "mask", "correction")
 
 
 def objects_from_options(
@@ -33,6 +34,11 @@ def objects_from_options(
             else:
                 objects.append([on_frame])
     return objects
+
+
+def prompt_files(options: Sequence[tuple[str, Any]]) -> list[str]:
+    """The files that the prompts are read from."""
+    return [values if kind == "markups" else values[0] for kind, values in options if kind in FILE_KINDS]
 
 
 def _prompts(kind: str, values: Any, volume: Volume, axis: int) -> list[Prompt]:

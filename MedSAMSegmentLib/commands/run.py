@@ -5,16 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import InputError, PromptError, UsageError
 from ..geometry import VolumeGeometry
+from ..intensity import parse_window
 from ..io.read_volume import read_volume
 from ..io.volume import Volume
-from ..io.write_segmentation import check_output_path, segments_from, write_segmentation
+from ..io.write_segmentation import (
+    SEGMENTATION_SUFFIXES,
+    check_output_path,
+    parse_terminologies,
+    segments_from,
+    write_segmentation,
+)
 from .progress import byte_bar, say, slice_bar
-from .prompt_options import array_axis, objects_from_options
+from .prompt_options import array_axis, objects_from_options, prompt_files
 
 if TYPE_CHECKING:
     from ..inference.session import VolumeSession
@@ -24,16 +32,15 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> None:
-    if not (options.output or options.overlay or options.report):
-        raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
-    for path in filter(None, (options.output, options.overlay, options.report)):
-        check_output_path(path)
+    _check_outputs(options)
+    parse_window(options.window)
     volume = _volume(options)
     for note in volume.notes:
         say(note, options.quiet)
     axis = array_axis(options.axis)
     objects = _objects(options, volume, axis)
     names = _names(options.name, len(objects))
+    parse_terminologies(options.terminology, len(objects))
     session = open_image(volume, options)
     say(f"{options.image}: {session.volume.description}; {session.model_id} on {session.device}", options.quiet)
     with session, slice_bar("segment", options.quiet) as progress:
@@ -51,6 +58,21 @@ def run(options: argparse.Namespace) -> None:
     write_outputs(options, volume, session, objects, result)
     for item in result.objects:
         say(_summary(item, volume), options.quiet)
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Refuse what could not be written, or would replace an input, before the work starts."""
+    wanted = (
+        (options.output, SEGMENTATION_SUFFIXES),
+        (options.overlay, (".png",)),
+        (options.report, (".json",)),
+    )
+    if not any(path for path, _ in wanted):
+        raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
+    inputs = [options.image, *prompt_files(options.prompts)]
+    for path, suffixes in wanted:
+        if path:
+            check_output_path(path, suffixes, inputs)
 
 
 def open_image(volume: Volume, options: argparse.Namespace) -> VolumeSession:
@@ -136,6 +158,9 @@ def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[lis
         objects = [[box] for box in read_challenge_npz(options.image).boxes]
     if not objects:
         raise PromptError("There is no prompt.", "Give --box, --line, --point, --mask or --roi.")
+    for prompt in chain.from_iterable(objects):
+        # Said now: the model would be fetched and loaded first.
+        prompt.fitted(volume.shape_zyx)
     return objects
 
 

@@ -16,7 +16,6 @@ from .seg_nrrd import write_seg_nrrd
 from .segments import Color, SegmentToWrite, Terminology
 
 SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz")
-OTHER_SUFFIXES = (".png", ".json")
 
 
 def write_segmentation(
@@ -38,14 +37,15 @@ def segmentation_suffix(path: str | Path) -> str:
     return _suffix(Path(path), SEGMENTATION_SUFFIXES)
 
 
-def check_output_path(path: str | Path, inputs: Sequence[str | Path] = ()) -> None:
-    """Refuse, before the work starts, a kind that cannot be written or a folder that is missing or closed.
+def check_output_path(
+    path: str | Path, suffixes: Sequence[str] = SEGMENTATION_SUFFIXES, inputs: Sequence[str | Path] = ()
+) -> None:
+    """Refuse, before the work starts, a kind that is not among `suffixes` or a folder that is missing or closed.
 
-    Knows segmentations, pictures (.png) and reports (.json). A file of `inputs` is never written over. Raises
-    `UsageError`, `OutputError`.
+    A file of `inputs` is never written over. Raises `UsageError`, `OutputError`.
     """
     path = Path(path)
-    _suffix(path, (*SEGMENTATION_SUFFIXES, *OTHER_SUFFIXES))
+    _suffix(path, suffixes)
     if path.is_file() and any(Path(given).exists() and path.samefile(given) for given in inputs):
         raise OutputError(f"{path} is one of the inputs.", "Choose another name, so that it is kept.")
     if not path.parent.is_dir():
@@ -67,19 +67,28 @@ def segments_from(
 
     Raises `UsageError` when there are more codes or colours than segments.
     """
-    for what, given in (("codes", terminologies), ("colours", colors)):
-        if len(given) > len(names):
-            raise UsageError(f"There are {len(given)} {what} for {len(names)} segments.", "Give at most one a segment.")
-    codes = [Terminology.parse(text) for text in terminologies]
+    _require_at_most("colours", len(colors), len(names))
+    codes = parse_terminologies(terminologies, len(names))
     return [
         SegmentToWrite(
             name,
             mask,
             colors[index] if index < len(colors) else None,
-            codes[index] if index < len(codes) else Terminology(),
+            codes[index],
         )
         for index, (name, mask) in enumerate(zip(names, masks, strict=True))
     ]
+
+
+def parse_terminologies(texts: Sequence[str], count: int) -> list[Terminology]:
+    """One entry for each of `count` segments: the codes in order, then Tissue. Raises `UsageError`."""
+    _require_at_most("codes", len(texts), count)
+    return [Terminology.parse(text) for text in texts] + [Terminology()] * (count - len(texts))
+
+
+def _require_at_most(what: str, given: int, count: int) -> None:
+    if given > count:
+        raise UsageError(f"There are {given} {what} for {count} segments.", "Give at most one a segment.")
 
 
 def _suffix(path: Path, known: Sequence[str]) -> str:

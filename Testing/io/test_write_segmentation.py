@@ -129,8 +129,8 @@ def test_an_input_is_never_written_over(tmp_path: Path) -> None:
     image.write_bytes(b"image")
     check_output_path(image)
     with pytest.raises(OutputError, match="is one of the inputs"):
-        check_output_path(tmp_path / "." / "ct.nrrd", [tmp_path / "missing.nrrd", image])
-    check_output_path(tmp_path / "new.nrrd", [image])
+        check_output_path(tmp_path / "." / "ct.nrrd", inputs=[tmp_path / "missing.nrrd", image])
+    check_output_path(tmp_path / "new.nrrd", inputs=[image])
 
 
 def test_names_survive_line_breaks_and_other_alphabets(tmp_path: Path, an_oblique_geometry: VolumeGeometry) -> None:
@@ -237,10 +237,12 @@ def test_an_unknown_kind_of_file_lists_the_known(tmp_path: Path, apart: list[Seg
 
 
 def test_output_paths_are_checked_before_the_work(tmp_path: Path) -> None:
-    for name in ("a.seg.nrrd", "A.NII.GZ", "a.npz", "a.png", "a.json"):
+    for name in ("a.seg.nrrd", "A.NII.GZ", "a.npz"):
         check_output_path(tmp_path / name)
-    with pytest.raises(UsageError):
-        check_output_path(tmp_path / "a.jpg")
+    check_output_path(tmp_path / "a.png", (".png",))
+    for name, suffixes in (("a.png", FORMATS), ("a.nrrd", (".png",)), ("a.jpg", (".png",))):
+        with pytest.raises(UsageError, match="cannot be written"):
+            check_output_path(tmp_path / name, suffixes)
     with pytest.raises(OutputError, match="does not exist"):
         check_output_path(tmp_path / "missing" / "a.nrrd")
     (tmp_path / "dir.nrrd").mkdir()
