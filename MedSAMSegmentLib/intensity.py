@@ -201,12 +201,19 @@ def _automatic(array: NDArray, modality: str | None, lowest: float, highest: flo
 
 
 def _by_values(array: NDArray, lowest: float, highest: float) -> tuple[str, str]:
-    # Air is -1000 HU, scanners pad down to about -3024; a phase image is whole and negative too, but symmetric.
-    if -3100 <= lowest <= -500 and highest > -0.5 * lowest and -highest != lowest and _is_whole(array):
-        return "ct-abdomen", f"whole values from {lowest:g} to {highest:g}, as in CT"
+    if _like_ct(array, lowest, highest):
+        return "ct-abdomen", f"values from {lowest:g} to {highest:g}, as in CT"
     if lowest >= 0 and 200 < highest <= 255 and _is_whole(array):
         return "none", "whole values within 0..255"
     return "mr", "no modality known"
+
+
+def _like_ct(array: NDArray, lowest: float, highest: float) -> bool:
+    # Air is -1000 HU; scanners pad down to about -3024, which says nothing about how high bone must reach.
+    if not (-3100 <= lowest <= -500 and highest > -0.5 * max(lowest, -1024.0)):
+        return False
+    # A phase image is negative too, but symmetric. Resampling leaves fractions and goes a little beyond air.
+    return -highest != lowest if _is_whole(array) else -1200 <= lowest <= -900 and abs(highest + lowest) > 100
 
 
 def _is_whole(array: NDArray) -> bool:

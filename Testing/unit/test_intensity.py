@@ -106,6 +106,21 @@ def test_auto_takes_mr_for_a_symmetric_phase_image() -> None:
     assert "MR" in to_uint8(phase).description
 
 
+@pytest.mark.parametrize(
+    ("lowest", "highest", "dtype"),
+    [(-1024, 1300, "int16"), (-3024, 700, "int32"), (-2048, 900, "float32"), (-1103.4, 1530.6, "float32")],
+)
+def test_auto_knows_a_ct_by_its_values_whatever_the_padding(lowest: float, highest: float, dtype: str) -> None:
+    ct = np.linspace(lowest, highest, 4 * 20 * 20).reshape(4, 20, 20)
+    whole = np.rint(ct) if float(lowest).is_integer() else ct
+    assert "CT abdomen" in to_uint8(whole.astype(dtype)).description
+
+
+@pytest.mark.parametrize(("lowest", "highest"), [(-950.5, 960.25), (-300.0, 900.0), (-1000.0, 300.0), (-5000.0, 900.0)])
+def test_auto_does_not_take_any_negative_value_for_ct(lowest: float, highest: float) -> None:
+    assert "MR" in to_uint8(np.linspace(lowest, highest, 1600).reshape(4, 20, 20)).description
+
+
 def test_auto_does_not_blacken_a_ct_outside_of_every_ct_window() -> None:
     raw = np.random.default_rng(0).integers(2000, 4000, (4, 40, 40)).astype(np.int16)
     result = to_uint8(raw, modality="CT")
