@@ -111,6 +111,9 @@ class Worker:
                     self._receive(frame)
         except WorkerError as error:
             self._requests.put(error)
+        except MemoryError as error:
+            # What came of the message is lost, so the stream has no known position any more.
+            self._requests.put(describe(error))
         except OSError:
             pass
         self._end_with_parent()

@@ -117,6 +117,10 @@ class StandInSession:
         print("closed", file=sys.stderr, flush=True)
 
 
+def no_room(parser, data):
+    raise MemoryError
+
+
 def main():
     from MedSAMSegmentLib.worker import bootstrap
     from MedSAMSegmentLib.worker.main import run
@@ -132,6 +136,11 @@ def main():
     if fault("early-garbage"):
         os.write(events, b"Welcome to Python!\n")
         time.sleep(60)
+
+    if fault("no-room"):
+        from MedSAMSegmentLib.worker.frames import FrameParser
+
+        FrameParser.iter_feed = no_room
 
     def factory(request, report):
         report("load model")

@@ -23,7 +23,7 @@ from MedSAMSegmentLib.worker.pending import Pending
 from MedSAMSegmentLib.worker.protocol import OpenVolume
 from MedSAMSegmentLib.worker.remote_volume import RemoteVolume
 
-WAIT = 30.0
+WAIT = 120.0
 A_BOX = Box(i=(4, 15), j=(2, 12), k=(2, 9))
 OTHER_BOX = Box(i=(10, 12), j=(4, 6), k=(5, 6))
 
@@ -212,14 +212,14 @@ def test_an_idle_worker_ends_and_the_next_request_opens_the_volume_again(
     now[0] = 301.0
     client.poll()
     assert not client.running
-    process.wait(10)
+    process.wait(WAIT)
     preview = client.wait(volume.segment_slice(0, 5, A_BOX))
     np.testing.assert_array_equal(preview.mask, a_volume[5] > 0)
     assert client.generation == 2
 
 
 def test_closing_the_client_ends_an_idle_worker_in_order(start_client: StartClient, a_volume: Volume) -> None:
-    client = start_client()
+    client = start_client(grace_seconds=WAIT)
     client.wait(RemoteVolume(client, "any", a_volume).open(), WAIT)
     process = psutil.Process(client.worker["pid"])
     client.close()

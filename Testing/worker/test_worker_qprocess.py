@@ -56,7 +56,7 @@ def start_qt_client(start_client: StartClient) -> StartClient:
     return partial(start_client, transport=QProcessTransport)
 
 
-def run_loop_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def run_loop_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     """Run Qt's event loop; nothing here polls the client."""
     until = time.monotonic() + seconds
     loop = QtCore.QEventLoop()
@@ -104,7 +104,7 @@ def test_a_large_volume_goes_through_in_parts(start_qt_client: StartClient) -> N
 
 def test_waiting_works_without_an_event_loop(start_qt_client: StartClient, a_volume: Volume) -> None:
     client = start_qt_client()
-    preview = client.wait(RemoteVolume(client, "any", a_volume).segment_slice(0, 5, A_BOX), 30)
+    preview = client.wait(RemoteVolume(client, "any", a_volume).segment_slice(0, 5, A_BOX), 120)
     np.testing.assert_array_equal(preview.mask, a_volume[5] > 0)
 
 

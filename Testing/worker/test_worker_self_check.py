@@ -56,7 +56,7 @@ def test_the_self_check_reports_python_torch_memory_and_a_product_per_device(sta
 )
 def test_a_broken_torch_is_a_sentence(start_client: StartClient, tmp_path: Path, source: str, sentence: str) -> None:
     client = start_client(fake_torch(tmp_path, source))
-    report = client.wait(client.self_check(), 30)
+    report = client.wait(client.self_check(), 120)
     assert report["torch"] is None
     assert report["devices"] == []
     (problem,) = report["problems"]
@@ -67,7 +67,7 @@ def test_a_broken_torch_is_a_sentence(start_client: StartClient, tmp_path: Path,
 def test_a_torch_that_kills_its_process_is_a_sentence(start_client: StartClient, tmp_path: Path) -> None:
     client = start_client(fake_torch(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"))
     with pytest.raises(WorkerError, match=r"The worker crashed \(signal 11\), during: import torch\."):
-        client.wait(client.self_check(), 30)
+        client.wait(client.self_check(), 120)
 
 
 def torch_with_a_card(fails: str | None) -> types.ModuleType:
