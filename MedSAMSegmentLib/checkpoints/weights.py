@@ -34,6 +34,7 @@ _DAMAGE = (
     ArithmeticError,
     struct.error,
 )
+_NO_MEMORY = ("not enough memory", "allocate memory")
 _NESTING = ("model", "state_dict", "model_state_dict")
 _PREFIX = "module."
 
@@ -101,7 +102,7 @@ def _load_safetensors(path: Path) -> object:
 
     try:
         return load_file(path)
-    except (SafetensorError, *_DAMAGE) as error:
+    except (SafetensorError, MemoryError, *_DAMAGE) as error:
         raise _unreadable(path, "is a damaged safetensors file", error) from error
 
 
@@ -120,12 +121,19 @@ def _load_torch(path: Path, head: bytes) -> object:
                 str(error),
             ) from error
         raise _unreadable(path, "is not a checkpoint", error) from error
-    except _DAMAGE as error:
+    except (MemoryError, *_DAMAGE) as error:
         problem = "is truncated or damaged" if head[:2] == b"PK" else "is not a checkpoint"
         raise _unreadable(path, problem, error) from error
 
 
 def _unreadable(path: Path, problem: str, error: Exception) -> CheckpointError:
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+        # A damaged file can claim any size, so which of the two it is cannot be told here.
+        return CheckpointError(
+            f"{path} needs more memory than there is, or is damaged.",
+            "Close other programs or choose a smaller model; if that does not help, import the weights again.",
+            str(error),
+        )
     return CheckpointError(f"{path} {problem}.", "Download or import the weights again.", str(error))
 
 

