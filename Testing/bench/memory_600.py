@@ -1,4 +1,4 @@
-"""Peak memory of a propagation through a long range: `python Testing/bench/memory_600.py [--slices N] [--builder NAME]`.
+"""Peak memory of a propagation through a long range: `python Testing/bench/memory_600.py [--slices N] [--builder B]`.
 
 A synthetic CT of 512x512 voxels a slice, int16, is opened and an object is followed through all of it on the CPU. The
 weights are made from the tensors' names: their values do not change how much memory is needed. Prints one line and

@@ -18,6 +18,7 @@ from cli_support import Run
 from PIL import Image
 
 from MedSAMSegmentLib.cli import main
+from MedSAMSegmentLib.inference.open import load_predictor, open_session
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.models.builders import build
 
@@ -139,6 +140,30 @@ def test_weights_of_another_model_are_refused_with_its_name(
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_weights_of_no_known_model_are_refused_with_the_nearest(
+    run: Run, image: Path, made_weights: dict[str, Path], tmp_path: Path
+) -> None:
+    content = torch.load(made_weights["efficienttam_ti"], weights_only=True)["model"]
+    content.pop("no_mem_embed")
+    torch.save(content, tmp_path / "cut.pt")
+    done = run(image, *BOX, "--weights", tmp_path / "cut.pt", "-o", tmp_path / "o.nrrd")
+    assert done.returncode == 4
+    assert "no known model" in done.stderr
+    assert "efficienttam_ti" in done.stderr
+    missing = run(image, *BOX, "--weights", tmp_path / "none.pt", "-o", tmp_path / "o.nrrd")
+    assert missing.returncode == 4
+    assert "cannot be read" in missing.stderr
+
+
+def test_the_library_recognises_weights_as_the_command_line_does(made_weights: dict[str, Path]) -> None:
+    volume = moving_discs(2)
+    with open_session(None, volume, weights=made_weights["efficienttam_ti"], device="cpu", engine="torch") as session:
+        assert session.model_id == "efficient_medsam2_tiny"
+        assert "keys and shapes" in session.predictor.weights_note
+    named = load_predictor("efficienttam_ti", weights=made_weights["efficienttam_ti"], device="cpu", engine="torch")
+    assert (named.entry.id, named.weights_note) == ("efficienttam_ti", "")
+
+
 def test_a_real_cine_gets_one_mask_a_frame(run: Run, made_weights: dict[str, Path], tmp_path: Path) -> None:
     cine = pydicom.examples.get_path("ybr_color")
     done = run(
@@ -213,7 +238,8 @@ def test_a_corrected_slice_is_written_as_it_was_painted(
     sitk.WriteImage(sitk.GetImageFromArray(painted), str(tmp_path / "painted.nii.gz"))
     done = run(
         image, *BOX, "--correct", tmp_path / "painted.nii.gz", 3, "--range", 2, 4, "--fill-holes",
-        "--largest-component", "--weights", made_weights["efficienttam_ti"], "-o", tmp_path / "out.seg.nrrd", "--report", tmp_path / "r.json",
+        "--largest-component", "--weights", made_weights["efficienttam_ti"], "-o", tmp_path / "out.seg.nrrd",
+        "--report", tmp_path / "r.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (item,) = json.loads((tmp_path / "r.json").read_text())["objects"]
