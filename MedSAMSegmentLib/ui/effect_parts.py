@@ -90,7 +90,7 @@ class EffectParts:
             slicer.app.applicationVersion,
             chosen_interpreter(),
             settings=self.controller.settings,
-            error=self.controller.last_error,
+            error=self.controller.runs.last_error,
             worker=client.worker if client is not None else None,
             worker_log=client.error_text if client is not None else "",
         )

@@ -19,7 +19,7 @@ from .slice_plane import SlicePlane
 class LivePreview:
     """Asks for it, shows it in the views, writes it when the user says so.
 
-    `wanted` is set when it is to be written as soon as it is there.
+    `wanted` is the volume when it is to be written as soon as it is there.
     """
 
     def __init__(self, run: SegmentationRun, scene: EffectScene, painter: OverlayPainter) -> None:
@@ -28,7 +28,7 @@ class LivePreview:
         self._painter = painter
         self.lesion: Lesion | None = None
         self.shown: SlicePreview | None = None
-        self.wanted = False
+        self.wanted: SceneVolume | None = None
 
     def ask(self, lesion: Lesion, plane: SlicePlane, volume: SceneVolume, settings: EffectSettings) -> bool:
         """False when the slice's prompts outline nothing. Raises `PromptError` for a bad ROI."""
@@ -47,7 +47,7 @@ class LivePreview:
 
     def clear(self) -> None:
         self.shown = None
-        self.wanted = False
+        self.wanted = None
         self._painter.clear_masks()
 
     def commit(self, volume: SceneVolume) -> SlicePlane:

@@ -225,3 +225,27 @@ def test_the_time_left_is_said_when_it_can_be_known(application):
     assert time_left_text(2, 100, 60.0) == "2 of 100 slices, 49 min left"
     assert parse_slice_link("slice:1:x:3") is None
     assert parse_slice_link("panel:") is None
+
+
+def test_the_view_shows_box_and_preview_over_the_image(application, workspace, phantom, tmp_path):
+    from slicer_harness.rendering import render_slice_view
+
+    view = application.view("Red")
+    workspace.draw_box(phantom)
+    workspace.wait_for_preview()
+    picture = render_slice_view(view, tmp_path / "preview.png").astype(int)
+    inside = pixel(picture, view, phantom.ras((24, 24, 8)))
+    red, green, blue = (round(255 * c) for c in workspace.controller.painter.color)
+    # The fill covers 35 percent; under it the bright ball is grey, so the tint alone tells the channels apart.
+    assert inside[0] - inside[2] == pytest.approx(0.35 * (red - blue), abs=6)
+    assert inside[1] - inside[2] == pytest.approx(0.35 * (green - blue), abs=6)
+    beside = pixel(picture, view, phantom.ras((4, 4, 8)))
+    assert beside[0] == beside[1] == beside[2]
+    yellow = (picture[..., 0] > 200) & (picture[..., 1] > 140) & (picture[..., 2] < 90)
+    assert yellow.sum() > 100, "the box"
+
+
+def pixel(picture: np.ndarray, view: Any, ras: Any) -> np.ndarray:
+    """The colour of a picture (first row on top) at a world point."""
+    x, y, _ = view.harness_ras_to_xy(ras)
+    return picture[picture.shape[0] - 1 - round(y), round(x)]

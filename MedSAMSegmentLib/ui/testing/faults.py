@@ -37,7 +37,7 @@ def cancel_stops_and_a_killed_worker_is_replaced() -> None:
     service = workspace.parts.service
     assert isinstance(service, WorkerService)
     workspace.propagate()
-    wait_until(lambda: "pid" in service.client.worker and workspace.controller.run.propagates, "run")
+    wait_until(lambda: "pid" in service.client.worker and workspace.runs.run.propagates, "run")
     process = int(service.client.worker["pid"])
     os.kill(process, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
     workspace.wait("end of the broken run")
@@ -68,7 +68,7 @@ def without_torch_there_is_a_sentence_and_the_scene_is_untouched() -> None:
             workspace.wait()
         finally:
             choose_interpreter("")
-            workspace.parts.controller.run.service.shutdown()
+            workspace.parts.controller.runs.run.service.shutdown()
     assert "torch" in workspace.status.lower()
     assert "panel:" in workspace.status
     assert not workspace.mask().any()
@@ -89,7 +89,7 @@ def offline_with_an_empty_model_folder_says_what_to_do() -> None:
             assert "not on this machine" in workspace.status
             assert not workspace.mask().any()
             assert [p.name for p in Path(folder).iterdir() if p.suffix == ".pth"] == [], "nothing is fetched"
-            workspace.controller.run.service.shutdown()
+            workspace.runs.run.service.shutdown()
         finally:
             if before is None:
                 del os.environ[MODEL_FOLDER_VARIABLE]

@@ -25,7 +25,7 @@ def two_actions_from_ct_to_3d_lung() -> None:
     workspace.wait()
 
     assert workspace.user.count == 2, workspace.user.log
-    assert workspace.controller.last_error is None
+    assert workspace.runs.last_error is None
     mask, values = workspace.mask(), voxels_of(volume)
     millilitres = mask.sum() * geometry_of(volume).voxel_volume_ml
     assert millilitres > 800

@@ -24,9 +24,9 @@ def held() -> Workspace:
 def ended_clean(workspace: Workspace) -> None:
     """The run is over, nothing of it was written, and the next run works."""
     workspace.service.release()
-    wait_until(lambda: not workspace.controller.run.busy, "end")
-    assert workspace.controller.run.state is RunState.IDLE
-    assert workspace.controller.batch is None
+    wait_until(lambda: not workspace.runs.run.busy, "end")
+    assert workspace.runs.run.state is RunState.IDLE
+    assert workspace.runs.batch is None
     assert not any(workspace.mask(segment_id).any() for segment_id in workspace.segment_ids)
 
 
@@ -69,8 +69,8 @@ def the_segmentation_is_deleted_during_a_run() -> None:
     workspace = held()
     slicer.mrmlScene.RemoveNode(workspace.segmentation)
     workspace.service.release()
-    wait_until(lambda: not workspace.controller.run.busy, "end")
-    assert workspace.controller.batch is None
+    wait_until(lambda: not workspace.runs.run.busy, "end")
+    assert workspace.runs.batch is None
 
 
 @scenario
@@ -104,8 +104,8 @@ def the_scene_is_closed_during_a_run() -> None:
     controller = workspace.controller
     slicer.mrmlScene.Clear()
     workspace.service.release()
-    wait_until(lambda: not controller.run.busy, "end")
-    assert controller.batch is None
+    wait_until(lambda: not controller.runs.run.busy, "end")
+    assert controller.runs.batch is None
     assert len(controller.queue) == 0
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 

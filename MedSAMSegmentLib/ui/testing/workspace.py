@@ -15,6 +15,7 @@ from ...mrml.volume_node import geometry_of
 from ..effect_controller import EffectController
 from ..effect_parts import EffectParts
 from ..lesion_queue import Lesion
+from ..run_control import RunControl
 from .phantom import Phantom
 from .stand_in_service import StandInService
 from .user import User, show_slice, wait_until
@@ -40,7 +41,7 @@ class Workspace:
         self.editor.setActiveEffectByName(EFFECT)
         self.service = StandInService()
         if stand_in:
-            self.controller.run.service = self.service
+            self.runs.run.service = self.service
 
     @property
     def parts(self) -> EffectParts:
@@ -53,6 +54,10 @@ class Workspace:
         return self.parts.controller
 
     @property
+    def runs(self) -> RunControl:
+        return self.controller.runs
+
+    @property
     def current(self) -> Lesion:
         lesion = self.controller.queue.current
         assert lesion is not None, "no object is current"
@@ -61,7 +66,7 @@ class Workspace:
     @property
     def shown_mask(self) -> NDArray[np.bool_]:
         """The preview's mask (rows, columns)."""
-        shown = self.controller.preview.shown
+        shown = self.runs.preview.shown
         assert shown is not None, "no preview is shown"
         return shown.mask
 
@@ -104,10 +109,10 @@ class Workspace:
         self.user.press(self.parts.frame.runs.propagate)
 
     def wait(self, what: str = "end of the run") -> None:
-        wait_until(lambda: not self.controller.run.busy and self.controller.batch is None, what)
+        wait_until(lambda: not self.runs.run.busy and self.runs.batch is None, what)
 
     def wait_for_preview(self) -> None:
-        wait_until(lambda: self.controller.preview.shown is not None and not self.controller.run.busy, "preview")
+        wait_until(lambda: self.runs.preview.shown is not None and not self.runs.run.busy, "preview")
 
     def hold_a_run(self, phantom: Phantom, slices: int = 2) -> None:
         """A run of the stand-in that stands still after some slices."""

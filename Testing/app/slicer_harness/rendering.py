@@ -32,7 +32,12 @@ def render_slice_view(view: Any, path: Path) -> Any:
     image = vtk.vtkActor2D()
     image.SetMapper(mapper)
     image.SetLayerNumber(0)
-    renderer.AddViewProp(image)
+    # Behind the actors that effects added before: props are drawn in the order in which they came.
+    drawn_over = [renderer.GetViewProps().GetItemAsObject(n) for n in range(renderer.GetViewProps().GetNumberOfItems())]
+    for prop in drawn_over:
+        renderer.RemoveViewProp(prop)
+    for prop in (image, *drawn_over):
+        renderer.AddViewProp(prop)
     group = slicer.vtkMRMLDisplayableManagerGroup()
     group.Initialize(_factory(), renderer)
     group.SetMRMLDisplayableNode(view.mrmlSliceNode())
