@@ -68,8 +68,6 @@ def read_or_convert(network: SliceNetwork, module: nn.Module, files: EngineFiles
 
 def convert(network: SliceNetwork, module: nn.Module, files: EngineFiles) -> Any:
     """Trace the encoder at its one input size and hand the graph to OpenVINO. Weights stay float32."""
-    import openvino
-
     images = probe_input(files.entry)
     graph = _EncoderGraph(network, module).eval()
     with torch.no_grad(), warnings.catch_warnings():
@@ -78,7 +76,19 @@ def convert(network: SliceNetwork, module: nn.Module, files: EngineFiles) -> Any
         warnings.simplefilter("ignore", DeprecationWarning)
         graph(images)  # what modules derive from their weights must exist before the trace, not be part of it
         traced = torch.jit.trace(graph, images, check_trace=False)
-    return openvino.convert_model(traced, example_input=images, input=[tuple(images.shape)])
+    return _from_trace(traced, images)
+
+
+def _from_trace(traced: Any, images: Tensor) -> Any:
+    # Not by `openvino.convert_model`: that reports its use over the network unless the user has opted out.
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    reader = FrontEndManager().load_by_framework("pytorch")
+    decoder = TorchScriptPythonDecoder(traced, example_input=(images,))  # the reader keeps no reference of its own
+    model = reader.convert(reader.load(decoder))
+    model.reshape({0: list(images.shape)})
+    return model
 
 
 class _EncoderGraph(nn.Module):
