@@ -1,0 +1,122 @@
+"""The documentation speaks of what exists: every model, key, command line option, file and link."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.cli import build_parser
+
+REPO = Path(__file__).resolve().parents[2]
+DOCS = REPO / "Resources" / "docs"
+PAGES = (REPO / "README.md", REPO / "Testing" / "README.md", *sorted(DOCS.glob("*.md")))
+README = PAGES[0].read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_tables", DOCS / "make_tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def written(tables: ModuleType, name: str) -> str:
+    """A table as it stands in the README."""
+    start, end = tables.section(README, name)
+    return README[start:end]
+
+
+def test_the_table_of_models_is_that_of_the_registry(tables: ModuleType) -> None:
+    assert written(tables, "models") == tables.models_table()
+    assert written(tables, "models").count("\n") == len(registry.entries()) + 2
+
+
+def test_the_table_of_keys_is_that_of_the_effect(tables: ModuleType) -> None:
+    assert len(tables.effect_keys()) > 10
+    assert written(tables, "keys") == tables.keys_table()
+
+
+def test_the_help_of_the_effect_names_only_keys_that_exist(tables: ModuleType) -> None:
+    source = (REPO / "MedSAMSegment" / "MedSAMSegmentEffect" / "SegmentEditorEffect.py").read_text(encoding="utf-8")
+    named = re.findall(r"\b([A-Z]) (?:propagate|write|cancel|box|point|line|key)", source)
+    assert len(named) >= 7
+    assert set(named) <= {sequence for sequence, _title in tables.effect_keys()}
+
+
+def test_the_table_of_the_demo_has_its_organs(tables: ModuleType) -> None:
+    from MedSAMSegmentLib.commands.demo import ORGANS
+
+    rows = written(tables, "demo").splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == [organ.name for organ in ORGANS]
+
+
+def commands(page: Path) -> list[str]:
+    return re.findall(r"^medsam-segment (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def test_every_command_in_the_documentation_parses() -> None:
+    parser = build_parser()
+    assert len(commands(PAGES[0])) >= 10
+    for page in PAGES:
+        for command in commands(page):
+            parser.parse_args(shlex.split(command.split(" # ")[0]))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_every_local_link_and_picture_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    headings = {anchor(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")}
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        elif not link.startswith("http"):
+            assert (page.parent / link.split("#")[0]).exists(), link
+
+
+def anchor(heading: str) -> str:
+    """A heading's anchor as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
+def test_no_placeholder_is_left(page: Path) -> None:
+    assert re.findall(r"^[A-Z_]{6,}$", page.read_text(encoding="utf-8"), flags=re.MULTILINE) == []
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    library = REPO / "MedSAMSegmentLib"
+    names = set(re.findall(r"`([\w./]+\.py)`", (DOCS / "architecture.md").read_text(encoding="utf-8")))
+    assert len(names) > 20
+    files = {path.name for path in (*library.rglob("*.py"), *(REPO / "MedSAMSegment").rglob("*.py"))}
+    files |= {path.name for folder in ("Resources", "Testing") for path in (REPO / folder).rglob("*.py")}
+    assert {name for name in names if Path(name).name not in files} == set()
+
+
+def test_the_architecture_names_every_folder_of_the_library() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    library = REPO / "MedSAMSegmentLib"
+    folders = {path.parent.relative_to(library).as_posix() for path in library.rglob("__init__.py")} - {"."}
+    assert {folder for folder in folders if f"`{folder}/`" not in text} == set()
+
+
+def test_the_pictures_can_be_loaded_quickly() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert len(pictures) >= 4
+    for picture in pictures:
+        assert (REPO / picture).stat().st_size < 400_000, picture
+
+
+def test_the_catalogue_shows_a_picture_that_exists() -> None:
+    text = (REPO / "CMakeLists.txt").read_text(encoding="utf-8")
+    address = re.search(r'EXTENSION_SCREENSHOTURLS "([^"]+)"', text)
+    assert address is not None
+    assert (REPO / "Resources" / "Screenshots" / address[1].rsplit("/", 1)[1]).is_file()
