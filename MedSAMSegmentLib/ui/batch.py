@@ -153,11 +153,10 @@ class Batch:
         lesion, packed = found.run.lesion, found.outcome.result.packed
         if not lesion.segment_id:
             return MaskToWrite(packed.unpack, "", lesion.name)
-        previous = lesion.written if lesion.written is not None and lesion.written.axis == packed.axis else None
 
         def together() -> NDArray[np.bool_]:
             current = self._scene.segment_mask(lesion.segment_id, self.volume.geometry)
-            return merged(current, packed, previous=previous, locked=found.run.locked)
+            return merged(current, packed, previous=found.run.previous, locked=found.run.locked)
 
         return MaskToWrite(together, lesion.segment_id, lesion.name)
 
@@ -165,7 +164,7 @@ class Batch:
         lesion, result, axis = found.run.lesion, found.outcome.result, found.run.job.axis
         lesion.segment_id = outcome.segment_id
         stored = self._scene.segment_mask(outcome.segment_id, self.volume.geometry)
-        lesion.written = Written.of(stored, axis, found.run.drawn)
+        lesion.remember(Written.of(stored, axis, found.run.drawn))
         lesion.keys.clear()
         flagged = {index: result.slices[index] for index in result.flagged}
         lesion.result = LesionResult(

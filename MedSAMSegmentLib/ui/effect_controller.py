@@ -276,7 +276,9 @@ class EffectController:
             self.runs.ask_preview(lesion, shown.plane, volume, settings)
 
     def choose_roi(self, node: Any) -> None:
-        self.scene.set_roi_node(node)
+        """Nothing to keep while there is no parameter node: the scene is closing then."""
+        if self.scene.parameter_node is not None:
+            self.scene.set_roi_node(node)
 
     def refresh(self) -> None:
         """Bring the options frame and the views up to date."""

@@ -9,7 +9,7 @@ from ..errors import PromptError
 from ..prompts import Box, Prompt
 from .box_window import window_of_prompts
 from .collaborators import PropagateJob, SessionTarget
-from .corrections import Continuation, continue_from
+from .corrections import Continuation, Written, continue_from
 from .effect_scene import EffectScene, SceneVolume
 from .lesion_queue import Lesion
 from .settings import AS_DISPLAYED, EffectSettings
@@ -23,6 +23,8 @@ class PlannedRun:
     job: PropagateJob
     locked: frozenset[int]
     drawn: tuple[Prompt, ...]
+    previous: Written | None = None
+    """What an earlier run left in the segment: the new result takes its place."""
 
 
 def session_target(
@@ -54,7 +56,7 @@ def plan_run(
     """Raises `PromptError` when nothing says where the object is."""
     axis = lesion.axis
     drawn = tuple(lesion.prompts.all())
-    plan = _continuation(lesion, scene, volume, drawn)
+    plan, previous = _continuation(lesion, scene, volume, drawn)
     if not plan.prompts and roi is not None:
         plan = Continuation([roi], plan.locked, plan.bounds)
     if not plan.prompts:
@@ -68,16 +70,23 @@ def plan_run(
         settings.direction,
         stop_early=span is None and not _is_3d(plan.prompts, axis),
     )
-    return PlannedRun(lesion, job, plan.locked, drawn)
+    return PlannedRun(lesion, job, plan.locked, drawn, previous)
 
 
-def _continuation(lesion: Lesion, scene: EffectScene, volume: SceneVolume, drawn: tuple[Prompt, ...]) -> Continuation:
+def _continuation(
+    lesion: Lesion, scene: EffectScene, volume: SceneVolume, drawn: tuple[Prompt, ...]
+) -> tuple[Continuation, Written | None]:
+    """How the object goes on from what its segment holds, and the earlier result that the new one replaces."""
     axis = lesion.axis
     keys = [plane.index for plane in lesion.keys if plane.axis == axis]
+    afresh = Continuation(list(drawn), frozenset(), (0, volume.geometry.shape_zyx[axis] - 1))
     if not lesion.segment_id or (lesion.written is None and not keys):
-        return Continuation(list(drawn), frozenset(), (0, volume.geometry.shape_zyx[axis] - 1))
+        return afresh, None
     current = scene.segment_mask(lesion.segment_id, volume.geometry)
-    return continue_from(current, axis, drawn, written=lesion.written, keys=keys)
+    if not current.any():
+        return afresh, None
+    written = lesion.state_of(current)
+    return continue_from(current, axis, drawn, written=written, keys=keys), written
 
 
 def _range(settings: EffectSettings, roi: Box | None, axis: int) -> tuple[int, int] | None:

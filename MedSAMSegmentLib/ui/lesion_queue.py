@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ..measurements import Measurement
 from ..results import SliceScore
-from .corrections import Written
+from .corrections import Written, changed_slices
 from .prompt_set import PromptSet
 from .slice_plane import SlicePlane
+
+KEPT_STATES = 10
+"""As many states as the Segment Editor keeps for Undo."""
 
 
 class LesionState(Enum):
@@ -37,7 +43,8 @@ class LesionResult:
 class Lesion:
     """One row. `segment_id` is empty until its segment exists.
 
-    `keys` are slices whose painted mask is a prompt, `committed` those whose preview was written.
+    `keys` are slices whose painted mask is a prompt, `committed` those whose preview was written, `written` is what
+    we left in the segment last.
     """
 
     name: str
@@ -48,6 +55,7 @@ class Lesion:
     keys: set[SlicePlane] = field(default_factory=set)
     committed: set[SlicePlane] = field(default_factory=set)
     written: Written | None = None
+    earlier: list[Written] = field(default_factory=list)
     result: LesionResult | None = None
 
     @property
@@ -60,6 +68,22 @@ class Lesion:
     def plane(self) -> SlicePlane | None:
         """Where to look for it: the slice drawn on last, else a key slice."""
         return self.prompts.latest or next(iter(self.keys), None)
+
+    def remember(self, written: Written) -> None:
+        """What the segment holds now; earlier states are kept, for Undo brings them back."""
+        if self.written is not None:
+            self.earlier = [*self.earlier[1 - KEPT_STATES :], self.written]
+        self.written = written
+
+    def state_of(self, current: NDArray[np.bool_]) -> Written | None:
+        """What was written last before the user edited it to `current` (z,y,x); None when it was emptied.
+
+        A segment that is exactly as an earlier run left it was brought there by Undo, not edited.
+        """
+        if self.written is None or not current.any():
+            return None
+        states = [*self.earlier, self.written]
+        return next((w for w in reversed(states) if not changed_slices(w, current)), self.written)
 
     def reopen(self) -> None:
         """It has to run (again)."""

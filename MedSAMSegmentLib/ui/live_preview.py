@@ -66,7 +66,7 @@ class LivePreview:
         lesion.committed.add(plane)
         stored = self._scene.segment_mask(outcome.segment_id, geometry)
         # What was written is the state against which later edits by hand are found.
-        lesion.written = Written.of(stored, plane.axis, lesion.prompts.all())
+        lesion.remember(Written.of(stored, plane.axis, lesion.prompts.all()))
         self.clear()
         return plane
 

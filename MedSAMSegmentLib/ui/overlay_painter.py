@@ -23,12 +23,12 @@ class OverlayPainter:
 
     def __init__(self, host: ActorHost) -> None:
         self._host = host
-        self._overlays: dict[int, SliceOverlay] = {}
+        self._overlays: dict[str, SliceOverlay] = {}
         self._masks: dict[SlicePlane, NDArray[np.bool_]] = {}
         self.color = (0.18, 0.8, 0.35)
 
     def overlay(self, view_widget: Any) -> SliceOverlay:
-        key = id(view_widget)
+        key = self._host.viewNode(view_widget).GetID()
         if key not in self._overlays:
             self._overlays[key] = SliceOverlay(self._host, view_widget)
         return self._overlays[key]

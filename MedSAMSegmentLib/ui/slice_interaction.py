@@ -70,7 +70,7 @@ class SliceInteraction:
         return True
 
     def _move(self, position: XY, view_widget: Any) -> bool:
-        if self._drawn_in is not view_widget:
+        if self._drawn_in != view_widget:
             return False
         drag = self._gesture.move(position)
         if drag is None:
@@ -79,7 +79,7 @@ class SliceInteraction:
         return True
 
     def _release(self, position: XY, view_widget: Any) -> bool:
-        if self._drawn_in is not view_widget or not self._gesture.active:
+        if self._drawn_in != view_widget or not self._gesture.active:
             return False
         done = self._gesture.release(position)
         self._painter.overlay(view_widget).hide_band()

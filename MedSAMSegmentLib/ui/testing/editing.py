@@ -75,6 +75,32 @@ def an_edited_slice_stays_and_its_neighbours_follow() -> None:
 
 
 @scenario
+def undo_is_no_edit() -> None:
+    phantom = Phantom()
+    workspace = Workspace(phantom.node(), stand_in=True)
+    workspace.draw_box(phantom)
+    workspace.propagate()
+    workspace.wait()
+    workspace.editor.undo()
+    workspace.propagate()
+    workspace.wait()
+    np.testing.assert_array_equal(workspace.mask(), phantom.ball(0), "after Undo the same prompts run again")
+
+    edited = workspace.mask()
+    edited[10, 20:23, 40:44] = True
+    with another_effect(workspace):
+        workspace.write(edited)
+    workspace.propagate()
+    workspace.wait()
+    workspace.editor.undo()
+    workspace.editor.undo()
+    np.testing.assert_array_equal(workspace.mask(), phantom.ball(0))
+    workspace.propagate()
+    workspace.wait()
+    assert [type(p).__name__ for p in workspace.service.jobs[-1].prompts] == ["Box"], "no slice counts as edited"
+
+
+@scenario
 def a_painted_slice_is_a_prompt() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
