@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import importlib.util
 import re
 import shlex
@@ -80,6 +82,49 @@ def test_every_local_link_and_picture_exists(page: Path) -> None:
             assert link[1:] in headings, link
         elif not link.startswith("http"):
             assert (page.parent / link.split("#")[0]).exists(), link
+
+
+def user_interface() -> str:
+    """The sources of all that the user reads in Slicer."""
+    folders = (REPO / "MedSAMSegmentLib", REPO / "MedSAMSegment")
+    return "\n".join(p.read_text(encoding="utf-8") for folder in folders for p in sorted(folder.rglob("*.py")))
+
+
+def test_every_message_that_is_quoted_is_one_that_the_program_gives() -> None:
+    start = README.index("### When something goes wrong")
+    rows = [line.split("|")[1] for line in README[start : README.index("## Command line")].splitlines() if "|" in line]
+    quoted = [quote for row in rows for quote in re.findall(r'"([^"]+)"', row)]
+    assert len(quoted) >= 8
+    source = user_interface()
+    pieces = [piece.strip() for quote in quoted for piece in quote.split("...") if piece.strip()]
+    assert [piece for piece in pieces if piece not in source] == []
+
+
+def test_every_button_that_is_named_exists() -> None:
+    names = (
+        "Install what is missing...",
+        "Self-check",
+        "Download",
+        "Import from file...",
+        "Offline help",
+        "Copy report",
+    )
+    names += ("Slicer's own", "Align the views", "Open in Segment Editor", "As displayed", "Each box is a new segment")
+    source = user_interface()
+    for name in names:
+        assert f"*{name}*" in README, name
+        assert f'_("{name}")' in source, name
+
+
+def test_what_the_examples_in_python_import_exists() -> None:
+    blocks = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        imports = [n for n in ast.parse(block).body if isinstance(n, ast.ImportFrom)]
+        assert imports
+        for statement in imports:
+            module = importlib.import_module(str(statement.module))
+            assert all(hasattr(module, name.name) for name in statement.names)
 
 
 def anchor(heading: str) -> str:
