@@ -53,3 +53,21 @@ def test_the_test_class_runs_all_of_them(case: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(type(case), "run_scenario", lambda self, name: ran.append(name))
     case.runTest()
     assert ran == scenario_names()
+
+
+def test_scenarios_can_follow_each_other_in_one_application(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from MedSAMSegmentLib.ui import testing
+
+    some = (
+        "the_range_and_direction_hold",
+        "masking_and_overwrite_mode_hold",
+        "the_scene_is_closed_during_a_run",
+        "an_oblique_volume_is_segmented_in_aligned_views",
+        "the_volume_is_deleted_during_a_run",
+        "many_lesions_one_after_the_other",
+        "another_effect_is_chosen_during_a_run",
+        "a_colour_volume_is_segmented",
+    )
+    chosen = {name: testing.scenarios()[name] for name in some}
+    monkeypatch.setattr(testing, "scenarios", lambda: chosen)
+    case.runTest()

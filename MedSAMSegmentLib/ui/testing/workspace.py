@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..effect_controller import EffectController
 from ..effect_parts import EffectParts
 from ..lesion_queue import Lesion
 from ..run_control import RunControl
+from ..settings import EffectSettings
 from .phantom import Phantom
 from .stand_in_service import StandInService
 from .user import User, show_slice, wait_until
@@ -40,8 +42,10 @@ class Workspace:
             self.editor.setCurrentSegmentID(self.segment_id)
         self.editor.setActiveEffectByName(EFFECT)
         self.service = StandInService()
-        if stand_in:
-            self.runs.run.service = self.service
+        # Scenarios follow each other in one application: nothing of the last one may stay.
+        self.runs.run.service = self.service if stand_in else self.parts.service
+        self.runs.run.forget_session()
+        self.set(**asdict(EffectSettings()))
 
     @property
     def parts(self) -> EffectParts:
