@@ -62,8 +62,12 @@ def _add_run(commands: Any) -> None:
         "--roi", action=AppendPrompt, const="markups", metavar="FILE.mrk.json", help="Slicer markups: ROI, points, line"
     )
     for option, kind, text in (
-        ("--mask", "mask", "label map whose slice outlines the object"),
-        ("--correct", "correction", "label map whose slice corrects the object before; the slice stays as it is there"),
+        ("--mask", "mask", "segmentation whose slice outlines the object"),
+        (
+            "--correct",
+            "correction",
+            "segmentation whose slice corrects the object before; it stays as it is there",
+        ),
     ):
         prompt.add_argument(option, action=AppendPrompt, const=kind, nargs=2, metavar=("FILE", "SLICE"), help=text)
     prompt.add_argument("--frame", type=int, help="--axis time: the boxes' frame; else the frame of a 4D image")

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import PromptError, UsageError
-from ..geometry import axis_from_name, take_slice
+from ..geometry import axis_from_name, slice_shape, take_slice
 from ..io.volume import Volume
 from ..prompts import Box, Line, MaskPrompt, Point, Prompt
 
@@ -56,21 +58,25 @@ def _prompts(kind: str, values: Any, volume: Volume, axis: int) -> list[Prompt]:
 
 
 def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPrompt:
-    from ..io.read_volume import read_volume
+    from ..io.read_segmentation import read_segmentation
 
     try:
         number = int(index)
     except ValueError as error:
         raise UsageError(f"The slice {index!r} is not a whole number.", "Use --mask FILE SLICE.") from error
-    labels = read_volume(file).array_zyx
-    if labels.shape[:3] != volume.geometry.shape_zyx:
+    found = read_segmentation(file)
+    shape = volume.geometry.shape_zyx
+    if found.geometry.shape_zyx != shape:
         raise PromptError(
-            f"The mask has {labels.shape[:3]} voxels, the image {volume.geometry.shape_zyx} (slices, rows, columns).",
-            "Give a label map on the image's own grid.",
+            f"The mask has {found.geometry.shape_zyx} voxels, the image {shape} (slices, rows, columns).",
+            "Give a segmentation on the image's own grid.",
         )
-    if not 0 <= number < labels.shape[axis]:
-        raise PromptError(f"The mask's slice {number} is outside 0 to {labels.shape[axis] - 1}.", "Give one of these.")
-    return MaskPrompt(axis, number, take_slice(labels, axis, number) != 0)
+    if not 0 <= number < shape[axis]:
+        raise PromptError(f"The mask's slice {number} is outside 0 to {shape[axis] - 1}.", "Give one of these.")
+    outline = np.zeros(slice_shape(shape, axis), bool)
+    for segment in found.segments:
+        outline |= take_slice(segment.mask_zyx, axis, number)
+    return MaskPrompt(axis, number, outline)
 
 
 def _on_frame(prompt: Prompt, frame: int) -> Prompt:

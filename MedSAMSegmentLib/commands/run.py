@@ -16,6 +16,7 @@ from ..io.read_volume import read_volume
 from ..io.volume import Volume
 from ..io.write_segmentation import (
     SEGMENTATION_SUFFIXES,
+    check_output_grid,
     check_output_path,
     parse_terminologies,
     segments_from,
@@ -35,6 +36,8 @@ def run(options: argparse.Namespace) -> None:
     _check_outputs(options)
     parse_window(options.window)
     volume = _volume(options)
+    if options.output:
+        check_output_grid(options.output, volume.geometry)
     for note in volume.notes:
         say(note, options.quiet)
     axis = array_axis(options.axis)

@@ -154,13 +154,20 @@ def image_from_array(array_zyx: NDArray, geometry: VolumeGeometry) -> sitk.Image
     """A SimpleITK image of an array (z,y,x) or (z,y,x,3). Raises `OutputError` when the grid is sheared."""
     import SimpleITK as sitk
 
+    require_right_angles(geometry)
     matrix = geometry.ijk_to_lps[:3, :3]
     spacing = np.linalg.norm(matrix, axis=0)
     direction = matrix / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
-        raise OutputError("The volume's axes are not at right angles.", "Write a .seg.nrrd file instead.")
     image = sitk.GetImageFromArray(array_zyx, isVector=array_zyx.ndim == 4)
     image.SetSpacing([float(v) for v in spacing])
     image.SetDirection([float(v) for v in direction.ravel()])
     image.SetOrigin([float(v) for v in geometry.ijk_to_lps[:3, 3]])
     return image
+
+
+def require_right_angles(geometry: VolumeGeometry) -> None:
+    """Raises `OutputError` for a sheared grid, as a tilted gantry gives: ITK's images have none."""
+    matrix = geometry.ijk_to_lps[:3, :3]
+    direction = matrix / np.linalg.norm(matrix, axis=0)
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        raise OutputError("The volume's axes are not at right angles.", "Write a .seg.nrrd file instead.")

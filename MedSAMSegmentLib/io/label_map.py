@@ -18,6 +18,7 @@ from .report import write_report
 from .seg_nrrd import check_segments
 from .segments import SegmentationFile, SegmentToWrite, Terminology, palette_color
 
+MAX_LABELS = 512
 LABEL_MAP_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 
 
@@ -61,10 +62,13 @@ def read_label_map(path: str | Path) -> SegmentationFile:
     path = Path(path)
     volume = read_itk(path, ITK_KINDS.get(path.suffix.lower(), "nifti"))
     labels = volume.array_zyx
-    if labels.ndim != 3 or not np.array_equal(labels, np.rint(labels)):
-        raise InputError(f"{path.name} is not a label map.", "Use whole numbers, one a segment.")
+    if labels.ndim != 3 or labels.min() < 0 or not np.array_equal(labels, np.rint(labels)):
+        raise InputError(f"{path.name} is not a label map.", "Use whole numbers from 0, one a segment.")
     known = _read_sidecar(sidecar_path(path))
     values = [int(v) for v in np.unique(labels) if v != 0]
+    if len(values) > MAX_LABELS:
+        # Each becomes a mask of full size: a grey image taken for a label map would fill the memory.
+        raise InputError(f"{path.name} holds {len(values)} numbers: an image, not a label map.", "Choose a label map.")
     values += [value for value in known if value not in values]
     segments = tuple(_segment(labels == value, value, known.get(value, {})) for value in sorted(values))
     return SegmentationFile(segments, volume.geometry)

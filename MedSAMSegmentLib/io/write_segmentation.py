@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
 from .challenge_npz import write_challenge_npz
+from .itk import require_right_angles
 from .label_map import LABEL_MAP_SUFFIXES, merged_labels, write_label_map
 from .seg_nrrd import write_seg_nrrd
 from .segments import Color, SegmentToWrite, Terminology
@@ -54,6 +55,12 @@ def check_output_path(
         raise OutputError(f"{path} is a folder.", "Give the name of a file.")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"The folder {path.parent} cannot be written to.", "Choose another folder.")
+
+
+def check_output_grid(path: str | Path, geometry: VolumeGeometry) -> None:
+    """Refuse, before the work starts, a format that cannot hold the grid. Raises `UsageError`, `OutputError`."""
+    if segmentation_suffix(path) in LABEL_MAP_SUFFIXES:
+        require_right_angles(geometry)
 
 
 def segments_from(

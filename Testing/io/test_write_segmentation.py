@@ -15,7 +15,12 @@ from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.io.label_map import sidecar_path
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.io.segments import PALETTE, SegmentToWrite, Terminology
-from MedSAMSegmentLib.io.write_segmentation import check_output_path, segments_from, write_segmentation
+from MedSAMSegmentLib.io.write_segmentation import (
+    check_output_grid,
+    check_output_path,
+    segments_from,
+    write_segmentation,
+)
 
 FORMATS = ["out.seg.nrrd", "out.nii.gz", "out.nii", "out.nrrd", "out.mha"]
 
@@ -206,6 +211,10 @@ def test_a_sheared_grid_is_written_for_slicer_and_refused_for_label_maps(
     assert np.allclose(found.geometry.ijk_to_lps, matrix)
     with pytest.raises(OutputError, match="right angles"):
         write_segmentation(tmp_path / "t.nii.gz", apart, geometry)
+    with pytest.raises(OutputError, match="right angles"):
+        check_output_grid(tmp_path / "t.nii.gz", geometry)
+    check_output_grid(tmp_path / "t.seg.nrrd", geometry)
+    check_output_grid(tmp_path / "t.nii.gz", VolumeGeometry.from_spacing((5, 6, 7)))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["t.seg.nrrd"]
 
 
@@ -293,6 +302,16 @@ def test_what_is_no_segmentation_is_refused(tmp_path: Path, slicerio_data: Path)
     np.savez(tmp_path / "x.npz", imgs=np.zeros((2, 2, 2)))
     with pytest.raises(InputError, match="segs"):
         read_segmentation(tmp_path / "x.npz")
+
+
+def test_an_image_is_not_taken_for_a_label_map(tmp_path: Path) -> None:
+    import SimpleITK as sitk
+
+    for name, values in (("ct", np.linspace(-3, 996, 1000)), ("many", np.arange(1000)), ("parts", np.arange(1000) / 9)):
+        array = np.rint(values) if name != "parts" else values
+        sitk.WriteImage(sitk.GetImageFromArray(array.reshape(10, 10, 10)), str(tmp_path / f"{name}.nrrd"))
+        with pytest.raises(InputError, match="not a label map"):
+            read_segmentation(tmp_path / f"{name}.nrrd")
 
 
 def test_a_broken_sidecar_is_named(tmp_path: Path, apart: list[SegmentToWrite]) -> None:
