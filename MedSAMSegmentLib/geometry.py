@@ -91,6 +91,15 @@ class VolumeGeometry:
     def ras_to_ijk(self, points_ras: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.lps_to_ijk(np.atleast_2d(np.asarray(points_ras, dtype=np.float64)) * (-1.0, -1.0, 1.0))
 
+    def agrees_with(self, other: VolumeGeometry, tolerance: float = 0.1) -> bool:
+        """Whether both are one grid: the same shape, and corners that lie within `tolerance` voxels of each other."""
+        if self.shape_zyx != other.shape_zyx:
+            return False
+        k, j, i = ((0, size - 1) for size in self.shape_zyx)
+        corners = np.stack(np.meshgrid(i, j, k), axis=-1).reshape(-1, 3)
+        there = corners @ other.ijk_to_lps[:3, :3].T + other.ijk_to_lps[:3, 3]
+        return bool(np.abs(self.lps_to_ijk(there) - corners).max() <= tolerance)
+
     def in_plane_spacing(self, axis: int) -> tuple[float, float]:
         """Row and column spacing in mm of a slice across `axis`."""
         rows, columns = IN_PLANE_AXES[axis]

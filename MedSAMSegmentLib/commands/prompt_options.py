@@ -71,6 +71,13 @@ def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPro
             f"The mask has {found.geometry.shape_zyx} voxels, the image {shape} (slices, rows, columns).",
             "Give a segmentation on the image's own grid.",
         )
+    # A challenge file has no place in space, nor has a picture.
+    placed = volume.has_patient_axes and volume.kind != "npz" and not file.lower().endswith(".npz")
+    if placed and not found.geometry.agrees_with(volume.geometry):
+        raise PromptError(
+            "The mask lies elsewhere in space than the image, or is turned against it.",
+            "Resample it onto the image's grid.",
+        )
     if not 0 <= number < shape[axis]:
         raise PromptError(f"The mask's slice {number} is outside 0 to {shape[axis] - 1}.", "Give one of these.")
     outline = np.zeros(slice_shape(shape, axis), bool)

@@ -48,6 +48,7 @@ def test_a_slice_of_any_segmentation_that_we_write_is_a_prompt(tmp_path: Path, n
         ((*BOX, "--report", "r.json", "-o", "./IMAGE"), 3, "is one of the inputs"),
         (("--mask", "MASK", "1", "-o", "MASK"), 3, "is one of the inputs"),
         (("--mask", "CT", "1", "-o", "out.nrrd"), 3, "is not a label map"),
+        (("--mask", "MIRRORED", "1", "-o", "out.nrrd"), 3, "elsewhere in space"),
         (("--mask", "MASK", "9", "-o", "out.nrrd"), 3, "outside 0 to 2"),
         ((*BOX, "-o", "out.png"), 2, "Use one of .seg.nrrd"),
         ((*BOX, "--overlay", "out.nrrd"), 2, "Use one of .png"),
@@ -76,10 +77,11 @@ def test_what_cannot_end_well_is_refused_before_the_model_is_loaded(
     sitk.WriteImage(image, "image.nrrd")
     sitk.WriteImage(image > 100, "mask.nrrd")
     sitk.WriteImage(image - 1000, "ct.nrrd")
+    sitk.WriteImage(sitk.Flip(image > 100, [True, False, False]), "mirrored.nrrd")
     before = Path("image.nrrd").read_bytes()
-    files = {name: f"{name.removeprefix('./').lower()}.nrrd" for name in ("IMAGE", "./IMAGE", "MASK", "CT")}
+    files = {name: f"{name.removeprefix('./').lower()}.nrrd" for name in ("IMAGE", "./IMAGE", "MASK", "MIRRORED", "CT")}
     words = [files.get(word, word) for word in arguments]
     assert main(["run", "image.nrrd", *words]) == code
     assert sentence in capsys.readouterr().err
     assert Path("image.nrrd").read_bytes() == before
-    assert {path.name for path in Path().iterdir()} == {"image.nrrd", "mask.nrrd", "ct.nrrd"}
+    assert {path.name for path in Path().iterdir()} == {"image.nrrd", "mask.nrrd", "ct.nrrd", "mirrored.nrrd"}

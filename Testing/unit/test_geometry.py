@@ -94,3 +94,22 @@ def test_slices_are_views_with_rows_before_columns(channels: tuple[int, ...]) ->
         assert taken.shape == (*slice_shape((2, 3, 4), axis), *channels)
         assert np.shares_memory(taken, volume)
     assert np.array_equal(take_slice(volume, 1, 2), volume[:, 2])
+
+
+def test_grids_agree_when_every_corner_lies_within_a_tenth_of_a_voxel(an_oblique_geometry: VolumeGeometry) -> None:
+    shape, matrix = an_oblique_geometry.shape_zyx, an_oblique_geometry.ijk_to_lps
+
+    def changed(row: int, column: int, amount: float) -> VolumeGeometry:
+        other = np.array(matrix)
+        other[row, column] += amount
+        return VolumeGeometry(shape, other)
+
+    assert an_oblique_geometry.agrees_with(VolumeGeometry(shape, matrix.astype(np.float32)))
+    assert an_oblique_geometry.agrees_with(changed(2, 3, 0.29))
+    assert not an_oblique_geometry.agrees_with(changed(2, 3, 0.31))
+    # A tilt of the last slice against the first by less than a voxel counts too.
+    assert not an_oblique_geometry.agrees_with(changed(0, 2, 0.1))
+    mirrored = matrix @ np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirrored[:3, 3] = matrix[:3, 3] + 6 * matrix[:3, 0]
+    assert not an_oblique_geometry.agrees_with(VolumeGeometry(shape, mirrored))
+    assert not an_oblique_geometry.agrees_with(VolumeGeometry((5, 6, 8), matrix))
