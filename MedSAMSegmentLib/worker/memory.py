@@ -63,7 +63,17 @@ def _cgroup_available() -> int | None:
         used = int((CGROUP / "memory.current").read_text())
     except (OSError, ValueError):
         return None
-    return None if limit == "max" else max(int(limit) - used, 0)
+    return None if limit == "max" else max(int(limit) - max(used - _cgroup_cache(), 0), 0)
+
+
+def _cgroup_cache() -> int:
+    """Bytes of files that the container holds in memory and gives back when asked; they count as used."""
+    try:
+        lines = (CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    fields = dict(line.split(maxsplit=1) for line in lines if " " in line)
+    return sum(int(fields.get(name, 0)) for name in ("inactive_file", "active_file"))
 
 
 def _posix_available() -> int | None:

@@ -141,6 +141,8 @@ def test_a_containers_limit_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     (tmp_path / "memory.current").write_text("3000\n")
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory.available_bytes() == (2000 if os.name == "posix" else memory.available_bytes())
+    (tmp_path / "memory.stat").write_text("anon 900\nfile 2100\ninactive_file 1500\nactive_file 500\n")
+    assert memory.available_bytes() == (4000 if os.name == "posix" else memory.available_bytes())
     (tmp_path / "memory.max").write_text("max\n")
     assert memory.available_bytes() != 2000
 
