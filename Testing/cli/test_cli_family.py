@@ -235,7 +235,9 @@ def test_a_corrected_slice_is_written_as_it_was_painted(
 ) -> None:
     painted = np.zeros(SHAPE, dtype=np.uint8)
     painted[3, 20:40, 25:45] = 1
-    sitk.WriteImage(sitk.GetImageFromArray(painted), str(tmp_path / "painted.nii.gz"))
+    drawn = sitk.GetImageFromArray(painted)
+    drawn.CopyInformation(sitk.ReadImage(str(image)))
+    sitk.WriteImage(drawn, str(tmp_path / "painted.nii.gz"))
     done = run(
         image, *BOX, "--correct", tmp_path / "painted.nii.gz", 3, "--range", 2, 4, "--fill-holes",
         "--largest-component", "--weights", made_weights["efficienttam_ti"], "-o", tmp_path / "out.seg.nrrd",
