@@ -63,7 +63,7 @@ def show_slice(view_name: str, ras: Sequence[float]) -> None:
     slicer.app.processEvents()
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 300.0) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 1200.0) -> None:
     """Let the event loop run until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():
