@@ -18,7 +18,7 @@ sys.path.insert(0, str(REPO / "Testing" / "bench"))
 
 @pytest.fixture(scope="session")
 def lite_predictor(lite_checkpoint: Path) -> SlicePredictor:
-    return load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="float32")
+    return load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="float32", engine="torch")
 
 
 @pytest.fixture(scope="session")
