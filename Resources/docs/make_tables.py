@@ -52,14 +52,15 @@ def effect_keys() -> list[tuple[str, str]]:
 
 
 def demo_table(report: Path) -> str:
-    rows = json.loads(report.read_text(encoding="utf-8"))["table"]
-    return table(
-        ("organ", "Dice", "volume mL", "reference mL"),
-        (
-            (r["organ"], f"{r['dice']:.3f}", f"{r['millilitres']:.0f}", f"{r['reference_millilitres']:.0f}")
-            for r in rows
-        ),
+    """The organs, and below them what computed them."""
+    facts = json.loads(report.read_text(encoding="utf-8"))
+    rows = (
+        (row["organ"], f"{row['dice']:.3f}", f"{row['millilitres']:.0f}", f"{row['reference_millilitres']:.0f}")
+        for row in facts["table"]
     )
+    found = table(("organ", "Dice", "volume mL", "reference mL"), rows)
+    version = facts["versions"]["MedSAMSegmentLib"]
+    return f"{found}\nStrategy `{facts['strategy']}`, {facts['device']}, version {version}.\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
