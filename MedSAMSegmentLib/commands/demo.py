@@ -22,8 +22,9 @@ from ..io.read_volume import read_volume
 from ..io.volume import Volume
 from ..io.write_segmentation import segments_from, write_segmentation
 from ..prompts import Box
+from .opening import fetch_weights
 from .progress import say, slice_bar
-from .run import fetch_weights, placement
+from .run import placement
 
 if TYPE_CHECKING:
     from ..inference.slice_predictor import SlicePredictor

@@ -22,7 +22,8 @@ from ..io.write_segmentation import (
     segments_from,
     write_segmentation,
 )
-from .progress import byte_bar, say, slice_bar
+from .opening import open_image
+from .progress import say, slice_bar
 from .prompt_options import array_axis, objects_from_options, prompt_files
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def run(options: argparse.Namespace) -> None:
     objects = _objects(options, volume, axis)
     names = _names(options.name, len(objects))
     parse_terminologies(options.terminology, len(objects))
+    _check_plan(options, volume, objects, axis)
     session = open_image(volume, options)
     say(f"{options.image}: {session.volume.description}; {session.model_id} on {session.device}", options.quiet)
     with session, slice_bar("segment", options.quiet) as progress:
@@ -78,44 +80,14 @@ def _check_outputs(options: argparse.Namespace) -> None:
             check_output_path(path, suffixes, inputs)
 
 
-def open_image(volume: Volume, options: argparse.Namespace) -> VolumeSession:
-    """A session on a volume that was read, with the weights fetched first when that is allowed."""
-    from ..inference.open import DEFAULT_MODEL, load_predictor, open_session
+def _check_plan(options: argparse.Namespace, volume: Volume, objects: Sequence[Sequence[Prompt]], axis: int) -> None:
+    """Refuse an unknown strategy, or prompts and a range that do not fit, before the model is loaded."""
+    from ..inference.plan import PlanSettings, plan_objects
+    from ..inference.strategies import make_strategy
 
-    if not options.offline and not options.weights:
-        fetch_weights(options.model or DEFAULT_MODEL, options.quiet)
-    predictor = load_predictor(
-        options.model,
-        weights=options.weights,
-        device=options.device,
-        precision=options.precision,
-        engine="torch" if options.mode == "reference" else options.engine,
-    )
-    if predictor.weights_note:
-        say(predictor.weights_note, options.quiet)
-    return open_session(
-        predictor,
-        volume.array_zyx,
-        geometry=volume.geometry,
-        window=options.window,
-        modality=volume.modality,
-        mode=options.mode,
-        time_series=volume.time_axis,
-    )
-
-
-def fetch_weights(model_id: str, quiet: bool) -> None:
-    from ..checkpoints.store import CheckpointStore
-    from ..registry import get
-
-    entry, store = get(model_id), CheckpointStore()
-    if store.state(entry) == "ready":
-        return
-    say(f"Fetching the weights of {entry.title} ({entry.expected_bytes / 1e6:.0f} MB, {entry.licence}).", quiet)
-    if entry.licence_note:
-        say(entry.licence_note, quiet)
-    with byte_bar(entry.id, quiet) as progress:
-        store.pull(entry, progress=progress)
+    if options.strategy is not None:
+        make_strategy(options.strategy)
+    plan_objects(objects, PlanSettings(volume.geometry, axis, tuple(options.range) if options.range else None))
 
 
 def _volume(options: argparse.Namespace) -> Volume:

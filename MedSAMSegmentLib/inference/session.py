@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -181,10 +182,13 @@ class VolumeSession:
     def _guarded(
         self, view: AxisView, plans: Sequence[ObjectPlan], strategy: str, options: RunOptions
     ) -> Iterator[SliceResult]:
-        """The strategy's results. Where the device gives out, all of them come again, computed on the CPU."""
+        """The strategy's results. Where the device gives out, the CPU begins again and goes on where it stopped."""
         runner = make_strategy(strategy)
+        given = 0
         try:
-            yield from runner.run(view, plans, options)
+            for result in runner.run(view, plans, options):
+                yield result
+                given += 1
         except (RuntimeError, MemoryError) as error:
             shortage = what_gave_out(error)
             if shortage is None:
@@ -192,7 +196,7 @@ class VolumeSession:
             self._fall_back(shortage, error)
         else:
             return
-        yield from runner.run(view, plans, options)
+        yield from islice(runner.run(view, plans, options), given, None)
 
     def _fall_back(self, shortage: str, error: Exception) -> None:
         """Move to the CPU, when the device was not asked for by name. Raises `DeviceError`."""
