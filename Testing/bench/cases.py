@@ -24,9 +24,16 @@ REPO = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))
 
 
+WIDE_WINDOW = "-1307.5/3433"
+"""The 0.5 to 99.5 percentiles of the chest CT: with it the handover gives the mean of the issue tracker's table."""
+
+
 @dataclass(frozen=True, eq=False)
 class Case:
-    """`image` (z,y,x) in its own numbers, `reference` (z,y,x) bool, `box`: the middle outline."""
+    """`image` (z,y,x) in its own numbers, `reference` (z,y,x) bool.
+
+    `box` is the 3D box around the reference; `outline` has its slices, but in the plane the reference's middle slice.
+    """
 
     name: str
     image: NDArray
@@ -34,12 +41,13 @@ class Case:
     window: str
     reference: NDArray[np.bool_]
     box: Box
+    outline: Box
 
 
 def chest_cases() -> Iterator[Case]:
     volume, references = load_chest()
     for organ in ORGANS:
-        yield make_case(organ.name, volume.array_zyx, volume.geometry, organ.window, references[organ.name])
+        yield make_case(organ.name, volume.array_zyx, volume.geometry, WIDE_WINDOW, references[organ.name])
 
 
 def shared_cases() -> Iterator[Case]:
@@ -63,4 +71,4 @@ def all_cases() -> list[Case]:
 
 
 def make_case(name: str, image: NDArray, geometry: VolumeGeometry, window: str, reference: NDArray[np.bool_]) -> Case:
-    return Case(name, image, geometry, window, reference, box_from_middle_slice(reference))
+    return Case(name, image, geometry, window, reference, Box.around(reference), box_from_middle_slice(reference))

@@ -39,7 +39,7 @@ def test_a_box_around_a_ball_gives_the_ball_along_every_axis(axis: int, strategy
 def test_each_slice_is_encoded_once_for_all_objects_and_both_directions() -> None:
     first, second = a_ball((7, 12, 12), 5), a_ball((11, 28, 36), 6)
     session = a_session(first | second)
-    result = session.propagate([Box.around(first), Box.around(second)])
+    result = session.propagate([Box.around(first), Box.around(second)], strategy="static")
     spanned = {k for mask in (first, second) for k in np.flatnonzero(mask.any(axis=(1, 2)))}
     assert result.encodes == len(spanned)
     assert result.predictions == sum(len(item.slices) for item in result.objects)
@@ -87,7 +87,7 @@ def test_the_stop_rule_ends_a_run_that_leaks() -> None:
     mask = a_ball()
     mask[14] = True
     box = Box(i=(0, 49), j=(0, 39), k=(5, 18))
-    result = a_session(mask).propagate([box], stop=StopRule())
+    result = a_session(mask).propagate([box], stop=StopRule(), strategy="static")
     assert max(result.objects[0].slices) == 13
 
 
@@ -159,7 +159,7 @@ def test_empty_slices_inside_the_box_are_flagged() -> None:
     ball = a_ball()
     box = Box.around(ball)
     ball[8] = False
-    result = a_session(ball).propagate([box])
+    result = a_session(ball).propagate([box], strategy="static")
     assert result.objects[0].slices[8].flags == ("empty",)
     assert result.objects[0].flagged == [8]
 

@@ -108,7 +108,7 @@ def clicks(key: KeyPrompt) -> Clicks:
     return {"points_xy": np.array(key.points_xy, dtype=np.float64), "labels": np.array(key.labels, dtype=np.int64)}
 
 
-def box_prompts(box: tuple[int, int, int, int]) -> SlicePrompts:
+def box_prompts(box: tuple[float, float, float, float]) -> SlicePrompts:
     from ..slice_predictor import SlicePrompts
 
     return SlicePrompts(box_xyxy=box)

@@ -1,0 +1,75 @@
+"""Boxes that a slice of a 3D box is tried with, and what is thought of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BoxXY = tuple[float, float, float, float]
+
+SHARPNESS = 4
+"""Power of the qualities that gives the votes' weights: a clearly better candidate outvotes two worse ones."""
+
+SMALLEST_SHARE = 0.3
+"""The ellipsoid's box never shrinks below this share of the 3D box: objects end bluntly."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One answer: mask (rows, columns), how good it seems, and how little it depends on the threshold, both 0..1."""
+
+    mask: NDArray[np.bool_]
+    quality: float
+    stability: float
+
+
+def ellipsoid_box(box: BoxXY, extent: tuple[int, int], index: int) -> BoxXY:
+    """The in-plane bounds, on slice `index`, of the ellipsoid that fills the 3D box `box` x `extent` (slices)."""
+    centre, half = (extent[0] + extent[1]) / 2, (extent[1] - extent[0] + 1) / 2
+    share = max(float(np.sqrt(max(0.0, 1 - ((index - centre) / half) ** 2))), SMALLEST_SHARE)
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    half_width, half_height = share * (box[2] - box[0]) / 2, share * (box[3] - box[1]) / 2
+    return (x - half_width, y - half_height, x + half_width, y + half_height)
+
+
+def widened_within(box: BoxXY, margin: float, bounds: BoxXY) -> BoxXY | None:
+    """The box with a margin, cut to the bounds; None when they do not meet."""
+    x0, y0 = max(box[0] - margin, bounds[0]), max(box[1] - margin, bounds[1])
+    x1, y1 = min(box[2] + margin, bounds[2]), min(box[3] + margin, bounds[3])
+    return (x0, y0, x1, y1) if x0 <= x1 and y0 <= y1 else None
+
+
+def inside_box(mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """The part of a mask within a box of whole pixels, inclusive."""
+    x0, y0, x1, y1 = box
+    cut = np.zeros_like(mask)
+    cut[y0 : y1 + 1, x0 : x1 + 1] = mask[y0 : y1 + 1, x0 : x1 + 1]
+    return cut
+
+
+def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """Dice of two masks, not both empty."""
+    return 2.0 * float((first & second).sum()) / float(first.sum() + second.sum())
+
+
+def fuse(candidates: Sequence[Candidate], shape: tuple[int, int]) -> tuple[NDArray[np.bool_], float]:
+    """The vote of the candidates, weighted by `quality ** SHARPNESS`, and the confidence in it, 0..1.
+
+    A pixel belongs to the mask when at least half of the weight says so. The confidence is the best quality, less
+    where the candidates disagree with the vote or their masks depend on the threshold.
+    """
+    weights = np.array([candidate.quality**SHARPNESS for candidate in candidates])
+    if not candidates or weights.sum() == 0:
+        return np.zeros(shape, dtype=bool), 0.0
+    weights = weights / weights.sum()
+    pairs = list(zip(weights, candidates, strict=True))
+    vote = sum(weight * candidate.mask for weight, candidate in pairs) >= 0.5
+    if not vote.any():
+        return vote, 0.0
+    agreement = sum(weight * overlap(candidate.mask, vote) for weight, candidate in pairs)
+    stability = sum(weight * candidate.stability for weight, candidate in pairs)
+    best = max(candidate.quality for candidate in candidates)
+    return vote, float(np.clip((best * agreement * stability) ** (1 / 3), 0.0, 1.0))

@@ -1,0 +1,136 @@
+"""Dice of the strategies on the public cases, as a table: python Testing/bench/accuracy.py
+
+Every strategy gets the 3D box of the reference; "official" is the handover from the outline on the middle slice.
+"upper mark" gives each slice its own reference box. "jittered" moves each face of the 3D box by up to 3 voxels in
+the plane, three times, with a fixed seed: boxes on which nothing was chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from cases import Case, all_cases, make_case
+from scipy.stats import spearmanr
+
+from MedSAMSegmentLib.commands.demo import ORGANS
+from MedSAMSegmentLib.evaluation.metrics import dice
+from MedSAMSegmentLib.inference.open import load_predictor, open_session
+from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.inference.strategies.slicewise import mask_box
+from MedSAMSegmentLib.io.read_segmentation import read_segmentation
+from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.results import ObjectResult
+
+JITTER = 3
+OTHER = ("lumbar vertebral column", "cervical vertebral column")
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    official: float
+    handover: float
+    static: float
+    consensus: float
+    upper: float
+    jittered_static: float
+    jittered: float
+    rank: float
+    worst_flagged: str
+    prompts: float
+
+
+def measure(session: VolumeSession, case: Case) -> Row:
+    def run(strategy: str, box: Box) -> ObjectResult:
+        return session.propagate([box], strategy=strategy).objects[0]
+
+    def score(strategy: str, box: Box) -> float:
+        return dice(run(strategy, box).mask, case.reference)
+
+    before = session.counters.predictions
+    ours = run("consensus", case.box)
+    asked = session.counters.predictions - before
+    mask = ours.mask
+    slices = sorted(ours.slices)
+    true = [dice(mask[k], case.reference[k]) for k in slices]
+    rank = float(spearmanr([ours.slices[k].score for k in slices], true).statistic)
+    worst = [slices[i] for i in np.argsort(true)[: max(1, len(slices) // 5)]]
+    moved = jittered(case)
+    return Row(
+        case.name,
+        score("handover", case.outline),
+        score("handover", case.box),
+        score("static", case.box),
+        dice(mask, case.reference),
+        dice(upper_mark(session, case), case.reference),
+        float(np.mean([score("static", box) for box in moved])),
+        float(np.mean([score("consensus", box) for box in moved])),
+        rank,
+        f"{len(set(worst) & set(ours.flagged))}/{len(worst)} of {len(ours.flagged)}",
+        asked / len(slices),
+    )
+
+
+def upper_mark(session: VolumeSession, case: Case) -> np.ndarray:
+    result = np.zeros_like(case.reference)
+    for k in range(case.box.k[0], case.box.k[1] + 1):
+        box = mask_box(case.reference[k])
+        if box is not None:
+            x0, y0, x1, y1 = box
+            result[k] = session.segment_slice(0, k, Box(i=(x0, x1), j=(y0, y1), k=(k, k))).mask
+    return result
+
+
+def jittered(case: Case, times: int = 3) -> list[Box]:
+    random = np.random.default_rng(0)
+    _, rows, columns = case.reference.shape
+
+    def moved(extent: tuple[int, int], size: int) -> tuple[int, int]:
+        low, high = (int(v) + int(random.integers(-JITTER, JITTER + 1)) for v in extent)
+        return (max(0, low), min(size - 1, high))
+
+    return [Box(i=moved(case.box.i, columns), j=moved(case.box.j, rows), k=case.box.k) for _ in range(times)]
+
+
+def other_cases(cases: list[Case]) -> list[Case]:
+    """More segments of the chest CT, on which nothing was chosen."""
+    import slicerio
+
+    chest = next(case for case in cases if case.name == ORGANS[0].name)
+    folder = slicerio.__file__.rsplit("/", 1)[0]
+    segments = {s.name: s.mask_zyx for s in read_segmentation(f"{folder}/data/Segmentation.seg.nrrd").segments}
+    return [make_case(name, chest.image, chest.geometry, chest.window, segments[name]) for name in OTHER]
+
+
+def main() -> None:
+    cases = all_cases()
+    predictor = load_predictor("lite_medsam", device="cpu", precision="float32")
+    print(
+        "| case | official | handover | static | consensus | upper mark | static, jittered | consensus, jittered "
+        "| Spearman | worst fifth flagged, of flags | prompts a slice |"
+    )
+    print("|---" * 11 + "|")
+    rows = []
+    for case in [*cases, *other_cases(cases)]:
+        with open_session(predictor, case.image, geometry=case.geometry, window=case.window) as session:
+            row = measure(session, case)
+        print_row(row)
+        if len(rows) < len(cases):
+            rows.append(row)
+    print_mean(f"**mean of the first {len(rows)}**", rows)
+
+
+def print_row(row: Row) -> None:
+    values = [v if isinstance(v, str) else f"{v:.3f}" for v in vars(row).values()]
+    print("| " + " | ".join(values) + " |", flush=True)
+
+
+def print_mean(title: str, rows: list[Row]) -> None:
+    numbers = [name for name, value in vars(rows[0]).items() if not isinstance(value, str)]
+    means = {name: f"{np.mean([vars(row)[name] for row in rows]):.3f}" for name in numbers}
+    print("| " + " | ".join([title, *(means.get(name, "") for name in list(vars(rows[0]))[1:])]) + " |")
+
+
+if __name__ == "__main__":
+    main()
