@@ -13,8 +13,8 @@ from ..worker.remote_volume import RemoteVolume
 from .collaborators import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
 from .slice_plane import SlicePlane
 
-STOP_RULE = {"growth": 2.5, "low_score": 0.5}
-"""The rule by which the library ends an object of unknown extent; given where a range would switch it off."""
+STOP_RULE: dict[str, float] = {}
+"""The library's own rule, with its own values: asked for where a range would switch it off."""
 
 
 class WorkerService:
@@ -77,7 +77,7 @@ class WorkerService:
             axis=job.axis,
             slice_range=job.slice_range,
             direction=job.direction,
-            stop=STOP_RULE if job.stop_early else None,
+            stop=STOP_RULE if job.stop_early and job.slice_range is not None else None,
             names=[job.name],
             on_slice=lambda result: on_slice(_preview(result)),
             on_progress=report,
