@@ -10,7 +10,6 @@ import pytest
 REPO = Path(__file__).resolve().parents[2]
 FILES = REPO / "MedSAMSegmentLib" / "ui" / "testing"
 
-from MedSAMSegmentLib.paths import model_folder  # noqa: E402
 
 NEED_WEIGHTS = {"two_actions_from_ct_to_3d_lung", "cancel_stops_and_a_killed_worker_is_replaced"}
 
@@ -39,9 +38,10 @@ def case(application: Any, chest_ct_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_scenario(case: Any, name: str) -> None:
-    if name in NEED_WEIGHTS and not (model_folder() / "lite_medsam.pth").is_file():
-        pytest.skip("the weights of LiteMedSAM are not in the model folder")
+def test_scenario(case: Any, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in NEED_WEIGHTS:
+        checkpoint = request.getfixturevalue("lite_checkpoint")
+        monkeypatch.setenv("MEDSAM_MODEL_DIR", str(checkpoint.parent))
     case.run_scenario(name)
 
 

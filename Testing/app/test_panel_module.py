@@ -9,19 +9,7 @@ from typing import Any
 
 import pytest
 
-from MedSAMSegmentLib.paths import model_folder
-
 REPO = Path(__file__).resolve().parents[2]
-USERS_MODELS = model_folder()
-
-
-@pytest.fixture
-def lite_medsam_file() -> Path:
-    """The real weights, from the user's own model folder."""
-    path = USERS_MODELS / "lite_medsam.pth"
-    if not path.is_file():
-        pytest.skip("the weights of LiteMedSAM are not in the model folder")
-    return path
 
 
 @pytest.fixture
@@ -73,9 +61,9 @@ def test_a_file_is_imported_by_a_process_of_its_own_and_a_wrong_one_is_refused(p
     assert cell(panel, "lite_medsam", 1) == "download 39 MB"
 
 
-def test_the_right_file_is_imported_and_removed_again(panel, application, tmp_path, lite_medsam_file):
+def test_the_right_file_is_imported_and_removed_again(panel, application, tmp_path, lite_checkpoint):
     panel.models.choose("lite_medsam")
-    application.dialogs.answer(str(lite_medsam_file))
+    application.dialogs.answer(str(lite_checkpoint))
     application.actions.press(panel.models.import_file)
     application.wait_until(lambda: not panel.models.jobs.busy, 60)
     assert panel.models.status.text == "Done."
