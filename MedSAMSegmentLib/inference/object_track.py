@@ -62,7 +62,7 @@ class ObjectTrack:
         """Find the object on a frame without a prompt and remember it."""
         entry = self._answer(frame, features, direction)
         answer = entry.answer
-        memory = self.model.encode_memory(features.image, answer.low_res_logits, answer.object_score, binarize=False)
+        memory = self._memory(features, answer, binarize=False)
         entry = self._with_filled_holes(entry).with_memory(memory)
         self.bank.store_tracked(frame, direction, entry)
         return entry
@@ -70,9 +70,7 @@ class ObjectTrack:
     def settle(self, frame: int, features: FrameFeatures, entry: FrameMemory) -> None:
         """Remember a prompted frame, as a key frame or, by `corrections`, as a tracked one."""
         answer = entry.answer
-        memory = self.model.encode_memory(
-            features.image, answer.low_res_logits, answer.object_score, binarize=self.options.binarize_prompted
-        )
+        memory = self._memory(features, answer, binarize=self.options.binarize_prompted)
         entry = entry.with_memory(memory)
         direction = self.bank.visited.get(frame)
         if direction is None or self.options.corrections == "conditioning":
@@ -125,6 +123,13 @@ class ObjectTrack:
             attended = _token_counts(model, len(memories), len(pointers))
         answer = model.decode(embedding, image, prompt, mask_logits, stability_fallback=self.options.stability_fallback)
         return FrameMemory(answer, attended=attended)
+
+    def _memory(self, features: FrameFeatures, answer: MaskAnswer, *, binarize: bool) -> Tensor:
+        with reduced_precision(self.model.device, self.dtype):
+            memory = self.model.encode_memory(
+                features.image, answer.low_res_logits, answer.object_score, binarize=binarize
+            )
+        return memory.float()
 
     def _with_filled_holes(self, entry: FrameMemory) -> FrameMemory:
         if not self.options.fill_hole_area:
