@@ -1,0 +1,100 @@
+"""Measure every engine beside plain eager float32 and write Resources/docs/benchmarks.md with a plot.
+
+python Testing/bench/bench.py [--quick] [--models ID ...] [--cases none|one|all] [--compare REVISION]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from compare import compare
+from report import case_table, speed_table, write_page, write_plot
+
+REPO = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+DOCS = REPO / "Resources" / "docs"
+MODELS = ("lite_medsam", "medsam2", "efficient_medsam2_tiny", "efficient_medsam2_small", "medsam")
+KINDS = (
+    ("plain", "float32"),
+    ("torch", "float32"),
+    ("torch", "bfloat16"),
+    ("openvino", "float32"),
+    ("openvino", "bfloat16"),
+)
+QUICK_MODELS = ("lite_medsam",)
+WHOLE_CASE = "left lung"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    if options.compare:
+        print(compare(options.compare))
+        return
+    speed = measure_speed(options.models or (QUICK_MODELS if options.quick else MODELS))
+    cases = measure_cases("none" if options.quick else options.cases)
+    print("\n" + speed_table(speed))
+    if cases:
+        print("\n" + case_table(cases))
+    if not options.quick and not options.models:
+        write_page(DOCS / "benchmarks.md", speed, cases, notes())
+        write_plot(DOCS / "benchmarks.png", speed)
+        print(f"\nwrote {(DOCS / 'benchmarks.md').relative_to(REPO)} and its plot")
+
+
+def parser() -> argparse.ArgumentParser:
+    found = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    found.add_argument("--quick", action="store_true", help="LiteMedSAM's speed alone; nothing is written")
+    found.add_argument("--models", nargs="+", metavar="ID", help="these models; nothing is written")
+    found.add_argument("--cases", choices=("none", "one", "all"), default="all", help="public cases to segment")
+    found.add_argument("--compare", metavar="REVISION", help="only compare with another git revision")
+    return found
+
+
+def measure_speed(models: Sequence[str]) -> list[dict[str, Any]]:
+    rows = []
+    for model in models:
+        for engine, precision in KINDS:
+            print(f"{model} {engine} {precision} ...", file=sys.stderr, flush=True)
+            rows.extend(run("measure.py", model, engine, precision))
+    return rows
+
+
+def measure_cases(wanted: str) -> list[dict[str, Any]]:
+    """One case with every engine, the others with those that "auto" chooses from."""
+    if wanted == "none":
+        return []
+    rows = []
+    for engine, precision in KINDS:
+        print(f"cases {engine} {precision} ...", file=sys.stderr, flush=True)
+        names = () if wanted == "all" and engine == "openvino" else (WHOLE_CASE,)
+        rows.extend(run("measure_cases.py", engine, precision, *names))
+    return sorted(rows, key=lambda row: KINDS.index((row["engine"], row["precision"])))
+
+
+def run(script: str, *arguments: str) -> list[dict[str, Any]]:
+    """The JSON lines of a script. Nothing when it fails, as openvino does where it is not installed."""
+    command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
+    done = subprocess.run(command, cwd=REPO, text=True, stdout=subprocess.PIPE, check=False)
+    if done.returncode:
+        print(f"{' '.join(arguments)}: no figures", file=sys.stderr)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def notes() -> list[str]:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return [
+        "Models whose weights are not on the machine are measured with made-up ones; times do not depend on them.",
+        "GPU: not measured here." if gpu else "GPU: none was available; figures for one are missing.",
+        "bfloat16 is never taken unasked: it changes masks more than float32's rounding does (see the cases).",
+    ]
+
+
+if __name__ == "__main__":
+    main()
