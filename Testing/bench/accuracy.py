@@ -1,12 +1,13 @@
-"""Dice of the strategies on the public cases, as a table: python Testing/bench/accuracy.py
+"""Dice of the strategies on the public cases, as a table: python Testing/bench/accuracy.py [JITTERED]
 
 Every strategy gets the 3D box of the reference; "official" is the handover from the outline on the middle slice.
-"upper mark" gives each slice its own reference box. "jittered" moves each face of the 3D box by up to 3 voxels in
-the plane, three times, with a fixed seed: boxes on which nothing was chosen.
+"upper mark" gives each slice its own reference box. "jittered" is the mean over
+JITTERED boxes (none when left out: nan) whose faces are moved by up to 3 voxels in the plane, with a fixed seed.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class Row:
     prompts: float
 
 
-def measure(session: VolumeSession, case: Case) -> Row:
+def measure(session: VolumeSession, case: Case, times: int = 0) -> Row:
     def run(strategy: str, box: Box) -> ObjectResult:
         return session.propagate([box], strategy=strategy).objects[0]
 
@@ -56,7 +57,7 @@ def measure(session: VolumeSession, case: Case) -> Row:
     true = [dice(mask[k], case.reference[k]) for k in slices]
     rank = float(spearmanr([ours.slices[k].score for k in slices], true).statistic)
     worst = [slices[i] for i in np.argsort(true)[: max(1, len(slices) // 5)]]
-    moved = jittered(case)
+    moved = jittered(case, times)
     return Row(
         case.name,
         score("handover", case.outline),
@@ -64,12 +65,16 @@ def measure(session: VolumeSession, case: Case) -> Row:
         score("static", case.box),
         dice(mask, case.reference),
         dice(upper_mark(session, case), case.reference),
-        float(np.mean([score("static", box) for box in moved])),
-        float(np.mean([score("consensus", box) for box in moved])),
+        mean([score("static", box) for box in moved]),
+        mean([score("consensus", box) for box in moved]),
         rank,
         f"{len(set(worst) & set(ours.flagged))}/{len(worst)} of {len(ours.flagged)}",
         asked / len(slices),
     )
+
+
+def mean(values: list[float]) -> float:
+    return float(np.mean(values)) if values else float("nan")
 
 
 def upper_mark(session: VolumeSession, case: Case) -> np.ndarray:
@@ -82,7 +87,7 @@ def upper_mark(session: VolumeSession, case: Case) -> np.ndarray:
     return result
 
 
-def jittered(case: Case, times: int = 3) -> list[Box]:
+def jittered(case: Case, times: int) -> list[Box]:
     random = np.random.default_rng(0)
     _, rows, columns = case.reference.shape
 
@@ -94,7 +99,7 @@ def jittered(case: Case, times: int = 3) -> list[Box]:
 
 
 def other_cases(cases: list[Case]) -> list[Case]:
-    """More segments of the chest CT, on which nothing was chosen."""
+    """More segments of the chest CT."""
     import slicerio
 
     chest = next(case for case in cases if case.name == ORGANS[0].name)
@@ -103,7 +108,7 @@ def other_cases(cases: list[Case]) -> list[Case]:
     return [make_case(name, chest.image, chest.geometry, chest.window, segments[name]) for name in OTHER]
 
 
-def main() -> None:
+def main(times: int = 0) -> None:
     cases = all_cases()
     predictor = load_predictor("lite_medsam", device="cpu", precision="float32")
     print(
@@ -114,7 +119,7 @@ def main() -> None:
     rows = []
     for case in [*cases, *other_cases(cases)]:
         with open_session(predictor, case.image, geometry=case.geometry, window=case.window) as session:
-            row = measure(session, case)
+            row = measure(session, case, times)
         print_row(row)
         if len(rows) < len(cases):
             rows.append(row)
@@ -133,4 +138,4 @@ def print_mean(title: str, rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*(int(text) for text in sys.argv[1:2]))
