@@ -130,7 +130,7 @@ class VolumeSession:
         """
         along = axis_from_name(axis)
         _check_direction(direction)
-        chosen = strategy or default_strategy(self.predictor.entry)
+        chosen = strategy or default_strategy(self.predictor.entry, self.reference)
         plans = plan_objects(objects, self._plan_settings(along, slice_range), names)
         result = Segmentation3D(
             [ObjectResult(plan.name, PackedMask(self.shape_zyx, along)) for plan in plans],
@@ -175,7 +175,7 @@ class VolumeSession:
         along = axis_from_name(axis)
         _check_direction(direction)
         plans = plan_objects(objects, self._plan_settings(along, slice_range))
-        chosen = strategy or default_strategy(self.predictor.entry)
+        chosen = strategy or default_strategy(self.predictor.entry, self.reference)
         options = self._run_options(along, direction, stop)
         return self._guarded(AxisView(self, along, cancel), plans, chosen, options)
 

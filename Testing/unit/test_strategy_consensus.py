@@ -34,6 +34,7 @@ def a_session(pixels: NDArray[np.uint8]) -> VolumeSession:
 
 def test_it_is_the_default_of_models_without_a_memory() -> None:
     assert default_strategy(SimpleNamespace(kind="slice")) == "consensus"  # type: ignore[arg-type]
+    assert default_strategy(SimpleNamespace(kind="slice"), reference=True) == "handover"  # type: ignore[arg-type]
     assert default_strategy(SimpleNamespace(kind="memory")) == "memory"  # type: ignore[arg-type]
 
 
