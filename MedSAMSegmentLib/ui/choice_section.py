@@ -14,6 +14,7 @@ from ..intensity import PRESETS
 from .model_choice import ModelChoice, model_choices, state_html
 from .option_widgets import choose, chosen, combo_box, link_label, quietly, row, spin_box, tool_button
 from .settings import AS_DISPLAYED, EffectSettings, Tool
+from .worker_settings import model_store
 
 
 class ChoiceSection:
@@ -95,7 +96,7 @@ class ChoiceSection:
 
     def update_models(self) -> None:
         """Read the models' states again: one may have been downloaded or removed."""
-        self._choices = model_choices()
+        self._choices = model_choices(model_store())
 
         def fill() -> None:
             current = self.model.currentIndex
