@@ -15,17 +15,14 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from MedSAMSegmentLib.commands.demo import ORGANS, box_from_middle_slice, load_chest
+from MedSAMSegmentLib.commands.demo import ORGANS, WIDE_WINDOW, load_chest
 from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.inference.plan import middle_slice
 from MedSAMSegmentLib.io.read_volume import read_volume
 from MedSAMSegmentLib.prompts import Box
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))
-
-
-WIDE_WINDOW = "-1307.5/3433"
-"""The 0.5 to 99.5 percentiles of the chest CT: with it the handover gives the mean of the issue tracker's table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +69,11 @@ def all_cases() -> list[Case]:
 
 def make_case(name: str, image: NDArray, geometry: VolumeGeometry, window: str, reference: NDArray[np.bool_]) -> Case:
     return Case(name, image, geometry, window, reference, Box.around(reference), box_from_middle_slice(reference))
+
+
+def box_from_middle_slice(mask_zyx: NDArray[np.bool_]) -> Box:
+    """The box a user would draw: the object's outline on its middle slice, over the slices it spans."""
+    whole = Box.around(mask_zyx)
+    middle = middle_slice(*whole.k)
+    outline = Box.around(mask_zyx[middle][None])
+    return Box(i=outline.i, j=outline.j, k=whole.k)
