@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, LayerNorm2d
+from .layers import MLP, DerivedTensors, LayerNorm2d
 from .two_way_transformer import TwoWayTransformer, sam2_feed_forward, sam_feed_forward
 
 NUM_MASKS = 4
@@ -29,7 +30,7 @@ class DecodedMasks:
         return DecodedMasks(self.logits[:, chosen], self.ious[:, chosen], self.tokens[:, chosen], self.object_score)
 
 
-class MaskDecoder(nn.Module):
+class MaskDecoder(DerivedTensors):
     """The SAM decoder, and with `sam2=True` that of SAM 2: an object score and IoUs through a sigmoid.
 
     `high_res_features` adds the two skip convolutions of Hiera (`conv_s0`, `conv_s1`). Whoever makes the image
@@ -82,24 +83,54 @@ class MaskDecoder(nn.Module):
         source = image_embedding + dense
         height, width = source.shape[-2:]
         tokens, image = self.transformer(source, image_pe, tokens)
-        upscaled = self._upscale(image.transpose(1, 2).unflatten(2, (height, width)), high_res)
+        upscaled = self._upscale(image.unflatten(1, (height, width)), high_res)
 
         first = 1 if self.has_object_score else 0
         mask_tokens = tokens[:, first + 1 : first + 1 + NUM_MASKS]
         weights = torch.stack([mlp(mask_tokens[:, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
-        logits = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        scores = (upscaled.flatten(1, -2) @ weights.transpose(1, 2)).unflatten(1, upscaled.shape[1:-1])
         return DecodedMasks(
-            logits=logits,
+            logits=_put_cells_together(scores),
             ious=self.iou_prediction_head(tokens[:, first]),
             tokens=mask_tokens,
             object_score=self.pred_obj_score_head(tokens[:, 0]) if self.has_object_score else None,
         )
 
     def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor] | None) -> Tensor:
-        """(B,C,h,w) -> (B,C/8,4h,4w)."""
-        if high_res is None:
-            return self.output_upscaling(image)
+        """(B,h,w,C) -> (B,h,w,2,2,2,2,C/8): each cell becomes 2x2 cells, and each of those 2x2 pixels.
+
+        A transposed convolution whose stride is its kernel is one product for each cell. Cells stay where they are
+        and channels stay last: only the few masks are put in order, at the end.
+        """
         first, norm, activation, second, last_activation = self.output_upscaling
-        level_0, level_1 = high_res
-        image = activation(norm(first(image) + level_1))
-        return last_activation(second(image) + level_0)
+        level_0, level_1 = high_res if high_res is not None else (None, None)
+        cells = self._to_cells(first, "first", image)
+        if level_1 is not None:
+            cells = cells + _split_into_cells(level_1, 1)
+        assert isinstance(norm, LayerNorm2d)
+        cells = activation(F.layer_norm(cells, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        pixels = self._to_cells(second, "second", cells)
+        if level_0 is not None:
+            pixels = pixels + _split_into_cells(level_0, 2)
+        return last_activation(pixels)
+
+    def _to_cells(self, layer: nn.Module, name: str, x: Tensor) -> Tensor:
+        """A transposed convolution with kernel 2 and stride 2: (...,C) -> (...,2,2,C_out), row before column."""
+        assert isinstance(layer, nn.ConvTranspose2d)
+        assert layer.bias is not None
+        own_weight, own_bias = layer.weight, layer.bias
+        weight = self.derived(f"{name} weight", lambda: own_weight.permute(2, 3, 1, 0).flatten(0, 2).contiguous())
+        bias = self.derived(f"{name} bias", lambda: own_bias.repeat(4))
+        return F.linear(x, weight, bias).unflatten(-1, (2, 2, -1))
+
+
+def _split_into_cells(x: Tensor, times: int) -> Tensor:
+    """(B,C,H,W) -> (B,h,w,2,2,C), or with `times` = 2 (B,h,w,2,2,2,2,C), as `_to_cells` orders them."""
+    sides = (-1, *[2] * times)
+    x = x.permute(0, 2, 3, 1).unflatten(2, sides).unflatten(1, sides)
+    return x.permute(0, 1, 3, 2, 4, 5) if times == 1 else x.permute(0, 1, 4, 2, 5, 3, 6, 7)
+
+
+def _put_cells_together(x: Tensor) -> Tensor:
+    """(B,h,w,2,2,2,2,M), places within a cell as row, column, row, column -> (B,M,4h,4w)."""
+    return x.permute(0, 7, 1, 3, 5, 2, 4, 6).flatten(5, 7).flatten(2, 4)

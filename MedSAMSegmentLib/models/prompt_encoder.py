@@ -74,7 +74,11 @@ class PromptEncoder(DerivedTensors):
 
     def dense_position_encoding(self) -> Tensor:
         """The position code of the image embedding: (1, embed_dim, h, w)."""
-        return self.derived("dense_pe", lambda: self.pe_layer.grid(*self.image_embedding_size))
+        return self.derived("dense_pe", self._dense_position_encoding)
+
+    def _dense_position_encoding(self) -> Tensor:
+        # Channels last in memory, as the decoder's tokens are.
+        return self.pe_layer.grid(*self.image_embedding_size).contiguous(memory_format=torch.channels_last)
 
     def forward(
         self,

@@ -104,7 +104,8 @@ class TwoWayTransformer(nn.Module):
 
     def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """`image` (1 or B,C,h,w), `image_pe` (1,C,h,w), `tokens` (B,N,C) -> tokens (B,N,C), image (B,h*w,C)."""
-        image, image_pe = (x.flatten(2).transpose(1, 2) for x in (image, image_pe))
+        # Laid out as tokens once, not again in each product.
+        image, image_pe = (x.flatten(2).transpose(1, 2).contiguous() for x in (image, image_pe))
         token_pe = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pe, image_pe)
