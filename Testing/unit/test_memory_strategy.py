@@ -258,7 +258,12 @@ def test_cancel_answers_within_one_slice(predictor: SlicePredictor) -> None:
     seen: list[int] = []
     session = a_session(predictor)
     with pytest.raises(Cancelled):
-        session.propagate([a_box(4)], on_slice=lambda item: seen.append(item.index), cancel=lambda: len(seen) >= 3)
+        session.propagate(
+            [a_box(4)],
+            slice_range=(0, 9),
+            on_slice=lambda item: seen.append(item.index),
+            cancel=lambda: len(seen) >= 3,
+        )
     assert seen == [4, 5, 6]
     assert session.counters.encodes == 3
 
