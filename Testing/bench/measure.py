@@ -87,7 +87,7 @@ def plain_device() -> DeviceChoice:
 def encoding(entry: ModelEntry, engine: ImageEncoderEngine, plain: ImageEncoderEngine) -> dict[str, float]:
     """Seconds of the encoder alone, and of plain eager beside it."""
     images = probe_input(entry)
-    mine, theirs = alternate(lambda: engine.encode(images), lambda: plain.encode(images), seconds=12.0)
+    mine, theirs = alternate(lambda: engine.encode(images), lambda: plain.encode(images), seconds=8.0)
     return {"encode": mine, "plain_encode": theirs}
 
 
@@ -106,7 +106,7 @@ def decoding(predictor: SlicePredictor) -> dict[str, float]:
 def tracking(predictor: SlicePredictor, plain: SlicePredictor) -> dict[str, float]:
     """Seconds of propagation for a slice once the memory is full: encode, attend, decode, remember."""
     mine, theirs = one_slice(predictor), one_slice(plain)
-    times, plain_times = alternate(lambda: next(mine), lambda: next(theirs), seconds=30.0)
+    times, plain_times = alternate(lambda: next(mine), lambda: next(theirs), seconds=15.0)
     return {"slice": times, "plain_slice": plain_times}
 
 
@@ -129,11 +129,11 @@ def one_slice(predictor: SlicePredictor) -> Iterator[None]:
 
 
 def alternate(first: Callable[[], object], second: Callable[[], object], seconds: float) -> tuple[float, float]:
-    """The best time of each; they take turns for about so many seconds, at least three times."""
+    """The best time of each; they take turns for about so many seconds, at least twice."""
     first(), second()
     times: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
-    while len(times) < 3 or (time.perf_counter() < end and len(times) < 20):
+    while len(times) < 2 or (time.perf_counter() < end and len(times) < 20):
         marks = [time.perf_counter()]
         for work in (first, second):
             work()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,19 @@ def toy_encoder(folder: Path | None, module: torch.nn.Module | None = None, devi
     return Encoder(slice_network(module), module, device, EngineFiles(entry, "0123456789abcdef", folder))
 
 
+@pytest.fixture(scope="session")
+def converted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("converted")
+    choose_engine(toy_encoder(folder), "openvino")
+    return folder
+
+
+@pytest.fixture
+def kept(converted_once: Path, tmp_path: Path) -> Path:
+    """A folder as it is after the first use of OpenVINO."""
+    return Path(shutil.copytree(converted_once, tmp_path / "engines"))
+
+
 @pytest.fixture(autouse=True)
 def auto_is_auto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MEDSAM_ENGINE", raising=False)
@@ -68,8 +82,8 @@ def test_openvino_gives_the_numbers_of_torch(make: object) -> None:
 
 
 @needs_openvino
-def test_an_answer_does_not_change_when_the_next_slice_is_encoded() -> None:
-    engine = choose_engine(toy_encoder(None), "openvino").engine
+def test_an_answer_does_not_change_when_the_next_slice_is_encoded(kept: Path) -> None:
+    engine = choose_engine(toy_encoder(kept), "openvino").engine
     first = engine.encode(torch.zeros(1, 3, 64, 64))[0]
     kept = first.clone()
     second = engine.encode(torch.ones(1, 3, 64, 64))[0]
@@ -92,20 +106,18 @@ def test_a_network_is_converted_once_and_then_read(tmp_path: Path, monkeypatch: 
 
 
 @needs_openvino
-def test_other_weights_are_converted_by_themselves(tmp_path: Path) -> None:
-    encoder = toy_encoder(tmp_path)
-    choose_engine(encoder, "openvino")
+def test_other_weights_are_converted_by_themselves(kept: Path) -> None:
+    encoder = toy_encoder(kept)
     others = dataclasses.replace(encoder, files=dataclasses.replace(encoder.files, weights_sha256="f" * 64))
     choose_engine(others, "openvino")
-    assert len(list(tmp_path.glob("*.xml"))) == 2
+    assert len(list(kept.glob("*.xml"))) == 2
 
 
 @needs_openvino
 @pytest.mark.parametrize("damage", ["", "<net", None])
-def test_a_damaged_file_is_converted_anew(tmp_path: Path, damage: str | None) -> None:
-    encoder = toy_encoder(tmp_path)
-    choose_engine(encoder, "openvino")
-    (path,) = tmp_path.glob("*.xml")
+def test_a_damaged_file_is_converted_anew(kept: Path, damage: str | None) -> None:
+    encoder = toy_encoder(kept)
+    (path,) = kept.glob("*.xml")
     if damage is None:
         path.with_suffix(".bin").unlink()
     else:
@@ -123,12 +135,13 @@ def test_a_folder_that_cannot_be_written_is_no_obstacle(tmp_path: Path) -> None:
 
 
 @needs_openvino
-def test_an_engine_with_other_numbers_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_with_other_numbers_is_not_used(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    next(kept.glob("*.json")).unlink()
     honest = OpenVinoEngine.encode
     monkeypatch.setattr(OpenVinoEngine, "encode", lambda self, images: tuple(x * 1.01 for x in honest(self, images)))
     with pytest.raises(DeviceError, match="other numbers than torch for LiteMedSAM"):
-        choose_engine(toy_encoder(tmp_path), "openvino")
-    chosen = choose_engine(toy_encoder(tmp_path), "auto")
+        choose_engine(toy_encoder(kept), "openvino")
+    chosen = choose_engine(toy_encoder(kept), "auto")
     assert chosen.engine.name == "torch"
     assert "other numbers" in chosen.reason
 
@@ -136,10 +149,10 @@ def test_an_engine_with_other_numbers_is_not_used(tmp_path: Path, monkeypatch: p
 @needs_openvino
 @pytest.mark.parametrize(("in_torch", "in_openvino", "winner"), [(1.0, 0.4, "openvino"), (0.4, 1.0, "torch")])
 def test_auto_takes_what_was_measured_to_be_faster(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_torch: float, in_openvino: float, winner: str
+    kept: Path, monkeypatch: pytest.MonkeyPatch, in_torch: float, in_openvino: float, winner: str
 ) -> None:
     monkeypatch.setattr(choose, "_measure", refuse)
-    encoder = toy_encoder(tmp_path)
+    encoder = toy_encoder(kept)
     known = Measurements(encoder.files)
     known.put("torch float32", Measurement(0.0, in_torch))
     known.put(f"openvino {openvino_model.openvino_version()} float32", Measurement(1e-6, in_openvino))
@@ -149,10 +162,10 @@ def test_auto_takes_what_was_measured_to_be_faster(
 
 
 @needs_openvino
-def test_auto_measures_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = choose_engine(toy_encoder(tmp_path))
+def test_auto_measures_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = choose_engine(toy_encoder(kept))
     monkeypatch.setattr(choose, "_measure", refuse)
-    assert choose_engine(toy_encoder(tmp_path)).engine.name == first.engine.name
+    assert choose_engine(toy_encoder(kept)).engine.name == first.engine.name
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 3}', '{"SIGNATURE": {"torch float32": {"seconds": "fast"}}}'])
@@ -169,8 +182,8 @@ def test_measurements_that_cannot_be_read_are_made_again(tmp_path: Path, text: s
 
 
 @needs_openvino
-def test_bfloat16_is_taken_only_where_the_masks_allow_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = toy_encoder(tmp_path)
+def test_bfloat16_is_taken_only_where_the_masks_allow_it(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = toy_encoder(kept)
     known = Measurements(encoder.files)
     version = openvino_model.openvino_version()
     for name, seconds in (
