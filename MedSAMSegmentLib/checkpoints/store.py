@@ -57,6 +57,11 @@ class CheckpointStore:
     def folder(self) -> Path:
         return self._folder if self._folder is not None else model_folder()
 
+    @property
+    def derived_folder(self) -> Path:
+        """What is computed from checkpoints, in files whose names begin with the model's id and a dot."""
+        return self.folder / "engines"
+
     def path(self, entry: ModelEntry) -> Path:
         """Where the checkpoint is, or will be."""
         return self.folder / entry.file_name
@@ -195,6 +200,8 @@ class CheckpointStore:
                 path.unlink(missing_ok=True)
                 record_path(path).unlink(missing_ok=True)
                 self._discard_parts(entry)
+                for derived in self.derived_folder.glob(f"{entry.id}.*"):
+                    derived.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(self.folder, error, entry) from error
         return existed

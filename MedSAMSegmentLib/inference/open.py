@@ -117,7 +117,7 @@ def load_predictor(
     module = build(entry.builder, **entry.builder_options)
     load_weights(module, found.state_dict, entry)
     module = module.to(choice.device).eval()
-    files = EngineFiles(entry, _sha256(found.path, entry, store), (store or CheckpointStore()).folder / "engines")
+    files = EngineFiles(entry, _sha256(found.path, entry, store), (store or CheckpointStore()).derived_folder)
     chosen = choose_engine(
         Encoder(slice_network(module), module, choice, files), engine, free_precision=precision == "auto"
     )

@@ -12,6 +12,7 @@ import torch
 from toy_sam2 import toy_model
 
 from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import DeviceError, UsageError
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.engines import choose, openvino_model
@@ -111,6 +112,16 @@ def test_other_weights_are_converted_by_themselves(kept: Path) -> None:
     others = dataclasses.replace(encoder, files=dataclasses.replace(encoder.files, weights_sha256="f" * 64))
     choose_engine(others, "openvino")
     assert len(list(kept.glob("*.xml"))) == 2
+
+
+@needs_openvino
+def test_removing_a_checkpoint_removes_what_was_derived_from_it(converted_once: Path, tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path)
+    shutil.copytree(converted_once, store.derived_folder)
+    another = store.derived_folder / "medsam2.0123456789ab.v1.engines.json"
+    another.write_text("{}")
+    store.remove(registry.get("lite_medsam"))
+    assert list(store.derived_folder.iterdir()) == [another]
 
 
 @needs_openvino
