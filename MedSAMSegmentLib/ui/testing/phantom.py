@@ -75,12 +75,20 @@ class Phantom:
         return self.ras((ci - reach, cj - reach, k)), self.ras((ci + reach, cj + reach, k))
 
 
+ORIENTATIONS = {"Red": "Axial", "Green": "Coronal", "Yellow": "Sagittal"}
+
+
 def show(node: Any) -> None:
-    """In all slice views, turned to the volume's axes."""
+    """In all slice views, in their usual orientations turned to the volume's axes.
+
+    A view that the scenario before left oblique would else turn to whichever axis is nearest, not to its own.
+    """
     layout = slicer.app.layoutManager()
     for name in layout.sliceViewNames():
         widget = layout.sliceWidget(name)
         widget.mrmlSliceCompositeNode().SetBackgroundVolumeID(node.GetID())
+        if name in ORIENTATIONS:
+            widget.mrmlSliceNode().SetOrientation(ORIENTATIONS[name])
         widget.mrmlSliceNode().RotateToVolumePlane(node)
         widget.sliceLogic().FitSliceToBackground(400, 400)
     slicer.app.processEvents()

@@ -43,6 +43,8 @@ class Workspace:
         self.editor.setActiveEffectByName(EFFECT)
         self.service = StandInService()
         # Scenarios follow each other in one application: nothing of the last one may stay.
+        if stand_in:
+            self.parts.service.shutdown()
         self.runs.run.service = self.service if stand_in else self.parts.service
         self.runs.run.forget_session()
         self.set(**asdict(EffectSettings()))

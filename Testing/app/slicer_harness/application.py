@@ -246,7 +246,7 @@ class Application:
         _restore(vars(slicer.util), self._saved_util)
         for name in set(sys.modules) - self._modules_before:
             if _came_from_the_extension(name):
-                del sys.modules[name]
+                _forget_module(name)
         for name, module in self._saved_modules.items():
             sys.modules.pop(name, None)
             if module is not None:
@@ -322,6 +322,14 @@ def _restore(namespace: dict[str, Any], saved: dict[str, Any]) -> None:
     for name in set(namespace) - set(saved):
         del namespace[name]
     namespace.update(saved)
+
+
+def _forget_module(name: str) -> None:
+    """Also in its package: `from package import name` takes the attribute before it looks into sys.modules."""
+    module = sys.modules.pop(name)
+    package, _, short = name.rpartition(".")
+    if getattr(sys.modules.get(package), short, None) is module:
+        delattr(sys.modules[package], short)
 
 
 def _came_from_the_extension(name: str) -> bool:
