@@ -11,6 +11,7 @@ from torch import Tensor
 from ..models.prompt_encoder import BOX_FIRST, BOX_LAST
 from ..models.sam import Sam
 from ..models.sam2 import ImageFeatures, PointPrompt, Sam2
+from ..models.two_way_transformer import ImageSide
 
 
 @dataclass(frozen=True)
@@ -35,21 +36,34 @@ class SliceNetwork(Protocol):
 
 
 class SamSlices:
-    """SAM, MedSAM and LiteMedSAM."""
+    """SAM, MedSAM and LiteMedSAM. What every prompt on the slice at hand shares is computed once and kept."""
 
     def __init__(self, sam: Sam) -> None:
         self.sam = sam
+        self._kept: tuple[Features, ImageSide] | None = None
 
     def encode(self, images: Tensor) -> Features:
         return self.sam.encode(images)
 
     def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
         decoded = self.sam.decode(
-            features, points=prompts.points, labels=prompts.labels, boxes=prompts.boxes, masks=prompts.masks
+            features,
+            points=prompts.points,
+            labels=prompts.labels,
+            boxes=prompts.boxes,
+            masks=prompts.masks,
+            side=self._image_side(features) if prompts.masks is None else None,
         ).select(multimask)
         best = decoded.ious.argmax(dim=1)
         each = torch.arange(len(best), device=best.device)
         return decoded.logits[each, best], decoded.ious[each, best]
+
+    def _image_side(self, features: Features) -> ImageSide:
+        kept = self._kept
+        # One assignment, so that two threads at worst compute it twice.
+        if kept is None or kept[0] is not features:
+            kept = self._kept = (features, self.sam.image_side(features))
+        return kept[1]
 
 
 class Sam2Slices:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import MLP, DerivedTensors, LayerNorm2d
-from .two_way_transformer import TwoWayTransformer, sam2_feed_forward, sam_feed_forward
+from .two_way_transformer import ImageSide, TwoWayTransformer, sam2_feed_forward, sam_feed_forward
 
 NUM_MASKS = 4
 """Mask 0 answers unambiguous prompts, masks 1 to 3 are the candidates for an ambiguous one."""
@@ -60,6 +60,10 @@ class MaskDecoder(DerivedTensors):
             self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
             self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
 
+    def image_side(self, image_embedding: Tensor, image_pe: Tensor, dense: Tensor) -> ImageSide:
+        """The image as the transformer's first block looks at it; the same for all prompts with the same `dense`."""
+        return self.transformer.image_side(image_embedding + dense, image_pe)
+
     def forward(
         self,
         image_embedding: Tensor,
@@ -67,11 +71,14 @@ class MaskDecoder(DerivedTensors):
         sparse: Tensor,
         dense: Tensor,
         high_res: tuple[Tensor, Tensor] | None = None,
+        *,
+        side: ImageSide | None = None,
     ) -> DecodedMasks:
         """Decode all four masks of B prompts.
 
         `image_embedding` (1 or B,C,h,w); `image_pe` (1,C,h,w); `sparse` (B,T,C) and `dense` from the prompt encoder;
-        `high_res` = (level 0 (1 or B,C/8,4h,4w), level 1 (1 or B,C/4,2h,2w)), already through `conv_s0` and `conv_s1`.
+        `high_res` = (level 0 (1 or B,C/8,4h,4w), level 1 (1 or B,C/4,2h,2w)), already through `conv_s0` and `conv_s1`;
+        `side` what `image_side` gave for this image and `dense`, if that was kept.
         One image serves all B prompts without being repeated up to the first attention from image to tokens.
         """
         own = [self.iou_token.weight, self.mask_tokens.weight]
@@ -80,9 +87,9 @@ class MaskDecoder(DerivedTensors):
         own_tokens = torch.cat(own)[None].expand(sparse.shape[0], -1, -1)
         tokens = torch.cat([own_tokens, sparse.to(own_tokens.dtype)], dim=1)
 
-        source = image_embedding + dense
-        height, width = source.shape[-2:]
-        tokens, image = self.transformer(source, image_pe, tokens)
+        height, width = image_embedding.shape[-2:]
+        side = self.image_side(image_embedding, image_pe, dense) if side is None else side
+        tokens, image = self.transformer(side, image_pe, tokens)
         upscaled = self._upscale(image.unflatten(1, (height, width)), high_res)
 
         first = 1 if self.has_object_score else 0

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from .mask_decoder import DecodedMasks, MaskDecoder
 from .prompt_encoder import PromptEncoder
+from .two_way_transformer import ImageSide
 
 Features = tuple[Tensor, ...]
 """What `encode` leaves behind for `decode`."""
@@ -29,6 +30,11 @@ class Sam(nn.Module):
         """Normalised images (B,3,S,S), float -> the embedding (B,256,64,64)."""
         return (self.image_encoder(images),)
 
+    def image_side(self, features: Features) -> ImageSide:
+        """The part of `decode` that is the same for every prompt without a mask."""
+        encoder = self.prompt_encoder
+        return self.mask_decoder.image_side(features[0], encoder.dense_position_encoding(), encoder.encode_masks(None))
+
     def decode(
         self,
         features: Features,
@@ -37,15 +43,16 @@ class Sam(nn.Module):
         labels: Tensor | None = None,
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
+        side: ImageSide | None = None,
     ) -> DecodedMasks:
         """All four masks (B,4,256,256) of B prompts on one image.
 
         Coordinates are network pixels: `points` (B,N,2) with `labels` (B,N), `boxes` (B,4); `masks` (B,1,256,256)
-        are logits of an earlier answer.
+        are logits of an earlier answer. `side` is what `image_side` gave for these features; not with `masks`.
         """
         sparse, dense = self.prompt_encoder(points, labels, boxes, masks)
         position = self.prompt_encoder.dense_position_encoding()
-        return self.mask_decoder(features[0], position, sparse, dense)
+        return self.mask_decoder(features[0], position, sparse, dense, side=side if masks is None else None)
 
     def forward(self, images: Tensor, boxes: Tensor) -> Tensor:
         """One image (1,3,S,S) and boxes (B,4) in network pixels -> logits (B,1,256,256) of mask 0."""

@@ -13,6 +13,7 @@ from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
 from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
 from MedSAMSegmentLib.models.sam_vit import RelativeAttention
 from MedSAMSegmentLib.models.tiny_vit import ConvNorm, WindowAttention
+from MedSAMSegmentLib.models.two_way_transformer import attend_to_few
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(8, 8, 4), (9, 14, 7), (5, 3, 14)])
@@ -105,6 +106,13 @@ def test_relative_attention_follows_its_formula() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("keys", [1, 7, 20])
+def test_attention_to_few_keys_answers_as_the_fused_one(keys: int) -> None:
+    q, k, v = (torch.randn(2, 4, count, 16) for count in (640, keys, keys))
+    fused = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    torch.testing.assert_close(attend_to_few(q, k, v).transpose(-1, -2), fused, atol=1e-5, rtol=1e-5)
+
+
 def test_points_get_a_padding_token_only_without_a_box() -> None:
     encoder = PromptEncoder(16, (4, 4), (64, 64))
     points, labels, box = torch.rand(2, 3, 2) * 64, torch.tensor([[1, 0, 1], [1, 1, -1]]), torch.rand(2, 4) * 64

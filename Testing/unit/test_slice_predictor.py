@@ -70,6 +70,28 @@ def test_boxes_together_answer_as_boxes_alone(predictor: SlicePredictor, image: 
         assert together.score == pytest.approx(alone.score, abs=1e-5)
 
 
+def test_prompts_on_slices_in_turn_answer_as_on_each_slice_alone(predictor: SlicePredictor, image: np.ndarray) -> None:
+    """What prompts on one slice share is kept; it must follow the slice."""
+    first, second = predictor.encode(image), predictor.encode(image[::-1].copy())
+    prompts = SlicePrompts(box_xyxy=BOX)
+    alone = [predictor.predict(embedding, prompts).low_res_logits for embedding in (first, second)]
+    assert np.abs(alone[0] - alone[1]).max() > 1e-3
+    for embedding, expected in ((first, alone[0]), (second, alone[1]), (second, alone[1]), (first, alone[0])):
+        np.testing.assert_array_equal(predictor.predict(embedding, prompts).low_res_logits, expected)
+
+
+def test_what_prompts_on_a_slice_share_is_computed_once(
+    predictor: SlicePredictor, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = predictor.module.image_side
+    computed: list[int] = []
+    monkeypatch.setattr(predictor.module, "image_side", lambda features: computed.append(1) or shared(features))
+    embedding = predictor.encode(image)
+    for box in (BOX, (0.0, 0.0, 49.0, 39.0)):
+        predictor.predict(embedding, SlicePrompts(box_xyxy=box))
+    assert len(computed) == 1
+
+
 def test_no_boxes_give_no_answers(predictor: SlicePredictor, image: np.ndarray) -> None:
     assert predictor.predict_boxes(predictor.encode(image), []) == []
 
