@@ -7,6 +7,7 @@ parent goes, its end of the pipe closes; the worker then stops by itself, whatev
 from __future__ import annotations
 
 import argparse
+import contextlib
 import faulthandler
 import os
 import platform
@@ -27,6 +28,9 @@ from .protocol import PROTOCOL, error_fields, parse_request
 from .session_host import SessionFactory, SessionHost
 
 READ_BYTES = 1 << 20
+QUIET_SECONDS = 0.4
+"""Prompts on one slice often follow each other; work ahead waits so long for the next one."""
+
 EXIT_PARENT_GONE = 3
 EXIT_PROTOCOL = 4
 
@@ -51,7 +55,7 @@ class Worker:
         """The process's exit status."""
         threading.Thread(target=self._read, name="requests", daemon=True).start()
         while True:
-            item = self._requests.get()
+            item = self._next()
             if item is None:
                 break
             if isinstance(item, MedSAMError):
@@ -62,6 +66,21 @@ class Worker:
         self._exit.set()
         self._host.close_all()
         return EXIT_PARENT_GONE if self._parent_gone.is_set() else 0
+
+    def _next(self) -> Frame | MedSAMError | None:
+        """The next request. After a moment without one the host works ahead, slice by slice, until one comes."""
+        while self._host.has_work:
+            with contextlib.suppress(queue.Empty):
+                return self._requests.get(timeout=QUIET_SECONDS)
+            self._work_ahead()
+        return self._requests.get()
+
+    def _work_ahead(self) -> None:
+        while self._host.has_work and self._requests.empty():
+            try:
+                self._host.work_ahead()
+            except Exception as error:  # noqa: BLE001 - nobody asked for it: it is tried again, and reported, on request
+                print(describe(error).detail, file=sys.stderr)
 
     def _handle(self, frame: Frame) -> bool:
         """False when the worker should end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ..errors import Cancelled, MedSAMError, WorkerError
 from ..intensity import WindowedVolume
 from ..results import Progress, Segmentation3D, SliceResult
+from .look_ahead import LookAhead
 from .memory import available_bytes, check_volume_fits
 from .protocol import CloseVolume, OpenVolume, Propagate, SegmentSlice, SelfCheck, SessionRequest
 from .self_check import self_check
@@ -29,6 +31,11 @@ class Session(Protocol):
 
     device: str
     volume: WindowedVolume
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]: ...
+
+    def encode_slice(self, axis: int, index: int) -> None: ...
 
     def segment_slice(self, axis: int, index: int, prompts: Any, *, cancel: ShouldStop) -> SliceResult: ...
 
@@ -53,7 +60,7 @@ class LibrarySessions:
         from ..inference.open import load_predictor, open_session
 
         options = dict(request.options)
-        loading = {
+        loading: dict[str, Any] = {
             name: options.pop(name)
             for name in ("device", "precision", "engine", "weights", "download")
             if name in options
@@ -62,11 +69,12 @@ class LibrarySessions:
             loading["weights"] = Path(loading["weights"])
         if isinstance(options.get("window"), list):
             options["window"] = tuple(options["window"])
-        key = (request.model, *sorted(loading.items()))
+        model, loading, version = _with_own_weights(request.model, loading)
+        key = (model, version, *sorted(loading.items()))
         if self._predictor is None or self._key != key:
             self._predictor = None  # frees the last model before the next one is loaded
             report("load model")
-            self._predictor = load_predictor(request.model, **loading)
+            self._predictor = load_predictor(model, **loading)
             self._key = key
         report("prepare volume")
         return open_session(self._predictor, request.volume, request.spacing_zyx, **options)
@@ -82,6 +90,21 @@ class SessionHost:
         self._memory = memory
         self._sessions: dict[int, Session] = {}
         self._failed: dict[int, MedSAMError] = {}
+        self._ahead = LookAhead()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is a slice to encode while nothing is asked for."""
+        return bool(self._ahead)
+
+    def work_ahead(self) -> None:
+        """Encode one slice near the last preview. Raises what the library raises; then no more is done ahead."""
+        wanted = self._ahead.take()
+        try:
+            self._session(wanted.session).encode_slice(wanted.axis, wanted.index)
+        except BaseException:
+            self._ahead.forget()
+            raise
 
     def answer(self, request: SessionRequest, emit: Emit, should_stop: ShouldStop) -> Answer:
         """Fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
@@ -93,13 +116,11 @@ class SessionHost:
             if should_stop():
                 raise Cancelled()
 
+        self._ahead.forget()
         if isinstance(request, OpenVolume):
             return self._open(request, report)
         if isinstance(request, SegmentSlice):
-            session = self._session(request.session)
-            return encode_slice(
-                session.segment_slice(request.axis, request.index, list(request.prompts), cancel=should_stop)
-            )
+            return self._segment_slice(request, should_stop)
         if isinstance(request, Propagate):
             return self._propagate(request, emit, should_stop)
         if isinstance(request, SelfCheck):
@@ -120,6 +141,14 @@ class SessionHost:
             raise
         self._sessions[request.session] = session
         return {"device": str(session.device), "window": session.volume.description}, {}
+
+    def _segment_slice(self, request: SegmentSlice, should_stop: ShouldStop) -> Answer:
+        session = self._session(request.session)
+        started = time.monotonic()
+        result = session.segment_slice(request.axis, request.index, list(request.prompts), cancel=should_stop)
+        seconds = time.monotonic() - started
+        self._ahead.plan(request.session, request.axis, request.index, session.shape_zyx[request.axis], seconds)
+        return encode_slice(result)
 
     def _propagate(self, request: Propagate, emit: Emit, should_stop: ShouldStop) -> Answer:
         session = self._session(request.session)
@@ -158,6 +187,17 @@ class SessionHost:
         if number not in self._sessions:
             raise WorkerError("The volume is not open in the worker.", "Start the run again.")
         return self._sessions[number]
+
+
+def _with_own_weights(model: str, loading: dict[str, Any]) -> tuple[str, dict[str, Any], str]:
+    """Model, loading options and the weights' SHA-256: weights of the user's own are a file for a known network."""
+    from ..checkpoints.own_models import OwnModels, is_own
+
+    if not is_own(model):
+        return model, loading, ""
+    folder = OwnModels()
+    own = folder.get(model)
+    return own.network, {**loading, "weights": folder.require(own)}, own.sha256
 
 
 def _stop_rule(fields: Mapping[str, float]) -> object:

@@ -39,6 +39,7 @@ class StandInSession:
         self.array = request.volume
         self.events = events
         self.volume = WindowedVolume(request.volume, None, json.dumps(request.options, sort_keys=True))
+        self.shape_zyx = request.volume.shape[:3]
 
     def _mask(self, prompts, axis, index):
         box = next(p for p in prompts if isinstance(p, Box))
@@ -46,9 +47,18 @@ class StandInSession:
         inside[tuple(slice(max(a, 0), b + 1) for a, b in box.bounds_zyx)] = 1
         return (self.array * inside > 0).take(index, axis=axis)
 
+    def encode_slice(self, axis, index):
+        print(f"ahead {axis} {index}", file=sys.stderr, flush=True)
+        if fault("slow-ahead"):
+            time.sleep(0.2)
+        if fault("ahead-fails"):
+            raise RuntimeError("no kernel for this")
+
     def segment_slice(self, axis, index, prompts, *, cancel):
         if fault("slow-slice"):
             time.sleep(0.5)
+        if fault("slow-model"):
+            time.sleep(2.1)
         return SliceResult(0, axis, index, self._mask(prompts, axis, index), 0.75, ("low-score",), True)
 
     def propagate(self, objects, *, on_slice, on_progress, cancel, axis=0, slice_range=None, names=None, **_):

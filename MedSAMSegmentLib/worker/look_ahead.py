@@ -1,0 +1,53 @@
+"""Which slices the worker encodes while nobody asks for anything: those around the one that the user looks at."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+
+SLICES = 8
+"""At most so many for each preview: a few seconds of work, and a small part of the cache."""
+
+PATIENCE_SECONDS = 2.0
+"""Where one slice takes longer, nothing is done ahead: the next request may have to wait for the slice at hand."""
+
+
+@dataclass(frozen=True)
+class SliceToEncode:
+    session: int
+    axis: int
+    index: int
+
+
+class LookAhead:
+    """Filled after a preview, emptied one slice at a time, forgotten as soon as something else is asked for."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[SliceToEncode] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def plan(self, session: int, axis: int, index: int, slices: int, seconds: float) -> None:
+        """After slice `index` of `slices` was answered in `seconds`: its neighbours, outwards."""
+        self.forget()
+        if seconds <= PATIENCE_SECONDS:
+            around = islice(outwards(index, slices), SLICES)
+            self._waiting.extend(SliceToEncode(session, axis, neighbour) for neighbour in around)
+
+    def take(self) -> SliceToEncode:
+        return self._waiting.popleft()
+
+    def forget(self) -> None:
+        self._waiting.clear()
+
+
+def outwards(index: int, slices: int) -> Iterator[int]:
+    """index + 1, index - 1, index + 2, ... as far as they lie in 0 .. slices - 1."""
+    for distance in count(1):
+        pair = [neighbour for neighbour in (index + distance, index - distance) if 0 <= neighbour < slices]
+        if not pair:
+            return
+        yield from pair

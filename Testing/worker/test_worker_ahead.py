@@ -1,0 +1,93 @@
+"""What the worker does while nobody asks for anything: it encodes the slices around the last preview."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import pytest
+from numpy.typing import NDArray
+
+from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.worker.client import WorkerClient
+from MedSAMSegmentLib.worker.look_ahead import SLICES, LookAhead, outwards
+from MedSAMSegmentLib.worker.remote_volume import RemoteVolume
+
+StartClient = Callable[..., WorkerClient]
+WAIT = 60.0
+BOX = Box(i=(5, 14), j=(3, 11), k=(5, 5))
+
+
+def ahead(client: WorkerClient) -> list[tuple[int, int]]:
+    """Axis and index of what the stand-in encoded without being asked."""
+    words = [line.split() for line in client.error_text.splitlines() if line.startswith("ahead ")]
+    return [(int(axis), int(index)) for _, axis, index in words]
+
+
+def wait_for(client: WorkerClient, condition: Callable[[], bool], seconds: float = WAIT) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, client.error_text
+        client.poll()
+        time.sleep(0.01)
+
+
+def test_neighbours_come_outwards_and_end_with_the_volume() -> None:
+    assert list(outwards(2, 5)) == [3, 1, 4, 0]
+    assert list(outwards(0, 3)) == [1, 2]
+    assert list(outwards(0, 1)) == []
+    assert list(islice(outwards(500, 10**9), 3)) == [501, 499, 502]
+
+
+def test_nothing_is_planned_for_a_model_that_takes_long() -> None:
+    plan = LookAhead()
+    plan.plan(1, 0, 5, 12, seconds=10.0)
+    assert not plan
+
+
+def test_after_a_preview_its_neighbours_are_encoded_nearest_first(start_client: StartClient, a_volume: NDArray) -> None:
+    client = start_client()
+    client.wait(RemoteVolume(client, "any", a_volume).segment_slice(0, 5, BOX), WAIT)
+    wait_for(client, lambda: len(ahead(client)) >= SLICES)
+    assert ahead(client) == [(0, n) for n in (6, 4, 7, 3, 8, 2, 9, 1)]
+
+
+def test_a_request_comes_before_the_work_ahead(start_client: StartClient, a_volume: NDArray) -> None:
+    client = start_client("slow-ahead")
+    volume = RemoteVolume(client, "any", a_volume)
+    client.wait(volume.segment_slice(0, 5, BOX), WAIT)
+    wait_for(client, lambda: len(ahead(client)) >= 1)
+    client.wait(volume.propagate([BOX], slice_range=(5, 6)), WAIT)
+    client.wait(volume.propagate([BOX], slice_range=(5, 6)), WAIT)
+    assert len(ahead(client)) <= 3, "a run ends the work ahead"
+
+
+def test_a_failure_ahead_is_kept_for_the_log_and_the_next_request_is_answered(
+    start_client: StartClient, a_volume: NDArray
+) -> None:
+    client = start_client("ahead-fails")
+    volume = RemoteVolume(client, "any", a_volume)
+    client.wait(volume.segment_slice(0, 5, BOX), WAIT)
+    wait_for(client, lambda: "no kernel for this" in client.error_text)
+    assert client.wait(volume.segment_slice(0, 6, BOX), WAIT).index == 6
+    assert client.generation == 1
+
+
+@pytest.mark.parametrize("then", ["close", "propagate"])
+def test_what_was_planned_is_forgotten_when_something_else_is_asked_for(
+    start_client: StartClient, a_volume: NDArray, then: str
+) -> None:
+    client = start_client()
+    volume: Any = RemoteVolume(client, "any", a_volume)
+    client.wait(volume.segment_slice(0, 5, BOX), WAIT)
+    if then == "close":
+        volume.close()
+        client.wait(RemoteVolume(client, "any", a_volume).open(), WAIT)
+    else:
+        client.wait(volume.propagate([BOX], slice_range=(5, 6)), WAIT)
+    before = ahead(client)
+    time.sleep(0.8)
+    client.poll()
+    assert ahead(client) == before
