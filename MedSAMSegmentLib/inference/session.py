@@ -20,7 +20,7 @@ from .device_shortage import cpu_instead_of, cure_for, what_gave_out
 from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
 from .plan import DIRECTIONS, Direction, ObjectPlan, ObjectPrompts, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
-from .strategies.base import RunOptions, StopRule
+from .strategies.base import RunOptions, StopRule, Strategy
 
 if TYPE_CHECKING:
     from .memory_tracker import MemoryTracker
@@ -106,9 +106,9 @@ class VolumeSession:
         Raises `PromptError` when no prompt touches the slice, `Cancelled` when `cancel()` turned true.
         """
         along = axis_from_name(axis)
-        view = AxisView(self, along, cancel)
         plans = plan_objects([prompts], PlanSettings(self.geometry, along, (index, index)))
-        return next(self._guarded(view, plans, "static", RunOptions(reference=self.reference)))
+        options = RunOptions(reference=self.reference)
+        return next(self._guarded(_Run(AxisView(self, along, cancel), plans, make_strategy("static"), options)))
 
     def propagate(
         self,
@@ -129,24 +129,21 @@ class VolumeSession:
         `on_slice` gets each slice as it is computed. Raises `Cancelled` within one slice of `cancel()` turning true.
         """
         along = axis_from_name(axis)
-        _check_direction(direction)
-        chosen = strategy or default_strategy(self.predictor.entry, self.reference)
         plans = plan_objects(objects, self._plan_settings(along, slice_range), names)
+        run = self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel)
         result = Segmentation3D(
             [ObjectResult(plan.name, PackedMask(self.shape_zyx, along)) for plan in plans],
             axis=along,
             shape_zyx=self.shape_zyx,
             model=self.model_id,
-            strategy=chosen,
+            strategy=run.strategy.name,
             device=self.device,
             window=self.volume.description,
         )
         before = Counters(**vars(self.counters))
         started = time.perf_counter()
-        options = self._run_options(along, direction, stop)
         total = _slices_to_do(plans, direction)
-        view = AxisView(self, along, cancel)
-        for done, item in enumerate(self._guarded(view, plans, chosen, options), start=1):
+        for done, item in enumerate(self._guarded(run), start=1):
             result.objects[item.object_index].add(item)
             if on_slice is not None:
                 on_slice(item)
@@ -173,20 +170,31 @@ class VolumeSession:
     ) -> Iterator[SliceResult]:
         """The same run as an iterator over slices in the order computed; nothing is kept."""
         along = axis_from_name(axis)
-        _check_direction(direction)
         plans = plan_objects(objects, self._plan_settings(along, slice_range))
-        chosen = strategy or default_strategy(self.predictor.entry, self.reference)
-        options = self._run_options(along, direction, stop)
-        return self._guarded(AxisView(self, along, cancel), plans, chosen, options)
+        return self._guarded(self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel))
 
-    def _guarded(
-        self, view: AxisView, plans: Sequence[ObjectPlan], strategy: str, options: RunOptions
-    ) -> Iterator[SliceResult]:
+    def _prepare(
+        self,
+        plans: Sequence[ObjectPlan],
+        axis: int,
+        direction: Direction,
+        strategy: str | None,
+        *,
+        stop: StopRule | None,
+        cancel: Cancel,
+    ) -> _Run:
+        """Everything that can be refused is, before anything is computed."""
+        if direction not in DIRECTIONS:
+            raise UsageError(f"The direction {direction!r} is not known.", f"Use one of {', '.join(DIRECTIONS)}.")
+        chosen = make_strategy(strategy or default_strategy(self.predictor.entry, self.reference))
+        options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
+        return _Run(AxisView(self, axis, cancel), plans, chosen, options)
+
+    def _guarded(self, run: _Run) -> Iterator[SliceResult]:
         """The strategy's results. Where the device gives out, the CPU begins again and goes on where it stopped."""
-        runner = make_strategy(strategy)
         given = 0
         try:
-            for result in runner.run(view, plans, options):
+            for result in run.results():
                 yield result
                 given += 1
         except (RuntimeError, MemoryError) as error:
@@ -196,7 +204,7 @@ class VolumeSession:
             self._fall_back(shortage, error)
         else:
             return
-        yield from islice(runner.run(view, plans, options), given, None)
+        yield from islice(run.results(), given, None)
 
     def _fall_back(self, shortage: str, error: Exception) -> None:
         """Move to the CPU, when the device was not asked for by name. Raises `DeviceError`."""
@@ -213,8 +221,18 @@ class VolumeSession:
         bounded = getattr(self.predictor.entry, "family", "") == EFFICIENT_MEDSAM2
         return PlanSettings(self.geometry, axis, slice_range, bounded, self.reference)
 
-    def _run_options(self, axis: int, direction: Direction, stop: StopRule | None) -> RunOptions:
-        return RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What is to be computed, all of it checked."""
+
+    view: AxisView
+    plans: Sequence[ObjectPlan]
+    strategy: Strategy
+    options: RunOptions
+
+    def results(self) -> Iterator[SliceResult]:
+        return self.strategy.run(self.view, self.plans, self.options)
 
 
 class AxisView:
@@ -286,8 +304,3 @@ def _slices_to_do(plans: Sequence[ObjectPlan], direction: Direction) -> int:
         len(plan.keys) + sum(len(plan.reach(key, direction, up)) for key in plan.keys for up in (True, False))
         for plan in plans
     )
-
-
-def _check_direction(direction: str) -> None:
-    if direction not in DIRECTIONS:
-        raise UsageError(f"The direction {direction!r} is not known.", f"Use one of {', '.join(DIRECTIONS)}.")
