@@ -62,15 +62,23 @@ class ObjectPlan:
     corrections: Mapping[int, KeyPrompt] = field(default_factory=dict)
 
     def reach(self, key_index: int, direction: Direction, upwards: bool) -> range:
-        """The slices that this key serves in one direction, nearest first; between two keys each serves its half."""
+        """The slices that this key serves in one direction, nearest first.
+
+        Between two keys each serves its half, or the one behind all of it where the run goes one way only.
+        """
         if direction == ("down" if upwards else "up"):
             return range(0)
         keys = sorted(self.keys)
         position = keys.index(key_index)
+        halved = direction == "both"
         if upwards:
-            upper = (key_index + keys[position + 1]) // 2 if position + 1 < len(keys) else self.last
+            upper = self.last
+            if position + 1 < len(keys):
+                upper = (key_index + keys[position + 1]) // 2 if halved else keys[position + 1] - 1
             return range(key_index + 1, upper + 1)
-        lower = (keys[position - 1] + key_index) // 2 + 1 if position else self.first
+        lower = self.first
+        if position:
+            lower = ((keys[position - 1] + key_index) // 2 if halved else keys[position - 1]) + 1
         return range(key_index - 1, lower - 1, -1)
 
 
@@ -78,8 +86,9 @@ class ObjectPlan:
 class PlanSettings:
     """Where the prompts lie and how they are read.
 
-    `bounded_lines`: a RECIST line alone bounds its object to the slices of a ball with that diameter, as Efficient
-    MedSAM2's script has it; with `reference` by that script's own formula.
+    `direction` of the run: slices before the first key, or behind the last one, are not part of a run that goes the
+    other way. `bounded_lines`: a RECIST line alone bounds its object to the slices of a ball with that diameter, as
+    Efficient MedSAM2's script has it; with `reference` by that script's own formula.
     """
 
     geometry: VolumeGeometry
@@ -87,6 +96,7 @@ class PlanSettings:
     slice_range: tuple[int, int] | None = None
     bounded_lines: bool = False
     reference: bool = False
+    direction: Direction = "both"
 
     @property
     def count(self) -> int:
@@ -94,6 +104,9 @@ class PlanSettings:
 
     @property
     def aspect(self) -> float:
+        """A pixel's height by its width; the official script takes pixels for square."""
+        if self.reference:
+            return 1.0
         rows, columns = self.geometry.in_plane_spacing(self.axis)
         return rows / columns
 
@@ -113,6 +126,7 @@ def plan_objects(
     """
     if not objects:
         raise PromptError("There is no prompt.", "Draw a box, or give --box.")
+    _check_range(settings)
     if names is not None and len(names) != len(objects):
         raise UsageError(f"There are {len(names)} names for {len(objects)} objects.", "Give one name an object.")
     plans = []
@@ -121,6 +135,18 @@ def plan_objects(
         together = list(prompts) if isinstance(prompts, Sequence) else [prompts]
         plans.append(_plan_object(name, together, settings))
     return plans
+
+
+def _check_range(settings: PlanSettings) -> None:
+    if settings.slice_range is None:
+        return
+    first, last = settings.slice_range
+    if first > last:
+        raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
+    if last < 0 or first >= settings.count:
+        raise PromptError(
+            f"The range {first} to {last} lies outside 0 to {settings.count - 1}.", "Use the volume's slices."
+        )
 
 
 def middle_slice(first: int, last: int) -> int:
@@ -148,6 +174,9 @@ def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> Ob
     keys, corrections = _split(inside)
     if not keys:
         raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
+    first = min(keys) if settings.direction == "up" else first
+    last = max(keys) if settings.direction == "down" else last
+    corrections = {index: key for index, key in corrections.items() if first <= index <= last}
     return ObjectPlan(name, keys, first, last, open_ended, whole, corrections)
 
 
@@ -213,11 +242,7 @@ def _extent(said: Mapping[int, KeyPrompt], whole: Box | None, settings: PlanSett
     """First and last slice, and whether the object may end before."""
     size = settings.count
     if settings.slice_range is not None:
-        first, last = (int(n) for n in settings.slice_range)
-        if first > last:
-            raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
-        if last < 0 or first >= size:
-            raise PromptError(f"The range {first} to {last} lies outside 0 to {size - 1}.", "Use the volume's slices.")
+        first, last = settings.slice_range
         return max(first, 0), min(last, size - 1), False
     if whole is not None:
         first, last = whole.along(settings.axis)

@@ -106,9 +106,12 @@ class VolumeSession:
         Raises `PromptError` when no prompt touches the slice, `Cancelled` when `cancel()` turned true.
         """
         along = axis_from_name(axis)
-        plans = plan_objects([prompts], PlanSettings(self.geometry, along, (index, index)))
+        plans = plan_objects([prompts], PlanSettings(self.geometry, along, (index, index), reference=self.reference))
         options = RunOptions(reference=self.reference)
-        return next(self._guarded(_Run(AxisView(self, along, cancel), plans, make_strategy("static"), options)))
+        usual = default_strategy(self.predictor.entry, self.reference)
+        # As a run answers on its key slice; a memory has nothing to remember on a single one.
+        chosen = make_strategy("static" if usual == "memory" else usual)
+        return next(self._guarded(_Run(AxisView(self, along, cancel), plans, chosen, options)))
 
     def propagate(
         self,
@@ -129,7 +132,7 @@ class VolumeSession:
         `on_slice` gets each slice as it is computed. Raises `Cancelled` within one slice of `cancel()` turning true.
         """
         along = axis_from_name(axis)
-        plans = plan_objects(objects, self._plan_settings(along, slice_range), names)
+        plans = plan_objects(objects, self._plan_settings(along, slice_range, direction), names)
         run = self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel)
         result = Segmentation3D(
             [ObjectResult(plan.name, PackedMask(self.shape_zyx, along)) for plan in plans],
@@ -142,13 +145,15 @@ class VolumeSession:
         )
         before = Counters(**vars(self.counters))
         started = time.perf_counter()
-        total = _slices_to_do(plans, direction)
+        done, total = 0, sum(plan.last - plan.first + 1 for plan in plans)
         for done, item in enumerate(self._guarded(run), start=1):
             result.objects[item.object_index].add(item)
             if on_slice is not None:
                 on_slice(item)
             if on_progress is not None:
-                on_progress(Progress(min(done, total), total))
+                on_progress(Progress(done, max(done, total)))
+        if done < total and on_progress is not None:
+            on_progress(Progress(done, done))  # objects ended before their last slice
         for finished in result.objects:
             finished.slices = flag_slices(finished.slices)
         result.device = self.device
@@ -170,7 +175,7 @@ class VolumeSession:
     ) -> Iterator[SliceResult]:
         """The same run as an iterator over slices in the order computed; nothing is kept."""
         along = axis_from_name(axis)
-        plans = plan_objects(objects, self._plan_settings(along, slice_range))
+        plans = plan_objects(objects, self._plan_settings(along, slice_range, direction))
         return self._guarded(self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel))
 
     def _prepare(
@@ -184,8 +189,6 @@ class VolumeSession:
         cancel: Cancel,
     ) -> _Run:
         """Everything that can be refused is, before anything is computed."""
-        if direction not in DIRECTIONS:
-            raise UsageError(f"The direction {direction!r} is not known.", f"Use one of {', '.join(DIRECTIONS)}.")
         chosen = make_strategy(strategy or default_strategy(self.predictor.entry, self.reference))
         options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
         return _Run(AxisView(self, axis, cancel), plans, chosen, options)
@@ -217,9 +220,12 @@ class VolumeSession:
         self.predictor.move_to(cpu_instead_of(choice, shortage))
         self.device = f"{self.predictor.title} ({self.predictor.device.reason})"
 
-    def _plan_settings(self, axis: int, slice_range: tuple[int, int] | None) -> PlanSettings:
+    def _plan_settings(self, axis: int, slice_range: tuple[int, int] | None, direction: Direction) -> PlanSettings:
+        if direction not in DIRECTIONS:
+            raise UsageError(f"The direction {direction!r} is not known.", f"Use one of {', '.join(DIRECTIONS)}.")
         bounded = getattr(self.predictor.entry, "family", "") == EFFICIENT_MEDSAM2
-        return PlanSettings(self.geometry, axis, slice_range, bounded, self.reference)
+        extent = (int(slice_range[0]), int(slice_range[1])) if slice_range is not None else None
+        return PlanSettings(self.geometry, axis, extent, bounded, self.reference, direction)
 
 
 @dataclass(frozen=True, eq=False)
@@ -297,10 +303,3 @@ class AxisView:
     def _stop_if_asked(self) -> None:
         if self._cancel():
             raise Cancelled()
-
-
-def _slices_to_do(plans: Sequence[ObjectPlan], direction: Direction) -> int:
-    return sum(
-        len(plan.keys) + sum(len(plan.reach(key, direction, up)) for key in plan.keys for up in (True, False))
-        for plan in plans
-    )

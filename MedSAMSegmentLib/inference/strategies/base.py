@@ -91,3 +91,18 @@ class Strategy(Protocol):
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
         """Results in the order in which they are computed; key slices first."""
+
+
+def side_by_side(plans: Sequence[ObjectPlan]) -> list[dict[int, ObjectPlan]]:
+    """Groups of objects, by their numbers, that share slices; no slice belongs to two groups.
+
+    Taken one after the other they need the embeddings of one group at a time, however long the volume is.
+    """
+    groups: list[dict[int, ObjectPlan]] = []
+    end = -1
+    for number, plan in sorted(enumerate(plans), key=lambda numbered: numbered[1].first):
+        if not groups or plan.first > end:
+            groups.append({})
+        groups[-1][number] = plan
+        end = max(end, plan.last)
+    return [dict(sorted(group.items())) for group in groups]

@@ -97,7 +97,8 @@ class ConsensusStrategy(HandoverStrategy):
     def _step(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SliceResult | None:
         appearance = self._appearances.get((chain.object_index, chain.key_index))
         box = _bounds(slices, chain.plan)
-        if box is None or appearance is None:
+        if box is None or appearance is None or index in chain.plan.corrections:
+            # Where the user clicked, the click decides, not a vote.
             return super()._step(slices, chain, index, options)
         pixels = slices.pixels(index)
         here = _Slice(slices, index, pixels, box, appearance)

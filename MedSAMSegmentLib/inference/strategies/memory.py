@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...results import SliceResult
 from ..plan import Direction, KeyPrompt, ObjectPlan
 from ..recist_prompt import prompt_by_line
-from .base import RunOptions, SliceSource, StopRule
+from .base import RunOptions, SliceSource, StopRule, side_by_side
 from .slicewise import key_prompts
 
 if TYPE_CHECKING:
@@ -21,22 +21,29 @@ if TYPE_CHECKING:
 class MemoryStrategy:
     """Key slices first, then forward, then backward; key slices keep their masks.
 
-    All objects pass a slice together, so that its features are computed once. In reference mode each object of a
-    volume has an official tracker of its own, as the official scripts go lesion by lesion.
+    Objects that share slices pass a slice together, so that its features are computed once. In reference mode each
+    object of a volume has an official tracker of its own, as the official scripts go lesion by lesion.
     """
 
     name = "memory"
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
-        numbered = dict(enumerate(plans))
+        # Objects of a video know of each other even where they do not meet.
+        together = [dict(enumerate(plans))] if options.time_series else side_by_side(plans)
+        for group in together:
+            yield from self._run_group(slices, group, options)
+
+    def _run_group(
+        self, slices: SliceSource, plans: dict[int, ObjectPlan], options: RunOptions
+    ) -> Iterator[SliceResult]:
         alone = options.reference and not options.time_series
-        groups = [{number: plan} for number, plan in numbered.items()] if alone else [numbered]
+        groups = [{number: plan} for number, plan in plans.items()] if alone else [plans]
         runs = [_Run(slices, group, options) for group in groups]
         for run in runs:
             yield from run.keys()
         for upwards in (True, False):
             if options.direction != ("down" if upwards else "up"):
-                yield from _side_by_side([run.sweep(upwards) for run in runs], upwards)
+                yield from _merged([run.sweep(upwards) for run in runs], upwards)
 
 
 class _Run:
@@ -159,7 +166,7 @@ class _AreaRule:
         return self._rule.holds(int(answer.mask.sum()), self.previous, answer.confidence)
 
 
-def _side_by_side(sweeps: list[Iterator[SliceResult]], upwards: bool) -> Iterator[SliceResult]:
+def _merged(sweeps: list[Iterator[SliceResult]], upwards: bool) -> Iterator[SliceResult]:
     """Merges the sweeps of several trackers by slice, so that all pass a slice while its features are in the cache."""
     if len(sweeps) == 1:
         yield from sweeps[0]

@@ -6,7 +6,7 @@ All objects pass a slice together, so that an embedding is used while it is warm
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ...results import SliceResult
 from ..plan import KeyPrompt, ObjectPlan
-from .base import RunOptions, SliceSource, StopRule
+from .base import RunOptions, SliceSource, StopRule, side_by_side
 
 if TYPE_CHECKING:
     from ..slice_predictor import SlicePrompts
@@ -51,8 +51,14 @@ class SlicewiseStrategy(ABC):
         """Prompts for slice `index`; `chain.previous` is the mask of the slice before."""
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
+        for group in side_by_side(plans):
+            yield from self._run_group(slices, group, options)
+
+    def _run_group(
+        self, slices: SliceSource, plans: Mapping[int, ObjectPlan], options: RunOptions
+    ) -> Iterator[SliceResult]:
         key_masks: dict[tuple[int, int], NDArray[np.bool_]] = {}
-        for number, plan in enumerate(plans):
+        for number, plan in plans.items():
             for key_index in sorted(plan.keys):
                 result = self._key_result(slices, number, plan, key_index)
                 key_masks[number, key_index] = result.mask
@@ -123,12 +129,12 @@ def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
 
 
 def _chains(
-    plans: Sequence[ObjectPlan],
+    plans: Mapping[int, ObjectPlan],
     key_masks: dict[tuple[int, int], NDArray[np.bool_]],
     options: RunOptions,
     upwards: bool,
 ) -> Iterator[Chain]:
-    for number, plan in enumerate(plans):
+    for number, plan in plans.items():
         for key_index in sorted(plan.keys):
             indices = plan.reach(key_index, options.direction, upwards)
             if not indices:
