@@ -150,13 +150,17 @@ def union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, int]) -
 
 
 def flag_slices(
-    slices: dict[int, SliceScore], low_score: float = 0.6, area_ratio: float = 2.0
+    slices: dict[int, SliceScore], low_score: float = 0.5, low_share: float = 0.95, area_ratio: float = 2.0
 ) -> dict[int, SliceScore]:
     """Flags from what the slices say together: empty inside the object, area that changes suddenly, low score.
 
+    A score is low when it is below `low_score`, or below `low_share` of the object's median: what scores an object
+    reaches depends on its contrast, so its own slices are the measure.
     A slice jumps when its area is more than `area_ratio` times larger, or smaller, than on both neighbours; at the
     end of the run only growth counts, because shrinking is how an object ends.
     """
+    usual = float(np.median([score.score for score in slices.values()])) if slices else 0.0
+    lowest = max(low_score, low_share * usual)
     flagged: dict[int, SliceScore] = {}
     for index, score in slices.items():
         flags: list[str] = []
@@ -164,7 +168,7 @@ def flag_slices(
             flags.append(FLAG_EMPTY)
         elif not score.key:
             neighbours = [slices[n].area for n in (index - 1, index + 1) if n in slices]
-            if score.score < low_score:
+            if score.score < lowest:
                 flags.append(FLAG_LOW_SCORE)
             if _jumps(score.area, neighbours, area_ratio):
                 flags.append(FLAG_AREA_JUMP)

@@ -90,6 +90,17 @@ class SliceTransform(ABC):
         """Low-res logits (B,h,w) -> masks (B,H,W) bool."""
         return self.upsample(low_res_logits) > 0
 
+    def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
+        """A mask (H,W) of the slice on a low-res `plane` (h,w), by nearest neighbour; False where the slice ends."""
+        low_res = np.zeros(plane, dtype=bool)
+        covered = [max(1, round(side * n / self.size)) for side, n in zip(self.resized_shape, plane, strict=True)]
+        rows, columns = (
+            ((np.arange(count) + 0.5) * size / count).astype(int)
+            for count, size in zip(covered, self.shape, strict=True)
+        )
+        low_res[: covered[0], : covered[1]] = mask[np.ix_(rows, columns)]
+        return low_res
+
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int = 1) -> SlicePrompts | None:
         """The neighbouring slice's box from a mask (H,W) of this one; None when it is empty.
 

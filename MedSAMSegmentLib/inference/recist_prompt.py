@@ -107,7 +107,10 @@ def prompt_by_line(
 
 
 def _furthest_pair(pixels: NDArray[np.float64]) -> tuple[int, int]:
-    """Indices of the two points (n,2) with the largest distance; the first such pair in order."""
-    apart = np.square(pixels[:, None] - pixels[None]).sum(axis=-1)
-    first, last = divmod(int(apart.argmax()), len(pixels))
-    return first, last
+    """Indices of the two points (n,2), in raster order, with the largest distance; the first such pair in order."""
+    rows = pixels[:, 1]
+    # Only the ends of a row can be furthest: an area that was painted instead of a line fills no memory.
+    ends = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]] | np.r_[rows[1:] != rows[:-1], True])
+    apart = np.square(pixels[ends, None] - pixels[ends]).sum(axis=-1)
+    first, last = divmod(int(apart.argmax()), len(ends))
+    return int(ends[first]), int(ends[last])

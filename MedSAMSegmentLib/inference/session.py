@@ -270,6 +270,9 @@ class AxisView:
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
         return self._transform.handover_prompts(mask, label_value)
 
+    def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
+        return self._transform.mask_to_low_res(mask, plane)
+
     def make_tracker(self, reference: bool) -> MemoryTracker:
         from .frame_encoder import FrameFeatures
         from .memory_tracker import MemoryTracker

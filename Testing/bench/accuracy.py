@@ -3,28 +3,28 @@
 Every strategy gets the 3D box of the reference; "official" is the handover from the outline on the middle slice.
 "upper mark" gives each slice its own reference box. "jittered" is the mean over
 JITTERED boxes (none when left out: nan) whose faces are moved by up to 3 voxels in the plane, with a fixed seed.
+Three blocks: the seven cases, the lungs in the lung window, and the cases of the folder MEDSAM_UNSEEN.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from cases import Case, all_cases, make_case
+from cases import Case, all_cases, lung_window_cases, unseen_cases
 from scipy.stats import spearmanr
 
-from MedSAMSegmentLib.commands.demo import ORGANS
 from MedSAMSegmentLib.evaluation.metrics import dice
 from MedSAMSegmentLib.inference.open import load_predictor, open_session
 from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
 from MedSAMSegmentLib.inference.strategies.slicewise import mask_box
-from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.results import ObjectResult
 
 JITTER = 3
-OTHER = ("lumbar vertebral column", "cervical vertebral column")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,8 @@ def upper_mark(session: VolumeSession, case: Case) -> np.ndarray:
     result = np.zeros_like(case.reference)
     for k in range(case.box.k[0], case.box.k[1] + 1):
         box = mask_box(case.reference[k])
-        if box is not None:
+        # A row or column of single voxels cannot be boxed.
+        if box is not None and box[0] < box[2] and box[1] < box[3]:
             x0, y0, x1, y1 = box
             result[k] = session.segment_slice(0, k, Box(i=(x0, x1), j=(y0, y1), k=(k, k))).mask
     return result
@@ -98,32 +99,25 @@ def jittered(case: Case, times: int) -> list[Box]:
     return [Box(i=moved(case.box.i, columns), j=moved(case.box.j, rows), k=case.box.k) for _ in range(times)]
 
 
-def other_cases(cases: list[Case]) -> list[Case]:
-    """More segments of the chest CT."""
-    import slicerio
-
-    chest = next(case for case in cases if case.name == ORGANS[0].name)
-    folder = slicerio.__file__.rsplit("/", 1)[0]
-    segments = {s.name: s.mask_zyx for s in read_segmentation(f"{folder}/data/Segmentation.seg.nrrd").segments}
-    return [make_case(name, chest.image, chest.geometry, chest.window, segments[name]) for name in OTHER]
-
-
 def main(times: int = 0) -> None:
-    cases = all_cases()
     predictor = load_predictor("lite_medsam", device="cpu", precision="float32")
     print(
         "| case | official | handover | static | consensus | upper mark | static, jittered | consensus, jittered "
         "| Spearman | worst fifth flagged, of flags | prompts a slice |"
     )
     print("|---" * 11 + "|")
+    blocks = {"the seven": all_cases(), "the lung window": lung_window_cases(), "the unseen": unseen_cases()}
+    for title, cases in blocks.items():
+        print_block(title, cases, predictor, times)
+
+
+def print_block(title: str, cases: Iterable[Case], predictor: SlicePredictor, times: int) -> None:
     rows = []
-    for case in [*cases, *other_cases(cases)]:
+    for case in cases:
         with open_session(predictor, case.image, geometry=case.geometry, window=case.window) as session:
-            row = measure(session, case, times)
-        print_row(row)
-        if len(rows) < len(cases):
-            rows.append(row)
-    print_mean(f"**mean of the first {len(rows)}**", rows)
+            rows.append(measure(session, case, times))
+        print_row(rows[-1])
+    print_mean(f"**mean of {title}**", rows)
 
 
 def print_row(row: Row) -> None:

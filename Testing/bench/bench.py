@@ -1,6 +1,8 @@
 """Measure every engine beside plain eager float32 and write Resources/docs/benchmarks.md with a plot.
 
 python Testing/bench/bench.py [--quick] [--models ID ...] [--cases none|one|all] [--compare REVISION]
+
+bfloat16 is left out on processors that emulate it.
 """
 
 from __future__ import annotations
@@ -15,23 +17,29 @@ from typing import Any
 
 import torch
 from compare import compare
-from report import case_table, speed_table, write_page, write_plot
+from report import case_table, cpu_flags, path_table, speed_table, write_page, write_plot
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 DOCS = REPO / "Resources" / "docs"
 MODELS = ("lite_medsam", "medsam2", "efficient_medsam2_tiny", "medsam")
-KINDS = (
-    ("plain", "float32"),
-    ("torch", "float32"),
-    ("torch", "bfloat16"),
-    ("openvino", "float32"),
-    ("openvino", "bfloat16"),
+FAST_BFLOAT16 = bool({"avx512_bf16", "amx_bf16", "bf16"} & cpu_flags())
+KINDS = tuple(
+    (engine, precision)
+    for engine, precision in (
+        ("plain", "float32"),
+        ("torch", "float32"),
+        ("torch", "bfloat16"),
+        ("openvino", "float32"),
+        ("openvino", "bfloat16"),
+    )
+    if precision == "float32" or FAST_BFLOAT16
 )
-SLOW_MODELS = {"medsam": KINDS[3:]}
+SLOW_MODELS = {"medsam": tuple(kind for kind in KINDS if kind[0] == "openvino")}
 """Models of which a slice takes seconds: only the engines that "auto" chooses from, each beside plain eager."""
 QUICK_MODELS = ("lite_medsam",)
 WHOLE_CASE = "left lung"
+MANY_OBJECTS = (("lite_medsam", "auto"), ("medsam2", "torch"), ("efficient_medsam2_tiny", "torch"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,11 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     speed = measure_speed(options.models or (QUICK_MODELS if options.quick else MODELS))
     cases = measure_cases("none" if options.quick else options.cases)
+    path = [] if options.quick or options.models else measure_path()
     print("\n" + speed_table(speed))
     if cases:
         print("\n" + case_table(cases))
+    if path:
+        print("\n" + path_table(path))
     if not options.quick and not options.models:
-        write_page(DOCS / "benchmarks.md", speed, cases, notes())
+        write_page(DOCS / "benchmarks.md", speed, cases, path, notes())
         write_plot(DOCS / "benchmarks.png", speed)
         print(f"\nwrote {(DOCS / 'benchmarks.md').relative_to(REPO)} and its plot")
 
@@ -80,6 +91,15 @@ def measure_cases(wanted: str) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: KINDS.index((row["engine"], row["precision"])))
 
 
+def measure_path() -> list[dict[str, Any]]:
+    """What surrounds the encoder: start, previews, later objects, memory of a long range."""
+    print("start, previews, objects, memory ...", file=sys.stderr, flush=True)
+    rows = run("measure_path.py", "start")
+    for model, engine in MANY_OBJECTS:
+        rows += run("measure_path.py", "objects", model, engine)
+    return [*rows, *run("memory.py", "lite_medsam", "--engine", "auto", "--json")]
+
+
 def run(script: str, *arguments: str) -> list[dict[str, Any]]:
     """The JSON lines of a script. Nothing when it fails, as openvino does where it is not installed."""
     command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
@@ -91,7 +111,9 @@ def run(script: str, *arguments: str) -> list[dict[str, Any]]:
 
 def notes() -> list[str]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    missing = [] if FAST_BFLOAT16 else ["bfloat16: not measured, this processor has no instructions for it."]
     return [
+        *missing,
         "Models whose weights are not on the machine are measured with made-up ones; times do not depend on them.",
         "GPU: not measured here." if gpu else "GPU: none was available; figures for one are missing.",
         "bfloat16 is never taken unasked: it changes masks more than float32's rounding does (see the cases).",

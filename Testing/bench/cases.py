@@ -2,6 +2,13 @@
 
 Seven cases stand in the issue tracker's table: three organs of `slicerio`'s chest CT, a brain tumour in MR and three
 CT lesions. The last four are not part of the repository; they are used where `../shared/data` (or MEDSAM_SHARED) is.
+
+The lungs are there once more in the lung window, which is what Slicer picks for a box on a lung.
+
+`unseen_cases` only judges. Its tumours are the example data of pyradiomics, which its source distribution carries
+(package `pyradiomics` 3.0.1, folder `data/`: `brain2`, `breast1`, `lung1` and `lung2`, each with `_image.nrrd` and
+`_label.nrrd`), its brain the MNI152 template that the package `nilearn` carries (folder `nilearn/datasets/data/`: T1,
+grey and white matter). MEDSAM_UNSEEN names a folder that holds these files; those that are missing are left out.
 """
 
 from __future__ import annotations
@@ -23,6 +30,21 @@ from MedSAMSegmentLib.prompts import Box
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))
+
+UNSEEN_TUMOURS = {
+    "brain2": ("mr",),
+    "breast1": ("mr",),
+    "lung1": ("ct-lung", "auto"),
+    "lung2": ("ct-lung", "auto"),
+}
+"""Example volumes of pyradiomics and the windows that they are shown in."""
+
+UNSEEN_ORGANS = ("lumbar vertebral column", "cervical vertebral column")
+"""Segments of the chest CT beyond the seven cases. They had a say in one choice (Resources/docs/accuracy.md)."""
+
+MNI_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
+MNI_STEP = 4
+"""Every fourth slice of the template: 1 mm slices of a brain hardly differ from one to the next."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +83,45 @@ def shared_cases() -> Iterator[Case]:
         geometry = VolumeGeometry.from_spacing(arrays["imgs"].shape, (z, y, x))
         name = f"lesion {path.stem.split('_')[2]}"
         yield make_case(name, arrays["imgs"], geometry, "none", arrays["gts"] > 0)
+
+
+def lung_window_cases() -> Iterator[Case]:
+    """The lungs of the chest CT in the window that Slicer picks for a box on a lung."""
+    volume, references = load_chest()
+    for name in ("right lung", "left lung"):
+        yield make_case(f"{name}, ct-lung", volume.array_zyx, volume.geometry, "ct-lung", references[name])
+
+
+def unseen_cases() -> Iterator[Case]:
+    """Two spines of the chest CT, and what the folder MEDSAM_UNSEEN holds of the tumours and the MNI template."""
+    volume, references = load_chest()
+    for name in UNSEEN_ORGANS:
+        yield make_case(name, volume.array_zyx, volume.geometry, WIDE_WINDOW, references[name])
+    folder = os.environ.get("MEDSAM_UNSEEN")
+    if folder:
+        yield from _unseen_tumours(Path(folder))
+        yield from _unseen_brain(Path(folder))
+
+
+def _unseen_tumours(folder: Path) -> Iterator[Case]:
+    for name, windows in UNSEEN_TUMOURS.items():
+        if not (folder / f"{name}_image.nrrd").is_file():
+            continue
+        volume = read_volume(folder / f"{name}_image.nrrd")
+        label = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"{name}_label.nrrd"))) > 0
+        for window in windows:
+            yield make_case(f"{name}, {window}", volume.array_zyx, volume.geometry, window, label)
+
+
+def _unseen_brain(folder: Path) -> Iterator[Case]:
+    """The whole brain: where grey and white matter together are likelier than not."""
+    paths = [folder / MNI_FILE.format(kind) for kind in ("t1", "gm", "wm")]
+    if not all(path.is_file() for path in paths):
+        return
+    t1, grey, white = (read_volume(path).array_zyx[::MNI_STEP] for path in paths)
+    brain = grey.astype(np.int64) + white > 255 / 2
+    geometry = VolumeGeometry.from_spacing(t1.shape, (float(MNI_STEP), 1.0, 1.0))
+    yield make_case("MNI brain", t1, geometry, "mr", brain)
 
 
 def all_cases() -> list[Case]:

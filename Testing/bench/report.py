@@ -102,7 +102,17 @@ def case_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_page(path: Path, speed: Sequence[Row], cases: Sequence[Row], notes: Sequence[str]) -> None:
+def path_table(rows: Sequence[Row]) -> str:
+    lines = ["| step | measured | target |", "|---|---:|---:|"]
+    for row in rows:
+        digits = 2 if row["unit"] == "s" else 0
+        lines.append(f"| {row['what']} | {row['value']:.{digits}f} {row['unit']} | {row['target']} |")
+    return "\n".join(lines)
+
+
+def write_page(
+    path: Path, speed: Sequence[Row], cases: Sequence[Row], steps: Sequence[Row], notes: Sequence[str]
+) -> None:
     """The page, overwritten whole."""
     parts = [
         "# Benchmarks",
@@ -121,6 +131,13 @@ def write_page(path: Path, speed: Sequence[Row], cases: Sequence[Row], notes: Se
             f"LiteMedSAM, strategy `{cases[0]['strategy']}`: Dice against the reference mask, and the time for the "
             "whole case.",
             case_table(cases),
+        ]
+    if steps:
+        parts += [
+            "## From start to result",
+            "LiteMedSAM's previews go through the worker process, as in 3D Slicer. Objects: a CT of 13 slices of 512 x "
+            "512, nothing encoded before.",
+            path_table(steps),
         ]
     parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,10 @@ class BrightPixels:
         logits = np.where(mask, 5.0, -5.0).astype(np.float32)
         return SlicePrediction(mask, 0.9, logits, 1.0)
 
+    def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
+        assert plane == mask.shape
+        return mask
+
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         if not rows.size:

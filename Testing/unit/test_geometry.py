@@ -34,6 +34,12 @@ def test_ras_is_lps_with_two_signs_turned(an_oblique_geometry: VolumeGeometry) -
     assert an_oblique_geometry.ras_to_ijk(np.array([-12.0, 30.0, 105.0])) == pytest.approx(np.zeros((1, 3)))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_point_too_far_away_for_a_number_is_no_warning() -> None:
+    fine = VolumeGeometry.from_spacing((2, 3, 4), (0.1, 0.1, 0.1))
+    assert not np.isfinite(fine.lps_to_ijk(np.full((1, 3), 1e308))).any()
+
+
 @given(st.tuples(*[st.floats(-1000, 1000)] * 3))
 def test_a_voxel_comes_back_from_physical_space(ijk: tuple[float, float, float]) -> None:
     matrix = np.array([[0, -0.5, 0.1, 3], [0.9, 0, 0, -20], [0, 0.2, 4, 7], [0, 0, 0, 1]])

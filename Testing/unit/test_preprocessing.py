@@ -197,6 +197,24 @@ def test_the_label_value_decides_about_half_covered_pixels() -> None:
     assert transform.handover_prompts(mask, label_value=2) is not None
 
 
+@pytest.mark.parametrize(
+    ("kind", "size", "covered"),
+    [(LiteMedSamTransform, 256, (128, 256)), (SamTransform, 1024, (128, 256)), (MedSamTransform, 1024, (256, 256))],
+)
+def test_a_mask_lies_where_low_res_answers_have_it(
+    kind: type[SliceTransform], size: int, covered: tuple[int, int]
+) -> None:
+    mask = np.zeros((40, 80), dtype=bool)
+    mask[20:, 40:] = True
+    transform = kind((40, 80), size)
+    low_res = transform.mask_to_low_res(mask, (256, 256))
+    expected = np.zeros((256, 256), dtype=bool)
+    expected[covered[0] // 2 : covered[0], covered[1] // 2 : covered[1]] = True
+    np.testing.assert_array_equal(low_res, expected)
+    back = transform.mask_to_image(torch.from_numpy(np.where(low_res, 8.0, -8.0).astype(np.float32))[None])[0].numpy()
+    assert (back ^ mask).sum() <= 0.02 * mask.sum()
+
+
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_an_empty_mask_hands_nothing_over(kind: type[SliceTransform]) -> None:
     assert kind((90, 70), TRANSFORMS[kind]).handover_prompts(np.zeros((90, 70), bool)) is None

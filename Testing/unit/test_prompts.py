@@ -76,6 +76,16 @@ def test_a_box_that_only_touches_the_volume_has_no_area_there() -> None:
         Box(i=(29, 60), j=(3, 9), k=(4, 4)).fitted(SHAPE)
 
 
+@pytest.mark.parametrize(("axis", "thin"), [(0, "i"), (0, "j"), (1, "k"), (2, "j")])
+def test_a_box_needs_an_area_on_its_slices(axis: int, thin: str) -> None:
+    bounds = {"i": (2, 8), "j": (2, 8), "k": (2, 8)}
+    with pytest.raises(PromptError, match=f"no area on its slices: {thin} is 4 only"):
+        Box(**{**bounds, thin: (4, 4)}).require_area(axis, SHAPE)
+    Box(**{**bounds, "kji"[axis]: (4, 4)}).require_area(axis, SHAPE)
+    flat = tuple(1 if name == thin else size for name, size in zip("kji", SHAPE, strict=True))
+    Box(**{**bounds, thin: (0, 0)}).require_area(axis, flat)
+
+
 def test_a_slice_box_is_a_box() -> None:
     assert Box(i=(2, 8), j=(2, 8), k=(4, 4)).fitted(SHAPE).shape_zyx == (1, 7, 7)
 

@@ -31,6 +31,17 @@ def test_a_steep_line_has_the_same_ends_either_way() -> None:
     assert RecistLine.from_mask(steep) == RecistLine.from_mask(steep, reference=True)
 
 
+def test_an_area_painted_as_a_line_takes_no_memory_of_its_size_squared() -> None:
+    y, x = np.mgrid[:1000, :1000]
+    disc = (x - 500) ** 2 + (y - 500) ** 2 <= 400**2
+    line = RecistLine.from_mask(disc)  # half a million pixels
+    assert line.length == 800
+    small = disc[460:540:4, 90:910:10]
+    pixels = np.argwhere(small)
+    apart = np.sqrt(((pixels[:, None] - pixels[None]) ** 2).sum(axis=-1)).max()
+    assert RecistLine.from_mask(small).length == pytest.approx(apart)
+
+
 def test_one_pixel_is_no_line() -> None:
     with pytest.raises(PromptError, match="fewer than two"):
         RecistLine.from_mask(drawn([(3, 3)]))

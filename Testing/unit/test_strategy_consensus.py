@@ -14,7 +14,16 @@ from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.strategies import default_strategy
 from MedSAMSegmentLib.inference.strategies.appearance import Appearance
-from MedSAMSegmentLib.inference.strategies.candidates import Candidate, ellipsoid_box, fuse, inside_box, widened_within
+from MedSAMSegmentLib.inference.strategies.candidates import (
+    Candidate,
+    differs,
+    ellipse_mask,
+    ellipsoid_box,
+    fuse,
+    inside_box,
+    shrunken,
+    widened_within,
+)
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, Point
 
@@ -43,7 +52,7 @@ def test_a_ball_in_its_box_is_found_along_every_axis(axis: int) -> None:
     ball = a_ball()
     result = a_session(ball).propagate([Box.around(ball > 0)], axis=axis, strategy="consensus").objects[0]
     found = np.moveaxis(result.mask, axis, 0)
-    # Two of three candidates must hold a pixel, and the ellipsoid's box lies tightly around a ball.
+    # At least half of the vote must hold a pixel, and the ellipsoid's box lies tightly around a ball.
     agreed = 2.0 * (result.mask & (ball > 0)).sum() / (result.mask.sum() + (ball > 0).sum())
     assert agreed > 0.97
     assert all(found[index].any() for index in result.slices)
@@ -72,10 +81,34 @@ def test_no_mask_leaves_the_box() -> None:
     assert not mask.any()
 
 
-def test_a_slice_costs_at_most_three_prompts_and_one_encode() -> None:
-    result = a_session(a_ball()).propagate([BOX], strategy="consensus")
+def test_a_slice_costs_three_prompts_the_key_slice_four_and_each_one_encode() -> None:
+    model = BrightPixels()
+    volume = to_uint8(np.full(SHAPE, 200, dtype=np.uint8), "none")
+    session = VolumeSession(model, volume, VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
+    result = session.propagate([BOX], strategy="consensus")
     assert result.encodes == 15
-    assert result.predictions <= 3 * 15
+    # On the two slices beside the key slice the ellipsoid is as wide as the box.
+    assert result.predictions == 4 + 3 * 14 - 2
+
+
+def test_the_key_slice_is_asked_with_ellipses_and_the_next_one_with_the_mask_before() -> None:
+    ball, model = a_ball(), BrightPixels()
+    session = VolumeSession(model, to_uint8(ball, "none"), VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
+    session.propagate([Box.around(ball > 0)], slice_range=(10, 11), strategy="consensus")
+    with_mask = [asked for asked in model.asked if asked.mask_logits is not None]
+    assert len(with_mask) == 3
+    full, smaller, handed_over = (asked.mask_logits > 0 for asked in with_mask)  # type: ignore[operator]
+    assert full.sum() == pytest.approx(np.pi / 4 * 15 * 15, rel=0.05)
+    assert 0 < smaller.sum() < full.sum()
+    assert np.array_equal(handed_over, session.propagate([Box.around(ball > 0)], slice_range=(10, 10)).mask[10])
+
+
+def test_clicks_on_another_slice_are_heard() -> None:
+    ball, model = a_ball(), BrightPixels()
+    session = VolumeSession(model, to_uint8(ball, "none"), VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
+    result = session.propagate([[Box.around(ball > 0), Point(25, 20, 12)]], strategy="consensus")
+    assert [len(asked.labels) for asked in model.asked if asked.labels is not None] == [1]  # type: ignore[arg-type]
+    assert result.objects[0].slices[12].key
 
 
 def test_a_region_unlike_the_object_is_left_out_of_its_box() -> None:
@@ -121,12 +154,23 @@ def test_boxes_are_cut_to_the_bounds() -> None:
     assert inside_box(np.ones((6, 6), dtype=bool), (1, 2, 3, 3)).sum() == 6
 
 
+def test_the_smaller_box_and_the_ellipse_in_a_box() -> None:
+    assert shrunken((0, 10, 100, 60)) == pytest.approx((6, 13, 94, 57))
+    assert differs((0, 0, 9, 9), (0, 1, 9, 9), by=1)
+    assert not differs((0, 0, 9, 9), (0.5, 0, 9, 9), by=1)
+    ellipse = ellipse_mask((2, 1, 6, 3), (6, 10))
+    assert Box.around(ellipse[None]) == Box(i=(2, 6), j=(1, 3), k=(0, 0))
+    assert not ellipse[1, 2]
+    assert ellipse[2, 2:7].all()
+
+
 def test_the_better_candidate_outvotes_two_worse_ones() -> None:
     good, bad = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
     good[:2], bad[2:] = True, True
     vote, confidence = fuse([Candidate(good, 0.9, 1.0), Candidate(bad, 0.4, 1.0), Candidate(bad, 0.4, 1.0)], (4, 4))
     assert np.array_equal(vote, good)
-    assert 0.9 < confidence < 1.0
+    # It shares nothing with two of the three, and that counts though they lost the vote.
+    assert confidence == pytest.approx((0.9 * 1 / 3) ** (1 / 3), rel=1e-3)
 
 
 def test_disagreement_and_instability_lower_the_confidence() -> None:
@@ -136,6 +180,15 @@ def test_disagreement_and_instability_lower_the_confidence() -> None:
     assert fuse([Candidate(one, 0.9, 0.9), Candidate(other, 0.9, 0.9)], (4, 4))[1] < agreed
     assert fuse([Candidate(one, 0.9, 0.5), Candidate(one, 0.9, 0.5)], (4, 4))[1] < agreed
     assert fuse([], (4, 4))[1] == 0.0
+
+
+def test_an_outvoted_candidate_still_lowers_the_confidence() -> None:
+    one, other = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
+    one[:2], other[3:] = True, True
+    vote, confidence = fuse([Candidate(one, 0.8, 1.0), Candidate(other, 0.1, 1.0)], (4, 4))
+    assert np.array_equal(vote, one)
+    # Agreement is the mean of 1 and 0.
+    assert confidence == pytest.approx((0.8 * 0.5 * 1.0) ** (1 / 3), rel=1e-3)
 
 
 def test_likeness_tells_grey_values_apart() -> None:

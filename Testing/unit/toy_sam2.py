@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MedSAMSegmentLib.inference.frame_encoder import FrameEncoder, FrameFeatures
+from MedSAMSegmentLib.inference.frame_encoder import FrameFeatures
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker
 from MedSAMSegmentLib.inference.tracker_options import TrackerOptions
 from MedSAMSegmentLib.models.fpn_neck import ImageEncoder, PlainNeck
 from MedSAMSegmentLib.models.plain_vit import PlainViT
 from MedSAMSegmentLib.models.sam2 import Sam2, Sam2Config
+
+PARITY = str(Path(__file__).resolve().parents[1] / "parity")
+sys.path.insert(0, PARITY)
+try:
+    from frame_encoder import FrameEncoder
+finally:
+    sys.path.remove(PARITY)
 
 SHAPE = (40, 48)
 

@@ -24,6 +24,9 @@ RIM = 3
 
 MINIMUM_SURROUNDINGS = 20
 
+EDGE = 3
+"""Width in pixels of the band outside a mask whose grey values are compared with those in it."""
+
 
 class Appearance:
     """Grey values of the object on its key slice and of what surrounds it."""
@@ -54,6 +57,20 @@ class Appearance:
             return mask
         square = np.ones((FOREIGN_SIDE, FOREIGN_SIDE), dtype=bool)
         return mask & ~ndimage.binary_opening(foreign, square)
+
+
+def edge_contrast(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    """How much the grey values under `mask`, not empty, differ from those just outside it, 0..1.
+
+    An outline that is right lies where the grey values change. 0 where nothing lies outside.
+    """
+    from scipy import ndimage
+
+    around = ndimage.binary_dilation(mask, iterations=EDGE) & ~mask
+    if not around.any():
+        return 0.0
+    levels = grey_levels(pixels)
+    return 1.0 - float(np.sqrt(distribution(levels[mask]) * distribution(levels[around])).sum())
 
 
 def grey_levels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -73,6 +73,9 @@ class SliceSource(Protocol):
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
         """The next slice's box from this slice's mask, as the model's official script does; None when it is empty."""
 
+    def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
+        """A mask (rows, columns) of a slice where the network's low-res answers, `plane` (h,w), have it."""
+
     def make_tracker(self, reference: bool) -> MemoryTracker:
         """A new memory tracker over these slices; models without a memory raise `UsageError`."""
 

@@ -1,4 +1,4 @@
-"""Boxes that a slice of a 3D box is tried with, and what is thought of the answers."""
+"""Boxes and masks that a slice of a 3D box is tried with, and the vote of the answers."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ SMALLEST_SHARE = 0.3
 """The ellipsoid's box never shrinks below this share of the 3D box: objects end bluntly."""
 
 
+SHRINKAGE = 0.06
+"""Of a box's width and height: how far each side of the smaller box on the key slice moves inwards."""
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One answer: mask (rows, columns), how good it seems, and how little it depends on the threshold, both 0..1."""
+    """One answer: mask (rows, columns), how good it seems all in all, how little it depends on the threshold, and the
+    IoU that the network alone predicts for it; all 0..1.
+    """
 
     mask: NDArray[np.bool_]
     quality: float
     stability: float
+    predicted_iou: float = 1.0
 
 
 def ellipsoid_box(box: BoxXY, extent: tuple[int, int], index: int) -> BoxXY:
@@ -33,6 +40,25 @@ def ellipsoid_box(box: BoxXY, extent: tuple[int, int], index: int) -> BoxXY:
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     half_width, half_height = share * (box[2] - box[0]) / 2, share * (box[3] - box[1]) / 2
     return (x - half_width, y - half_height, x + half_width, y + half_height)
+
+
+def ellipse_mask(box: BoxXY, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The ellipse that fills a box, on a slice of `shape` rows and columns."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    half_width, half_height = (box[2] - box[0] + 1) / 2, (box[3] - box[1] + 1) / 2
+    across, down = (x - (box[0] + box[2]) / 2) / half_width, (y - (box[1] + box[3]) / 2) / half_height
+    return np.asarray(across**2 + down**2 <= 1)
+
+
+def shrunken(box: BoxXY) -> BoxXY:
+    """The box with each side moved inwards by `SHRINKAGE` of the way across."""
+    across, down = SHRINKAGE * (box[2] - box[0]), SHRINKAGE * (box[3] - box[1])
+    return (box[0] + across, box[1] + down, box[2] - across, box[3] - down)
+
+
+def differs(first: BoxXY, second: BoxXY, by: float) -> bool:
+    """Whether a side of the first box lies at least `by` pixels away from that of the second."""
+    return any(abs(a - b) >= by for a, b in zip(first, second, strict=True))
 
 
 def widened_within(box: BoxXY, margin: float, bounds: BoxXY) -> BoxXY | None:
@@ -59,7 +85,9 @@ def fuse(candidates: Sequence[Candidate], shape: tuple[int, int]) -> tuple[NDArr
     """The vote of the candidates, weighted by `quality ** SHARPNESS`, and the confidence in it, 0..1.
 
     A pixel belongs to the mask when at least half of the weight says so. The confidence is the best quality, less
-    where the candidates disagree with the vote or their masks depend on the threshold.
+    where the candidates disagree with the vote or their masks depend on the threshold. Each has the same say in the
+    disagreement: by weight, one that was outvoted would not be heard. It ranks the slices of one object; its level
+    depends on the object's contrast.
     """
     weights = np.array([candidate.quality**SHARPNESS for candidate in candidates])
     if not candidates or weights.sum() == 0:
@@ -69,7 +97,7 @@ def fuse(candidates: Sequence[Candidate], shape: tuple[int, int]) -> tuple[NDArr
     vote = sum(weight * candidate.mask for weight, candidate in pairs) >= 0.5
     if not vote.any():
         return vote, 0.0
-    agreement = sum(weight * overlap(candidate.mask, vote) for weight, candidate in pairs)
+    agreement = np.mean([overlap(candidate.mask, vote) for candidate in candidates])
     stability = sum(weight * candidate.stability for weight, candidate in pairs)
     best = max(candidate.quality for candidate in candidates)
     return vote, float(np.clip((best * agreement * stability) ** (1 / 3), 0.0, 1.0))

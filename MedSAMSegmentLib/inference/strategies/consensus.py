@@ -1,59 +1,35 @@
-"""Several boxes on every slice, and a vote of their masks: the default for a 3D box."""
+"""Several prompts on every slice, and a vote of their masks: the default for a 3D box."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterator, Sequence
 
 from ...results import SliceResult
-from ..plan import ObjectPlan
+from ..plan import KeyPrompt, ObjectPlan
 from .appearance import Appearance
 from .base import RunOptions, SliceSource
-from .candidates import BoxXY, Candidate, ellipsoid_box, fuse, inside_box, overlap, widened_within
+from .candidates import differs, ellipse_mask, ellipsoid_box, fuse, shrunken, widened_within
 from .handover import HandoverStrategy
-from .slicewise import Chain, box_prompts, mask_box
+from .slicewise import Chain, mask_box
+from .trial import Trial
 
 HANDOVER_MARGIN = 3 / 256
 """Of the longer side of a slice: the margin of the official handover."""
 
-KEY_MARGIN = 1 / 256
-NEIGHBOUR_FLOOR = 0.1
-"""A candidate that shares nothing with the neighbour keeps this share of its quality: objects may shift."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Slice:
-    """A slice on which boxes are tried: its pixels, the bounds of the 3D box, what the object looks like."""
-
-    slices: SliceSource
-    index: int
-    pixels: NDArray[np.uint8]
-    bounds: tuple[int, int, int, int]
-    appearance: Appearance
-
-    def candidate(self, tried: BoxXY, previous: NDArray[np.bool_] | None = None) -> Candidate | None:
-        """The answer to one box, judged against the mask of the slice before; None when it is empty."""
-        prediction = self.slices.predict(self.index, box_prompts(tried))
-        mask = inside_box(prediction.mask, self.bounds)
-        if not mask.any():
-            return None
-        quality = float(np.clip(prediction.score, 0.01, 1.0)) * self.appearance.likeness(self.pixels, mask) ** 2
-        mask = self.appearance.without_foreign(self.pixels, mask)
-        if previous is not None and previous.any():
-            quality *= NEIGHBOUR_FLOOR + (1 - NEIGHBOUR_FLOOR) * overlap(mask, previous)
-        return Candidate(mask, quality, prediction.stability)
+SAME_BOX = 1 / 256
+"""Of the longer side of a slice: boxes that differ less get the same answer."""
 
 
 class ConsensusStrategy(HandoverStrategy):
-    """Each slice of a 3D box is tried with the box itself, the ellipsoid in it, and the neighbour's mask's bounds.
+    """Each slice of a 3D box is tried with the box itself, the ellipsoid in it, and the neighbour's mask in its bounds.
 
-    A mask counts by the IoU the network predicts for it, by how alike its grey values are to the key slice's
-    (`Appearance`), and by its overlap with the slice before. The masks vote; parts that look like the key slice's
-    surroundings are removed first. No mask leaves the box. Three prompts a slice on one embedding.
-    An object without a 3D box is handed over instead.
+    A mask counts by the IoU the network predicts for it, by the contrast at its edge, and by how alike its grey values
+    are to the key slice's (`Trial`). The masks vote; parts that look like the key slice's surroundings are removed
+    first. No mask leaves the box. Three prompts a slice on one embedding, four on the key slice.
+
+    A box alone does not say whether the object in it is bright or dark: networks take the wall of the chest for a lung
+    as well as the lung. So the key slice is also asked with the ellipse in the box as a mask, and every other slice
+    with the mask of the slice before. An object without a 3D box is handed over instead.
     """
 
     name = "consensus"
@@ -66,62 +42,62 @@ class ConsensusStrategy(HandoverStrategy):
         return super().run(slices, plans, options)
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
-        first = super()._key_result(slices, number, plan, index)
         box = _bounds(slices, plan)
-        if box is None or not first.mask.any():
-            return first
         key = plan.keys[index]
-        pixels = slices.pixels(index)
-        result = first
-        if key.mask is None and not key.points_xy and key.box == box:
-            result = self._refined_key(slices, first, pixels, box)
-        if result.mask.any():
-            self._appearances[number, index] = Appearance(pixels, result.mask, box)
+        if box is not None and _only_box(key, box):
+            result = self._key_from_box(slices, number, index, box)
+        else:
+            result = super()._key_result(slices, number, plan, index)
+        if box is not None and result.mask.any():
+            self._appearances[number, index] = Appearance(slices.pixels(index), result.mask, box)
         return result
 
-    def _refined_key(
-        self, slices: SliceSource, first: SliceResult, pixels: NDArray[np.uint8], box: tuple[int, int, int, int]
+    def _key_from_box(
+        self, slices: SliceSource, number: int, index: int, box: tuple[int, int, int, int]
     ) -> SliceResult:
-        """The 3D box can be wider than the object on the key slice: ask again with the bounds of the first answer."""
-        found = mask_box(inside_box(first.mask, box))
-        if found is None:
-            return first
-        appearance = Appearance(pixels, first.mask, box)
-        tighter = widened_within(found, KEY_MARGIN * max(pixels.shape[:2]), box)
-        boxes = [box] if tighter is None or tighter == box else [box, tighter]
-        here = _Slice(slices, first.index, pixels, box, appearance)
-        candidates = [here.candidate(tried) for tried in boxes]
-        mask, score = fuse([c for c in candidates if c is not None], first.mask.shape)
-        return SliceResult(first.object_index, first.axis, first.index, mask, score, key=True)
+        """The 3D box can be wider than the object here, and the object the darker or the brighter part of it."""
+        trial = Trial(slices, index, box)
+        smaller = shrunken(box)
+        for tried in (box, smaller):
+            trial.ask(tried)
+        for tried in (box, smaller):
+            trial.ask(tried, ellipse_mask(tried, trial.shape))
+        mask, confidence = fuse(trial.candidates, trial.shape)
+        return SliceResult(number, slices.axis, index, mask, confidence, key=True)
 
     def _step(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SliceResult | None:
         appearance = self._appearances.get((chain.object_index, chain.key_index))
         box = _bounds(slices, chain.plan)
         if box is None or appearance is None or index in chain.plan.corrections:
-            # Where the user clicked, the click decides, not a vote.
             return super()._step(slices, chain, index, options)
-        pixels = slices.pixels(index)
-        here = _Slice(slices, index, pixels, box, appearance)
-        boxes = self._boxes(slices, chain, index, box, pixels.shape[:2])
-        candidates = [here.candidate(tried, chain.previous) for tried in boxes]
-        mask, score = fuse([c for c in candidates if c is not None], chain.previous.shape)
+        trial = Trial(slices, index, box, appearance)
+        self._try_prompts(trial, slices, chain)
+        mask, confidence = fuse(trial.candidates, trial.shape)
         area, before = int(mask.sum()), int(chain.previous.sum())
-        if chain.stop is not None and chain.stop.holds(area, before, score):
+        predicted_iou = max((candidate.predicted_iou for candidate in trial.candidates), default=0.0)
+        if chain.stop is not None and chain.stop.holds(area, before, predicted_iou):
             chain.stopped = True
             return None
         if area:
             chain.previous = mask
-        return SliceResult(chain.object_index, slices.axis, index, mask, score)
+        return SliceResult(chain.object_index, slices.axis, index, mask, confidence)
 
-    def _boxes(
-        self, slices: SliceSource, chain: Chain, index: int, box: tuple[int, int, int, int], shape: tuple[int, ...]
-    ) -> Iterable[BoxXY]:
+    def _try_prompts(self, trial: Trial, slices: SliceSource, chain: Chain) -> None:
         assert chain.plan.box is not None
-        boxes: list[BoxXY | None] = [box, ellipsoid_box(box, chain.plan.box.along(slices.axis), index)]
+        box, longer_side = trial.bounds, max(trial.shape)
+        trial.ask(box)
+        ellipsoid = ellipsoid_box(box, chain.plan.box.along(slices.axis), trial.index)
+        if differs(ellipsoid, box, SAME_BOX * longer_side):
+            trial.ask(ellipsoid)
         neighbour = mask_box(chain.previous)
-        if neighbour is not None:
-            boxes.append(widened_within(neighbour, HANDOVER_MARGIN * max(shape), box))
-        return dict.fromkeys(tried for tried in boxes if tried is not None)
+        handed_over = widened_within(neighbour, HANDOVER_MARGIN * longer_side, box) if neighbour is not None else None
+        if handed_over is not None:
+            trial.ask(handed_over, chain.previous)
+
+
+def _only_box(key: KeyPrompt, box: tuple[int, int, int, int]) -> bool:
+    """Whether nothing but the 3D box was said on this slice."""
+    return key.mask is None and not key.points_xy and key.box == box
 
 
 def _bounds(slices: SliceSource, plan: ObjectPlan) -> tuple[int, int, int, int] | None:

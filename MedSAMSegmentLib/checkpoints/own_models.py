@@ -1,0 +1,198 @@
+"""Checkpoints of the user's own: kept in the model folder as models of their own.
+
+The file is `own-NAME`, which is the model's id too; `own-NAME.model.json` beside it says what it is. That description
+names no place: where the file lies follows from the description's own name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import registry
+from ..errors import CheckpointError, MedSAMError, UsageError
+from ..registry import ModelEntry
+from .folder import locked
+from .recognise import recognise_file
+from .store import CheckpointStore
+from .transfer import (
+    Cancel,
+    Progress,
+    digest_file,
+    ignore_progress,
+    megabytes,
+    never_cancel,
+    plausible_bytes,
+    storage_error,
+)
+
+PREFIX = "own-"
+DESCRIPTION = ".model.json"
+SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+_ID = re.compile(r"own-[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LONGEST_NAME = 60
+_DESCRIPTION_BYTES = 10_000
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """`network` is the registry's id of the model whose network the weights fit; `size` is in bytes."""
+
+    id: str
+    title: str
+    network: str
+    sha256: str
+    size: int
+
+    @property
+    def entry(self) -> ModelEntry:
+        """As the registry describes a model: the network's entry with this file's name, size and hash."""
+        network = registry.get(self.network)
+        return replace(
+            network,
+            id=self.id,
+            title=f"{self.title} (own, {network.title})",
+            file_name=self.id,
+            size_bytes=self.size,
+            sha256=self.sha256,
+            md5=None,
+            licence="not stated",
+            licence_note="Weights that you imported; what their author allows is not known here.",
+            good_for=f"Your own weights for the network of {network.title}.",
+            sources=(),
+        )
+
+
+def is_own(model_id: str) -> bool:
+    return _ID.fullmatch(model_id) is not None
+
+
+def own_name(file_name: str) -> str:
+    """The name under which a file is kept: letters, digits, point, dash and underscore of its own, never a path."""
+    path = Path(re.split(r"[/\\]", file_name)[-1])
+    suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ""
+    stem = path.name[: len(path.name) - len(suffix)]
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._-")[:_LONGEST_NAME].rstrip("._-")
+    return f"{PREFIX}{plain or 'weights'}{suffix or SUFFIXES[0]}"
+
+
+class OwnModels:
+    """The user's own models in the folder of `store`."""
+
+    def __init__(self, store: CheckpointStore | None = None) -> None:
+        self._store = store or CheckpointStore()
+
+    def all(self) -> list[OwnModel]:
+        """By name. A description that cannot be read or that says what cannot be is passed over. Raises OSError."""
+        found = (self._read(path) for path in sorted(self._store.folder.glob(f"{PREFIX}*{DESCRIPTION}")))
+        return [model for model in found if model is not None]
+
+    def get(self, model_id: str) -> OwnModel:
+        """Raises CheckpointError when there is no such model."""
+        found = self._read(self._description(model_id)) if is_own(model_id) else None
+        if found is None:
+            raise CheckpointError(
+                f"The model {model_id} is not in the model folder {self._store.folder}.",
+                "Import its file again, or choose another model.",
+            )
+        return found
+
+    def require(self, model: OwnModel) -> Path:
+        """The path of its file, hashed once before its first use. Raises CheckpointError when it is another file."""
+        try:
+            return self._store.require(model.entry)
+        except CheckpointError as error:
+            cure = "Remove the model in the panel and import its file again."
+            raise CheckpointError(error.message, cure, error.detail) from error
+
+    def keep(
+        self,
+        path: Path,
+        *,
+        wanted: ModelEntry | None = None,
+        progress: Progress = ignore_progress,
+        cancel: Cancel = never_cancel,
+    ) -> OwnModel:
+        """Copy a file of weights into the folder as a model of its own.
+
+        Its network is told by its tensors; where several have the same, `wanted` is taken if it is one of them.
+        Another file of that name which is there already stays. Raises CheckpointError for a file that is no
+        checkpoint, or that fits no network (naming the nearest), DownloadError when the folder cannot be written, and
+        Cancelled.
+        """
+        recognition = recognise_file(path)
+        candidates = (recognition.entry, *recognition.others)
+        network = wanted if wanted is not None and wanted in candidates else recognition.entry
+        _check_size(path, network)
+        sha256 = digest_file(path, cancel=cancel).sha256
+        try:
+            with locked(self._store.folder, f"{PREFIX}models", cancel):
+                model_id = self._free_id(own_name(path.name), sha256)
+                title = Path(model_id).stem.removeprefix(PREFIX)
+                model = OwnModel(model_id, title, network.id, sha256, path.stat().st_size)
+                self._store.import_file(model.entry, path, progress=progress, cancel=cancel)
+                self._describe(model)
+        except OSError as error:
+            raise storage_error(self._store.folder, error, network) from error
+        return model
+
+    def remove(self, model_id: str) -> None:
+        """Delete its file, description and what was derived from it. Raises CheckpointError, DownloadError."""
+        model = self.get(model_id)
+        self._store.remove(model.entry)
+        try:
+            for derived in self._store.derived_folder.glob(f"*.{model.sha256[:12]}.*"):
+                derived.unlink(missing_ok=True)
+            self._description(model_id).unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(self._store.folder, error, model.entry) from error
+
+    def _free_id(self, name: str, sha256: str) -> str:
+        known = self._read(self._description(name))
+        if known is None or known.sha256 == sha256:
+            return name
+        return f"{Path(name).stem}-{sha256[:8]}{Path(name).suffix}"
+
+    def _description(self, model_id: str) -> Path:
+        return self._store.folder / f"{model_id}{DESCRIPTION}"
+
+    def _describe(self, model: OwnModel) -> None:
+        """Last, so that a model is listed only when its file is complete; atomically. Raises OSError."""
+        fields = {name: value for name, value in asdict(model).items() if name != "id"}
+        target = self._description(model.id)
+        temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
+        temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, target)
+
+    @staticmethod
+    def _read(path: Path) -> OwnModel | None:
+        try:
+            with path.open(encoding="utf-8") as stream:
+                fields = json.loads(stream.read(_DESCRIPTION_BYTES))
+            return _parse(path.name.removesuffix(DESCRIPTION), fields)
+        except (OSError, ValueError, TypeError, KeyError, MedSAMError):
+            return None
+
+
+def _check_size(path: Path, network: ModelEntry) -> None:
+    low, high = plausible_bytes(network)
+    size = path.stat().st_size
+    if not low <= size <= high:
+        raise CheckpointError(
+            f"{path} has {megabytes(size)}; weights of {network.title} have {megabytes(low)} to {megabytes(high)}.",
+            "Save the state dict alone, in half or single precision.",
+        )
+
+
+def _parse(model_id: str, fields: dict[str, Any]) -> OwnModel:
+    """Raises KeyError, TypeError, ValueError or UsageError for what no model can be."""
+    title, sha256, size = str(fields["title"]), str(fields["sha256"]), int(fields["size"])
+    network = registry.get(str(fields["network"])).id
+    if not (is_own(model_id) and _SHA256.fullmatch(sha256) and size > 0 and title.isprintable()):
+        raise UsageError(f"{model_id} is no description of a model.")
+    return OwnModel(model_id, title[:_LONGEST_NAME], network, sha256, size)

@@ -1,0 +1,68 @@
+"""Trying prompts on one slice, and what is thought of each answer."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..slice_prompts import SlicePrompts
+from .appearance import Appearance, edge_contrast
+from .base import SliceSource
+from .candidates import BoxXY, Candidate, inside_box
+
+SURE = 8.0
+"""Logit inside a prompted mask, and minus this outside: about as sure as the networks' own answers are."""
+
+LEAST = 0.01
+"""No single doubt makes a quality smaller than this factor does, so that one candidate alone still counts."""
+
+
+class Trial:
+    """One slice (rows, columns) on which prompts are tried; no answer leaves `bounds`, the 3D box in the plane.
+
+    A quality is the IoU that the network predicts, times the square root of the contrast at the mask's edge, times
+    the square of the likeness to the key slice's object where its `appearance` is known.
+    """
+
+    def __init__(
+        self,
+        slices: SliceSource,
+        index: int,
+        bounds: tuple[int, int, int, int],
+        appearance: Appearance | None = None,
+    ) -> None:
+        self.index = index
+        self.pixels = slices.pixels(index)
+        self.bounds = bounds
+        self.appearance = appearance
+        self.candidates: list[Candidate] = []
+        self._slices = slices
+        self._plane: tuple[int, int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return (self.pixels.shape[0], self.pixels.shape[1])
+
+    def ask(self, box: BoxXY, mask: NDArray[np.bool_] | None = None) -> None:
+        """Adds the answer to a box, or to a box with a mask (rows, columns); the first time it is a box alone."""
+        prediction = self._slices.predict(self.index, SlicePrompts(box_xyxy=box, mask_logits=self._logits(mask)))
+        rows, columns = prediction.low_res_logits.shape
+        self._plane = (rows, columns)
+        self._judge(inside_box(prediction.mask, self.bounds), prediction.score, prediction.stability)
+
+    def _logits(self, mask: NDArray[np.bool_] | None) -> NDArray[np.float32] | None:
+        if mask is None:
+            return None
+        assert self._plane is not None, "the first answer tells the size of a mask prompt"
+        return np.where(self._slices.mask_to_low_res(mask, self._plane), SURE, -SURE).astype(np.float32)
+
+    def _judge(self, mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> None:
+        if not mask.any():
+            return
+        iou = float(np.clip(predicted_iou, LEAST, 1.0))
+        quality = iou * max(edge_contrast(self.pixels, mask), LEAST) ** 0.5
+        if self.appearance is not None:
+            quality *= self.appearance.likeness(self.pixels, mask) ** 2
+            mask = self.appearance.without_foreign(self.pixels, mask)
+        if mask.any():
+            self.candidates.append(Candidate(mask, quality, stability, iou))

@@ -1,0 +1,136 @@
+"""The path around the encoder, step by step as a user meets it; a line of JSON for each figure.
+
+python Testing/bench/measure_path.py start                 the command line, the worker, previews (LiteMedSAM)
+python Testing/bench/measure_path.py objects MODEL ENGINE   a CT of 13 slices of 512 x 512 with 1, 2 and 3 objects
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from measure import load, picture, plain_device
+from numpy.typing import NDArray
+
+from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.checkpoints.store import CheckpointStore
+from MedSAMSegmentLib.inference.open import load_predictor, open_session
+from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
+from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.worker.client import WorkerClient
+from MedSAMSegmentLib.worker.launch import worker_command
+from MedSAMSegmentLib.worker.popen_transport import PopenTransport
+from MedSAMSegmentLib.worker.remote_volume import RemoteVolume
+
+SLICES = 13
+TIMES = 5
+MODEL = "lite_medsam"
+BOXES = ((170, 185, 310, 325), (40, 60, 150, 170), (330, 340, 460, 480))
+
+
+def a_volume() -> NDArray[np.uint8]:
+    return np.stack([picture(k) for k in range(SLICES)])
+
+
+def box(number: int, first: int, last: int) -> Box:
+    x0, y0, x1, y1 = BOXES[number]
+    return Box(i=(x0, x1), j=(y0, y1), k=(first, last))
+
+
+def tell(what: str, value: float, unit: str, target: str = "") -> None:
+    print(json.dumps({"what": what, "value": value, "unit": unit, "target": target}), flush=True)
+
+
+def seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def start() -> None:
+    command = [sys.executable, "-m", "MedSAMSegmentLib", "--help"]
+    helps = [seconds(lambda: subprocess.run(command, capture_output=True, check=True)) for _ in range(TIMES)]
+    tell("`medsam-segment --help`", min(helps), "s", "< 0.3 s")
+    with_worker()
+
+
+def with_worker() -> None:
+    """The second worker on a warm machine; the first one of a machine also converts and measures the engines."""
+    for last in (False, True):
+        client = WorkerClient(worker_command, PopenTransport)
+        try:
+            volume = RemoteVolume(client, MODEL, a_volume(), window="none")
+            ready = seconds(lambda: client.wait(volume.open(), 600))  # noqa: B023 - used at once
+            if last:
+                tell(
+                    f"worker ready with {registry.get(MODEL).title}, from nothing to an open volume",
+                    ready,
+                    "s",
+                    "< 3 s",
+                )
+                previews(client, volume)
+        finally:
+            client.close()
+
+
+def previews(client: WorkerClient, volume: RemoteVolume) -> None:
+    def preview(index: int, number: int = 0) -> float:
+        return seconds(lambda: client.wait(volume.segment_slice(0, index, [box(number, index, index)]), 600))
+
+    first = preview(0)
+    prompts = [preview(0, number % 3) for number in range(8)]
+    # Far from what is encoded ahead: each of these encodes a slice.
+    fresh = [preview(index) for index in (12, 6, 9)]
+    encode = min(fresh) - min(prompts)
+    tell("first preview after opening a volume", first, "s", f"1 encode + 0.1 s = {encode + 0.1:.2f} s")
+    tell(
+        "second prompt on an encoded slice, with the way to the worker and back", 1000 * min(prompts), "ms", "<= 60 ms"
+    )
+
+
+def objects(model_id: str, engine: str) -> None:
+    predictor = a_predictor(model_id, engine)
+    times = {count: best(predictor, count) for count in (1, 2, 3)}
+    title = f"{registry.get(model_id).title}, {predictor.title}"
+    tell(f"{title}: {SLICES} slices, 1 object", times[1], "s")
+    tell(f"{title}: {SLICES} slices, 3 objects", times[3], "s")
+    later = (times[3] - times[1]) / 2 / times[1]
+    tell(f"{title}: each later object, of the first", 100 * later, "%", "<= 15 %")
+
+
+def best(predictor: Any, count: int) -> float:
+    """Of two runs, each with nothing encoded."""
+    memory = predictor.entry.kind == "memory"
+    first, last = (SLICES // 2, SLICES // 2) if memory else (0, SLICES - 1)
+    found = []
+    for _ in range(2):
+        with open_session(predictor, a_volume(), window="none") as session:
+            boxes = [box(number, first, last) for number in range(count)]
+            found.append(seconds(lambda: session.propagate(boxes, slice_range=(0, SLICES - 1))))  # noqa: B023
+    return min(found)
+
+
+def a_predictor(model_id: str, engine: str) -> SlicePredictor:
+    """With the published weights where they are here, else with made-up ones, of which an object is always found."""
+    entry = registry.get(model_id)
+    if CheckpointStore().state(entry) == "ready":
+        return load_predictor(model_id, device="cpu", precision="float32", engine=engine)
+    module, sha256 = load(entry)
+    if entry.kind == "memory":
+        with torch.no_grad():
+            module.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(6.0)  # type: ignore[union-attr, operator]
+    return SlicePredictor(module, entry, replace(plain_device(), reason="for the measurement"), weights_sha256=sha256)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "start":
+        start()
+    else:
+        objects(*sys.argv[2:])
