@@ -1,23 +1,31 @@
 """The command line `medsam-segment`: parser, dispatch, exit codes.
 
-Exit codes: 0 done, 2 usage, 3 input, 4 model, 5 cancelled. An error is one line; `--debug` shows the trace.
+Exit codes: 0 done, 1 unexpected, 2 usage, 3 input or output, 4 model, 5 cancelled, 141 when whoever read the output is
+gone. An error is one line; `--debug` shows the trace.
 Commands are imported when they run, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from .errors import Cancelled, MedSAMError
+from .errors import Cancelled, InputError, MedSAMError, OutputError
+from .io.atomic import recording
 from .registry import entries
 from .version import __version__
 
 AXES = ("k", "j", "i", "z", "y", "x", "time")
+BROKEN_PIPE = 141
+"""What a shell reports of other programs that end so."""
 
 
 class AppendPrompt(argparse.Action):
@@ -63,6 +71,7 @@ def _add_run(commands: Any) -> None:
     )
     for option, kind, text in (
         ("--mask", "mask", "segmentation whose slice outlines the object"),
+        ("--line-mask", "line-mask", "segmentation whose slice holds a painted RECIST diameter"),
         (
             "--correct",
             "correction",
@@ -70,7 +79,13 @@ def _add_run(commands: Any) -> None:
         ),
     ):
         prompt.add_argument(option, action=AppendPrompt, const=kind, nargs=2, metavar=("FILE", "SLICE"), help=text)
-    prompt.add_argument("--frame", type=int, help="--axis time: the boxes' frame; else the frame of a 4D image")
+    prompt.add_argument(
+        "--line-as", default="box", choices=("box", "centre", "three", "grid"),
+        help="what stands for a line: the square around it, its middle, middle and ends, or 3x3 points; default: box",
+    )  # fmt: skip
+    prompt.add_argument(
+        "--frame", type=_frame, metavar="N", help="--axis time: the boxes' frame; else a frame of a 4D image, or 'all'"
+    )
     run.add_argument("--name", action="append", default=[], help="name of an object, in the order of the prompts")
     run.add_argument(
         "--terminology", action="append", default=[], help="SCT code of an object, as SCT:CODE:MEANING; in order"
@@ -90,6 +105,15 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--overlay", metavar="FILE.png", help="picture of the result on chosen slices")
     run.add_argument("--report", metavar="FILE.json", help="inputs, model, versions, volumes, diameters, scores")
     _add_compute_options(run)
+
+
+def _frame(text: str) -> int | str:
+    if text == "all":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'all'") from error
 
 
 def _add_compute_options(parser: argparse.ArgumentParser) -> None:
@@ -141,22 +165,64 @@ def _add_info(commands: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    options = build_parser().parse_args(arguments)
-    try:
-        command = import_module(f"{__package__}.commands.{options.command}")
-        command.run(options)
-    except KeyboardInterrupt:
-        print("medsam-segment: cancelled; nothing was written.", file=sys.stderr)
-        return Cancelled.exit_code
-    except MedSAMError as error:
-        if options.debug:
-            traceback.print_exc()
-            if error.detail:
-                print(error.detail, file=sys.stderr)
-        print(f"medsam-segment: {_one_line(str(error))}", file=sys.stderr)
-        return error.exit_code
+    for stream in (sys.stdout, sys.stderr):
+        # A file name in an alphabet that the terminal lacks must not end the work.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    with recording() as written:
+        options = argparse.Namespace(command="", debug=False)
+        try:
+            build_parser().parse_args(arguments, options)
+            import_module(f"{__package__}.commands.{options.command}").run(options)
+            sys.stdout.flush()
+        except (KeyboardInterrupt, Cancelled):
+            return _say(_cancelled(options.command, written), Cancelled.exit_code)
+        except BrokenPipeError:
+            return _leave_stdout(BROKEN_PIPE)
+        except Exception as error:  # noqa: BLE001 - the one place where every failure becomes a sentence
+            return _failed(error, options.debug)
     return 0
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _failed(error: Exception, debug: bool) -> int:
+    """Says what went wrong, and how to learn more; returns the exit code."""
+    if debug:
+        traceback.print_exc()
+        if isinstance(error, MedSAMError) and error.detail:
+            print(error.detail, file=sys.stderr)
+    if isinstance(error, MedSAMError):
+        return _say(str(error), error.exit_code)
+    if isinstance(error, OSError):
+        try:
+            sys.stdout.flush()
+        except OSError:
+            # What could not be printed is still waiting, and would fail once more at the end.
+            _leave_stdout(OutputError.exit_code)
+        subject = f"{error.filename}: " if error.filename else ""
+        return _say(f"{subject}{error.strerror or type(error).__name__}.", OutputError.exit_code)
+    if isinstance(error, MemoryError):
+        return _say("The memory is not enough. Crop the image, or give a smaller --range.", InputError.exit_code)
+    cure = "" if debug else "; run again with --debug for the trace"
+    return _say(f"unexpected {type(error).__name__}: {error}{cure}", MedSAMError.exit_code)
+
+
+def _cancelled(command: str, written: Sequence[Path]) -> str:
+    if written:
+        return f"cancelled; already written: {', '.join(map(str, written))}."
+    # Weights that were fetched in part are kept, and the rest is fetched next time.
+    return "cancelled." if command == "models" else "cancelled; nothing was written."
+
+
+def _say(text: str, exit_code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"medsam-segment: {' '.join(text.split())}", file=sys.stderr, flush=True)
+    return exit_code
+
+
+def _leave_stdout(exit_code: int) -> int:
+    """Sends what is still to be printed nowhere, so that the interpreter does not complain of it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+    return exit_code

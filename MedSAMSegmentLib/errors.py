@@ -79,6 +79,18 @@ class CheckpointError(ModelError):
     code = "checkpoint"
 
 
+class MissingCheckpoint(CheckpointError):
+    """A model's file is not on this machine; it can be fetched."""
+
+    code = "checkpoint-missing"
+
+
+class DamagedCheckpoint(CheckpointError):
+    """A model's file is there, but not as it was published; it can be fetched again."""
+
+    code = "checkpoint-damaged"
+
+
 class DeviceError(ModelError):
     """The device is missing, lacks an operator or ran out of memory."""
 
@@ -93,7 +105,7 @@ class WorkerError(MedSAMError):
 
 
 class Cancelled(MedSAMError):
-    """The user stopped the work; nothing was written."""
+    """The user stopped the work. What was written before is whole."""
 
     code = "cancelled"
     exit_code = 5

@@ -83,10 +83,14 @@ class VolumeGeometry:
         return float(abs(np.linalg.det(self.ijk_to_lps[:3, :3]))) / 1000.0
 
     def lps_to_ijk(self, points_lps: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Continuous voxel indices (n,3) in i,j,k order of points (n,3) in LPS mm. Voxel centres are integers."""
+        """Continuous voxel indices (n,3) in i,j,k order of points (n,3) in LPS mm. Voxel centres are integers.
+
+        Points too far away for a number become infinite or NaN, which every prompt refuses.
+        """
         points = np.atleast_2d(np.asarray(points_lps, dtype=np.float64))
         matrix = np.linalg.inv(self.ijk_to_lps)
-        return points @ matrix[:3, :3].T + matrix[:3, 3]
+        with np.errstate(over="ignore", invalid="ignore"):
+            return points @ matrix[:3, :3].T + matrix[:3, 3]
 
     def ras_to_ijk(self, points_ras: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.lps_to_ijk(np.atleast_2d(np.asarray(points_ras, dtype=np.float64)) * (-1.0, -1.0, 1.0))

@@ -110,8 +110,10 @@ class Box:
         clipped: dict[str, tuple[int, int]] = {}
         for name, (first, last), size in zip("kji", self.bounds_zyx, shape_zyx, strict=True):
             if last < 0 or first >= size:
+                # Without all the digits of a corner that lies absurdly far away.
+                span = f"{first:.9g} to {last:.9g}"
                 raise PromptError(
-                    f"The box lies outside the volume: {name} is {first} to {last}, but runs from 0 to {size - 1}.",
+                    f"The box lies outside the volume: {name} is {span}, but runs from 0 to {size - 1}.",
                     "Draw the box on the image.",
                 )
             clipped[name] = (max(first, 0), min(last, size - 1))
@@ -119,6 +121,19 @@ class Box:
         if sum(n > 1 for n in box.shape_zyx) < 2 <= sum(n > 1 for n in shape_zyx):
             raise PromptError("The box is a line or a single voxel.", "Draw a box with a width and a height.")
         return box
+
+    def require_area(self, axis: int, shape_zyx: Shape3) -> None:
+        """Raises `PromptError` when the box is one voxel wide or high on the slices across `axis`.
+
+        One slice thick is right: that is a box on a slice.
+        """
+        for along in IN_PLANE_AXES[axis]:
+            first, last = self.along(along)
+            if first == last and shape_zyx[along] > 1:
+                raise PromptError(
+                    f"The box has no area on its slices: {'kji'[along]} is {first} only.",
+                    "Draw a box with a width and a height.",
+                )
 
 
 @dataclass(frozen=True)

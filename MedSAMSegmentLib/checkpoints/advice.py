@@ -12,10 +12,10 @@ def repair(entry: ModelEntry) -> str:
 
 
 def by_hand(entry: ModelEntry) -> str:
-    """How to get the file without this program's downloader."""
+    """How to get the file without this program's downloader; in words for the command line and the panel alike."""
     pages = [source.address for source in entry.sources if source.kind != "package"]
     where = f"fetch {entry.file_name} from {' or '.join(pages)}" if pages else f"get {entry.file_name}"
-    return f"By hand: {where}, then run: medsam-segment models import {entry.id} FILE"
+    return f"By hand: {where}, then import that file as {entry.id}."
 
 
 def all_failed(entry: ModelEntry, failures: list[DownloadError]) -> DownloadError:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CheckpointError, DownloadError
+from ..errors import CheckpointError, DamagedCheckpoint, DownloadError, MissingCheckpoint
 from ..paths import model_folder
 from ..registry import ModelEntry, Source
 from .advice import all_failed, repair
@@ -112,7 +112,7 @@ class CheckpointStore:
         try:
             digest = digest_file(path, progress, cancel)
         except FileNotFoundError as error:
-            raise CheckpointError(
+            raise MissingCheckpoint(
                 f"The weights of {entry.title} are not on this machine ({path}).",
                 f"Run: medsam-segment models pull {entry.id}",
             ) from error
@@ -123,7 +123,7 @@ class CheckpointStore:
         if not problem and known is not None and entry.sha256 is None and known.sha256 != digest.sha256:
             problem = f"its SHA-256 is {digest.sha256}, but {known.sha256} when it was first used"
         if problem:
-            raise CheckpointError(f"{path} is damaged: {problem}.", repair(entry))
+            raise DamagedCheckpoint(f"{path} is damaged: {problem}.", repair(entry))
         record = new_record(path, digest, known.origin if known else "placed by hand", entry.sha256 is None)
         with contextlib.suppress(OSError):  # a shared, read-only folder: verified anew by each process
             write_record(path, record)

@@ -24,7 +24,7 @@ from ..io.write_segmentation import segments_from, write_segmentation
 from ..prompts import Box
 from .opening import fetch_weights
 from .progress import say, slice_bar
-from .run import placement
+from .run_outputs import placement
 
 if TYPE_CHECKING:
     from ..inference.slice_predictor import SlicePredictor
@@ -80,7 +80,8 @@ def run(options: argparse.Namespace) -> None:
         results.append(result)
         rows.extend(_rows(organs, result, references, volume.geometry))
     _write(folder, volume, results, rows, predictor.weights_sha256)
-    print_table(rows)
+    if not options.quiet:
+        print_table(rows)
     for name in ("chest.seg.nrrd", "chest.png", "report.json"):
         say(f"wrote {folder / name}", options.quiet)
 
@@ -136,8 +137,8 @@ def _rows(
 def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: list[DemoRow], weights: str) -> None:
     from ..intensity import to_uint8
     from ..io.overlay import write_overlay
-    from ..io.report import file_digest, write_report
-    from .run_report import object_facts, versions
+    from ..io.report import write_report
+    from .run_report import object_facts, versions, volume_digest
 
     items: list[ObjectResult] = [item for result in results for item in result.objects]
     segments = segments_from(
@@ -150,7 +151,7 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     grey = to_uint8(volume.array_zyx, "ct-mediastinum").volume_u8
     write_overlay(folder / "chest.png", grey, segments, axis=0, **placement(volume))
     report = {
-        "input": {"file": volume.source.name, "sha256": file_digest(volume.source)},
+        "input": {"file": volume.source.name, "sha256": volume_digest(volume)},
         "model": {"id": "lite_medsam", "weights_sha256": weights},
         "versions": versions(),
         "device": results[0].device,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 from ..checkpoints.store import CheckpointStore
 from ..registry import ModelEntry, entries, get
+from .opening import pull_weights
 from .progress import byte_bar, say
 
 
@@ -23,25 +25,40 @@ def run(options: argparse.Namespace) -> None:
 
 def _list(store: CheckpointStore, as_json: bool) -> None:
     if as_json:
-        rows = [
-            {"id": e.id, "title": e.title, "state": store.state(e), "bytes": e.size_bytes, "licence": e.licence}
-            for e in entries()
-        ]
+        rows = [_row(store, entry) for entry in entries()]
         print(json.dumps({"folder": str(store.folder), "models": rows}, indent=2))
         return
     print(f"Folder: {store.folder}\n")
-    print(f"{'id':26s} {'state':9s} {'MB':>6s}  {'licence':14s} title")
+    print(f"{'id':26s} {'state':10s} {'MB':>6s}  {'hash':13s} {'licence':14s} title")
     for entry in entries():
         megabytes = f"{entry.expected_bytes / 1e6:.0f}"
-        print(f"{entry.id:26s} {store.state(entry):9s} {megabytes:>6s}  {entry.licence:14s} {entry.title}")
+        state, known = store.state(entry), published_hash(entry)
+        print(f"{entry.id:26s} {state:10s} {megabytes:>6s}  {known:13s} {entry.licence:14s} {entry.title}")
+
+
+def _row(store: CheckpointStore, entry: ModelEntry) -> dict[str, Any]:
+    record = store.record(entry)
+    return {
+        "id": entry.id,
+        "title": entry.title,
+        "state": store.state(entry),
+        "bytes": entry.size_bytes,
+        "licence": entry.licence,
+        "hash": published_hash(entry),
+        "sha256": record.sha256 if record is not None else entry.sha256,
+    }
+
+
+def published_hash(entry: ModelEntry) -> str:
+    """What a file of this model is held to: without a published hash, the file that was first used."""
+    if entry.sha256 is not None:
+        return "SHA-256"
+    return "MD5" if entry.md5 is not None else "not published"
 
 
 def _pull(store: CheckpointStore, entry: ModelEntry, options: argparse.Namespace) -> None:
-    if entry.licence_note:
-        say(entry.licence_note, options.quiet)
-    with byte_bar(entry.id, options.quiet) as progress:
-        path = store.pull(entry, progress=progress)
-    say(f"{entry.id} is ready: {path}", options.quiet)
+    pull_weights(store, entry, options.quiet)
+    say(f"{entry.id} is ready: {store.path(entry)}", options.quiet)
 
 
 def _import(store: CheckpointStore, entry: ModelEntry, options: argparse.Namespace) -> None:

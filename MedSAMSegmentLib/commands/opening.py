@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..io.volume import Volume
 from .progress import byte_bar, say
 
 if TYPE_CHECKING:
+    from ..checkpoints.store import CheckpointStore
     from ..inference.session import VolumeSession
+    from ..inference.slice_predictor import SlicePredictor
+    from ..registry import ModelEntry
 
 
-def open_image(volume: Volume, options: argparse.Namespace) -> VolumeSession:
-    """A session on a volume that was read, with the weights fetched first when that is allowed."""
-    from ..inference.open import DEFAULT_MODEL, load_predictor, open_session
+def load_model(options: argparse.Namespace) -> SlicePredictor:
+    """The model that the options name, with the weights fetched first when that is allowed."""
+    from ..inference.open import DEFAULT_MODEL, load_predictor
 
-    if not options.offline and not options.weights:
-        fetch_weights(options.model or DEFAULT_MODEL, options.quiet)
-    if options.engine == "auto" and not engines_prepared():
-        say(
-            "The first run prepares the network for this machine; the next ones start at once.",
-            options.quiet,
-        )
+    model_id = options.model or (None if options.weights else DEFAULT_MODEL)
+    if model_id and not options.offline and not options.weights:
+        fetch_weights(model_id, options.quiet)
+    engine = "torch" if options.mode == "reference" else options.engine
+    if converts_first(engine, options.device, weights_file(model_id, options.weights)):
+        say("The first run prepares the network for this machine; the next ones start at once.", options.quiet)
     predictor = load_predictor(
-        options.model,
-        weights=options.weights,
-        device=options.device,
-        precision=options.precision,
-        engine="torch" if options.mode == "reference" else options.engine,
+        model_id, weights=options.weights, device=options.device, precision=options.precision, engine=engine
     )
     if predictor.weights_note:
         say(predictor.weights_note, options.quiet)
+    return predictor
+
+
+def open_image(predictor: SlicePredictor, volume: Volume, options: argparse.Namespace) -> VolumeSession:
+    """A session on a volume that was read."""
+    from ..inference.open import open_session
+
     return open_session(
         predictor,
         volume.array_zyx,
@@ -51,15 +58,52 @@ def fetch_weights(model_id: str, quiet: bool) -> None:
     if store.state(entry) == "ready":
         return
     say(f"Fetching the weights of {entry.title} ({entry.expected_bytes / 1e6:.0f} MB, {entry.licence}).", quiet)
+    pull_weights(store, entry, quiet)
+
+
+def pull_weights(store: CheckpointStore, entry: ModelEntry, quiet: bool) -> None:
+    """Fetch a model's file with what a user should know of it: its licence, and the hash where none is published."""
     if entry.licence_note:
         say(entry.licence_note, quiet)
     with byte_bar(entry.id, quiet) as progress:
         store.pull(entry, progress=progress)
+    record = store.record(entry)
+    if entry.sha256 is None and record is not None:
+        say(f"No SHA-256 of {entry.file_name} is published: {record.sha256} was recorded.", quiet)
 
 
-def engines_prepared() -> bool:
-    """Whether an engine was prepared on this machine before; preparing one takes longer than a slice."""
+def weights_file(model_id: str | None, weights: str | None) -> Path:
+    """The checkpoint that is about to be loaded; it need not exist."""
     from ..checkpoints.store import CheckpointStore
+    from ..registry import get
 
-    folder = CheckpointStore().folder / "engines"
-    return folder.is_dir() and any(folder.iterdir())
+    return Path(weights) if weights else CheckpointStore().path(get(str(model_id)))
+
+
+def converts_first(engine: str, device: str, weights: Path) -> bool:
+    """Whether OpenVINO is about to convert this network, which takes longer than a slice; later runs read that."""
+    from ..inference.device import resolve_device
+    from ..inference.engines.choose import ENGINE_VARIABLE
+    from ..inference.engines.openvino_model import openvino_trouble
+
+    if engine == "auto":
+        engine = os.environ.get(ENGINE_VARIABLE, "").strip() or "auto"
+    if engine not in ("auto", "openvino") or not weights.is_file():
+        return False
+    if openvino_trouble() or resolve_device(device).device.type != "cpu":
+        return False
+    return not _is_converted(weights)
+
+
+def _is_converted(weights: Path) -> bool:
+    from ..checkpoints.records import read_record
+    from ..checkpoints.store import CheckpointStore
+    from ..checkpoints.transfer import digest_file
+    from ..inference.engines.openvino_model import openvino_version
+    from ..version import __version__
+
+    record = read_record(weights)
+    known = record is not None and record.matches(weights)
+    sha256 = record.sha256 if record is not None and known else digest_file(weights).sha256
+    converted = f"*.{sha256[:12]}.v{__version__}.openvino-{openvino_version()}.xml"
+    return any(CheckpointStore().derived_folder.glob(converted))

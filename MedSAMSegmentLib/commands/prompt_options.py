@@ -4,46 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from ..errors import PromptError, UsageError
-from ..geometry import axis_from_name, slice_shape, take_slice
+from ..geometry import IN_PLANE_AXES, axis_from_name, slice_shape, take_slice
 from ..io.volume import Volume
 from ..prompts import Box, Line, MaskPrompt, Point, Prompt
 
+if TYPE_CHECKING:
+    from ..inference.recist_prompt import PointKind
+
 POINT_KINDS = {"point": True, "negative-point": False}
-FILE_KINDS = ("markups", "mask", "correction")
+FILE_KINDS = {"markups": "--roi", "mask": "--mask", "correction": "--correct", "line-mask": "--line-mask"}
+LineKind: TypeAlias = Literal["box", "centre", "three", "grid"]
 
 
 def objects_from_options(
-    options: Sequence[tuple[str, Any]], volume: Volume, axis: int, frame: int | None = None
+    options: Sequence[tuple[str, Any]],
+    volume: Volume,
+    axis: int,
+    *,
+    frame: int | None = None,
+    line_as: LineKind = "box",
+    mode: str = "default",
 ) -> list[list[Prompt]]:
     """One list of prompts for each object, in the order of the command line.
 
     A box, line, mask or ROI starts an object; points belong to the object before them, or start one; a correction
     belongs to the object before it. `frame` gives the slice of boxes that were drawn on a single image of a series.
+    `line_as` is what stands for a line: the box around it, or points on it. In `mode` "reference"
+    the ends of a drawn line are found as the official scripts do.
     """
     objects: list[list[Prompt]] = []
     for kind, values in options:
-        for prompt in _prompts(kind, values, volume, axis):
+        for prompt in _prompts(kind, values, volume, axis, mode):
             on_frame = _on_frame(prompt, frame) if frame is not None else prompt
             if kind == "correction" and not objects:
                 raise UsageError("--correct comes before any object.", "Give the object's box first.")
-            if objects and (isinstance(on_frame, Point) or kind == "correction"):
+            if isinstance(on_frame, Line) and line_as != "box":
+                objects.append(_points_of(on_frame, line_as, volume, axis))
+            elif objects and (isinstance(on_frame, Point) or kind == "correction"):
                 objects[-1].append(on_frame)
             else:
                 objects.append([on_frame])
     return objects
 
 
+def files_of_prompts(options: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """The files that the prompts are read from, each with the option that named it."""
+    return [
+        (FILE_KINDS[kind], values if kind == "markups" else values[0]) for kind, values in options if kind in FILE_KINDS
+    ]
+
+
 def prompt_files(options: Sequence[tuple[str, Any]]) -> list[str]:
     """The files that the prompts are read from."""
-    return [values if kind == "markups" else values[0] for kind, values in options if kind in FILE_KINDS]
+    return [file for _option, file in files_of_prompts(options)]
 
 
-def _prompts(kind: str, values: Any, volume: Volume, axis: int) -> list[Prompt]:
+def _prompts(kind: str, values: Any, volume: Volume, axis: int, mode: str) -> list[Prompt]:
     if kind == "box":
         return [Box.from_corners(values[:3], values[3:])]
     if kind in POINT_KINDS:
@@ -52,6 +73,8 @@ def _prompts(kind: str, values: Any, volume: Volume, axis: int) -> list[Prompt]:
         return [Line(tuple(values[:3]), tuple(values[3:]))]
     if kind in ("mask", "correction"):
         return [_mask_prompt(*values, volume=volume, axis=axis)]
+    if kind == "line-mask":
+        return [_drawn_line(_mask_prompt(*values, volume=volume, axis=axis), mode)]
     from ..io.markups import read_markups
 
     return list(read_markups(Path(values), volume.geometry))
@@ -84,6 +107,32 @@ def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPro
     for segment in found.segments:
         outline |= take_slice(segment.mask_zyx, axis, number)
     return MaskPrompt(axis, number, outline)
+
+
+def _drawn_line(drawn: MaskPrompt, mode: str) -> Line:
+    """The line between the ends of one that was painted on a slice."""
+    from ..inference.recist_prompt import RecistLine
+
+    line = RecistLine.from_mask(drawn.mask, reference=mode == "reference")
+    start, end = (_ijk(point, drawn.index, drawn.axis) for point in (line.start, line.end))
+    return Line(start, end)
+
+
+def _points_of(line: Line, kind: PointKind, volume: Volume, axis: int) -> list[Prompt]:
+    """The positive points that the official RECIST scripts put on a line's slice."""
+    from ..inference.recist_prompt import RecistLine
+
+    index = line.fitted(volume.shape_zyx).slice_index(axis)
+    start, end = (point.in_plane(axis) for point in line.points)
+    points = RecistLine(start, end).points(kind, slice_shape(volume.shape_zyx, axis))
+    return [Point(*_ijk((float(x), float(y)), index, axis)) for x, y in points]
+
+
+def _ijk(point_xy: tuple[float, float], index: int, axis: int) -> tuple[float, float, float]:
+    """i, j, k of a pixel x (column), y (row) on a slice."""
+    rows, columns = IN_PLANE_AXES[axis]
+    zyx = {axis: float(index), columns: point_xy[0], rows: point_xy[1]}
+    return (zyx[2], zyx[1], zyx[0])
 
 
 def _on_frame(prompt: Prompt, frame: int) -> Prompt:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..io.report import file_digest
+from ..io.report import file_digest, files_digest
 from ..measurements import measure
 from ..prompts import MaskPrompt, Prompt
 from ..version import __version__
+from .prompt_options import files_of_prompts
 
 if TYPE_CHECKING:
     from ..inference.session import VolumeSession
@@ -19,12 +22,35 @@ if TYPE_CHECKING:
 
 REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "slicerio")
 
+REPEATED_OPTIONS = (
+    "axis", "frame", "range", "direction", "stop", "strategy", "window", "line_as", "mode", "model", "name",
+    "largest_component", "fill_holes", "terminology", "device", "precision", "engine",
+)  # fmt: skip
+"""What decides on the result besides the files; the prompts stand with their objects."""
+
+
+def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str]) -> dict[str, Any]:
+    """What went in: every file by its hash, and the options, so that the run can be repeated."""
+    return {
+        "input": {"file": volume.source.name, "sha256": volume_digest(volume), "notes": list(notes)},
+        "prompt_files": [
+            {"option": option, "file": Path(file).name, "sha256": file_digest(file)}
+            for option, file in files_of_prompts(options.prompts)
+        ],
+        "options": {name: getattr(options, name) for name in REPEATED_OPTIONS},
+    }
+
+
+def volume_digest(volume: Volume) -> str:
+    """SHA-256 of the file, or of all files that the volume was read from. Raises `InputError`."""
+    return files_digest(volume.parts, volume.source) if volume.parts else file_digest(volume.source)
+
 
 def run_report(
     volume: Volume, session: VolumeSession, objects: Sequence[Sequence[Prompt]], result: Segmentation3D
 ) -> dict[str, Any]:
+    """What computed, and what came out."""
     return {
-        "input": {"file": volume.source.name, "sha256": file_digest(volume.source), "notes": list(volume.notes)},
         "model": {
             "id": session.model_id,
             "weights_sha256": session.predictor.weights_sha256,

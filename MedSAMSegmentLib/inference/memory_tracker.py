@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import Cancelled, PromptError, UsageError
 from ..models.sam2 import PointPrompt, Sam2
-from .frame_encoder import FrameFeatures
+from .frame_features import FrameFeatures
 from .frame_preprocessing import network_mask, point_prompt
 from .memory_bank import BACKWARD, FORWARD, FrameMemory
 from .object_track import ObjectTrack

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..models.sam2 import ABSENT_LOGIT, MASK_LOGIT, MaskAnswer, PointPrompt, Sam2
-from .frame_encoder import FrameFeatures, reduced_precision
+from .frame_features import FrameFeatures, reduced_precision
 from .memory_bank import FrameMemory, MemoryBank
 from .tracker_options import TrackerOptions
 

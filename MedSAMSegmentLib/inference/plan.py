@@ -160,6 +160,8 @@ def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> Ob
     fitted = [prompt.fitted(settings.geometry.shape_zyx) for prompt in prompts]
     axis = settings.axis
     boxes = [p for p in fitted if isinstance(p, Box)]
+    for box in boxes:
+        box.require_area(axis, settings.geometry.shape_zyx)
     whole = next((b for b in boxes if b.along(axis)[0] != b.along(axis)[1]), None)
     said: dict[int, KeyPrompt] = {}
     for prompt in fitted:

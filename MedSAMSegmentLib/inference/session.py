@@ -274,7 +274,7 @@ class AxisView:
         return self._transform.mask_to_low_res(mask, plane)
 
     def make_tracker(self, reference: bool) -> MemoryTracker:
-        from .frame_encoder import FrameFeatures
+        from .frame_features import FrameFeatures
         from .memory_tracker import MemoryTracker
         from .tracker_options import tracker_options
 

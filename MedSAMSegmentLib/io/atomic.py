@@ -10,6 +10,19 @@ from pathlib import Path
 
 from ..errors import OutputError
 
+_recorders: list[list[Path]] = []
+
+
+@contextmanager
+def recording() -> Iterator[list[Path]]:
+    """The files that were moved into place so far: what an interrupted command has to own up to."""
+    written: list[Path] = []
+    _recorders.append(written)
+    try:
+        yield written
+    finally:
+        _recorders.remove(written)
+
 
 @contextmanager
 def replacing(target: str | Path, suffix: str = "") -> Iterator[Path]:
@@ -35,6 +48,8 @@ def replacing(target: str | Path, suffix: str = "") -> Iterator[Path]:
         yield temporary
         _as_new_file(temporary)
         os.replace(temporary, target)
+        for written in _recorders:
+            written.append(target)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise OutputError(

@@ -64,7 +64,7 @@ def read_dicom_series(
         notes = (f"The folder holds {len(found)} series; took the largest, {uid} ({size} files), not {others}.",)
     files = found[uid]
     volume = read_dicom_file(Path(files[0]), max_bytes) if len(files) == 1 else _read_stack(folder, files, max_bytes)
-    return replace(volume, source=folder, notes=notes + volume.notes)
+    return replace(volume, source=folder, notes=notes + volume.notes, parts=tuple(map(Path, files)))
 
 
 def read_dicom_file(path: Path, max_bytes: int = MAX_BYTES) -> Volume:

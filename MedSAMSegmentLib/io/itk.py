@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
+from .detached import image_files
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 from .whole_nifti import check_whole_nifti
 
@@ -33,6 +34,7 @@ ITK_KINDS = {
 
 def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
     """Read a file in a format of ITK. Raises `InputError` for what cannot be an image volume, before reading it."""
+    image_files(path)
     with itk_errors(path):
         import SimpleITK as sitk
 

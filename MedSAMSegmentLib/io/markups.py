@@ -81,8 +81,10 @@ def _box(markup: Mapping[str, Any], geometry: VolumeGeometry, to_lps: NDArray[np
         raise InputError(f"The ROI in {path.name} has the size {size.tolist()}.", "Place it in Slicer first.")
     axes, centre = _object_frame(markup, path)
     signs = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
-    corners = centre + (signs * size) @ axes.T
-    return Box.enclosing(geometry.lps_to_ijk(corners @ to_lps.T)).fitted(geometry.shape_zyx)
+    # Numbers near the largest overflow; the box refuses what is not finite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners = (centre + (signs * size) @ axes.T) @ to_lps.T
+    return Box.enclosing(geometry.lps_to_ijk(corners)).fitted(geometry.shape_zyx)
 
 
 def _object_frame(markup: Mapping[str, Any], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,7 +93,9 @@ def _object_frame(markup: Mapping[str, Any], path: Path) -> tuple[NDArray[np.flo
     if "orientation" not in markup:
         return np.eye(3), centre
     axes = _numbers(markup, "orientation", 9, path).reshape(3, 3)
-    if abs(np.linalg.det(axes)) < 1e-6:
+    with np.errstate(over="ignore", invalid="ignore"):
+        volume = abs(np.linalg.det(axes))
+    if not 1e-6 <= volume < np.inf:
         raise InputError(f"The ROI in {path.name} has axes in one plane.", "Save it from Slicer again.")
     return axes, centre
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,12 @@ def read_image(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
     return make_volume(pages, VolumeGeometry.from_spacing(_shape(pages)), path, "image", notes=notes)
 
 
-def read_frames(folder: Path, paths: Sequence[Path], max_bytes: int = MAX_BYTES) -> Volume:
-    """Images of one size as frames along k, in the order of the numbers in their names (2 before 10)."""
-    ordered = sorted(paths, key=lambda path: natural_key(path.name))
+def read_frames(folder: Path, paths: Sequence[Path], max_bytes: int = MAX_BYTES, *, text_order: bool = False) -> Volume:
+    """Images of one size as frames along k, in the order of the numbers in their names (2 before 10).
+
+    `text_order`: in that of their names as text (10 before 2), as the official script of MedSAM2 has it.
+    """
+    ordered = sorted(paths, key=lambda path: path.name if text_order else natural_key(path.name))
     frames, notes = [], set[str]()
     for path in ordered:
         pages, said = _pages(path, max_bytes // len(ordered))
@@ -44,7 +48,7 @@ def read_frames(folder: Path, paths: Sequence[Path], max_bytes: int = MAX_BYTES)
             )
     array = np.stack(frames)
     said_first = f"{len(ordered)} frames, from {ordered[0].name} to {ordered[-1].name}."
-    return make_volume(
+    volume = make_volume(
         array,
         VolumeGeometry.from_spacing(_shape(array)),
         folder,
@@ -52,6 +56,7 @@ def read_frames(folder: Path, paths: Sequence[Path], max_bytes: int = MAX_BYTES)
         time_axis=True,
         notes=(said_first, *sorted(notes)),
     )
+    return replace(volume, parts=tuple(ordered))
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -14,17 +14,20 @@ from .volume import MAX_BYTES, Volume
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
-def read_volume(path: str | Path, *, series: str | None = None, max_bytes: int = MAX_BYTES) -> Volume:
+def read_volume(
+    path: str | Path, *, series: str | None = None, max_bytes: int = MAX_BYTES, text_order: bool = False
+) -> Volume:
     """Read NIfTI, NRRD, MetaImage, DICOM (a folder or a file), PNG/JPEG/TIFF, a folder of frames or a challenge .npz.
 
     `series` is the UID of the DICOM series to take from a folder that holds several; by default the largest, and
-    `Volume.notes` says so. Raises `InputError` with the reason for what cannot be read.
+    `Volume.notes` says so. `text_order` takes the frames of a folder in the order of their names as text. Raises
+    `InputError` with the reason for what cannot be read.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist.", "Check the path.")
     if path.is_dir():
-        return _read_folder(path, series, max_bytes)
+        return _read_folder(path, series, max_bytes, text_order)
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is an empty file.", "Export it again.")
     suffix = image_suffix(path)
@@ -48,13 +51,13 @@ def image_suffix(path: Path) -> str:
     return next((double for double in (".nii.gz", ".seg.nrrd") if name.endswith(double)), path.suffix.lower())
 
 
-def _read_folder(folder: Path, series: str | None, max_bytes: int) -> Volume:
+def _read_folder(folder: Path, series: str | None, max_bytes: int, text_order: bool) -> Volume:
     found = find_series(folder)
     if found:
         return read_dicom_series(folder, found, series, max_bytes)
     images = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     if images:
-        return read_frames(folder, images, max_bytes)
+        return read_frames(folder, images, max_bytes, text_order=text_order)
     volumes = [p.name for p in sorted(folder.iterdir()) if image_suffix(p) in (*ITK_KINDS, ".npz")]
     cure = f"Give the file, such as {volumes[0]}." if volumes else "Give a DICOM folder or a folder of PNG frames."
     raise InputError(f"{folder} holds no DICOM series and no frames.", cure)

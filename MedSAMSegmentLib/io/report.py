@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError
 from .atomic import replacing
+from .detached import image_files
 
 BLOCK = 1 << 20
 
@@ -25,7 +26,8 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
     """
     text = json.dumps(plain(report), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing(path, ".json") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # A file name need not be UTF-8, a report must.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
 def plain(value: Any) -> Any:
@@ -44,19 +46,30 @@ def plain(value: Any) -> Any:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file; of a folder, that of its files' names and digests in name order. Raises `InputError`."""
+    """SHA-256 of a file; of a header with its data files, and of a folder, see `files_digest`. Raises `InputError`."""
     path = Path(path)
+    if path.is_dir():
+        return files_digest(_files(path), path)
+    return files_digest(image_files(path), path.parent)
+
+
+def files_digest(files: Sequence[Path], folder: Path) -> str:
+    """SHA-256 of one file; of several, that of their names in `folder` and their own digests, in name order.
+
+    Raises `InputError`.
+    """
     try:
-        if path.is_dir():
-            lines = (f"{_file_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in _files(path))
-            return hashlib.sha256("".join(lines).encode()).hexdigest()
-        return _file_sha256(path)
+        if len(files) == 1 and files[0].parent == folder:
+            return _file_sha256(files[0])
+        lines = sorted((file.relative_to(folder).as_posix(), _file_sha256(file)) for file in files)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+        raise InputError(f"{error.filename or folder} cannot be read: {error.strerror}.", "Check the path.") from error
+    listing = "".join(f"{digest}  {name}\n" for name, digest in lines)
+    return hashlib.sha256(listing.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.relative_to(folder).as_posix())
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _file_sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from ..errors import InputError, OutputError
 from ..geometry import LPS_FROM_RAS, VolumeGeometry
 from ..prompts import Box
 from .atomic import replacing
+from .detached import image_files
 from .segments import Color, SegmentationFile, SegmentToWrite, Terminology
 
 CATEGORY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -60,6 +61,7 @@ def read_seg_nrrd(path: str | Path) -> SegmentationFile:
     import slicerio
 
     path = Path(path)
+    image_files(path)
     try:
         segmentation = slicerio.read_segmentation(str(path))
         names = _utf8_names(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ class Volume:
 
     `kind` is the file kind ("nifti", "nrrd", "dicom", "image", "frames", ...), `modality` the DICOM modality if known,
     `notes` are sentences on what was chosen or repaired. `time_axis` says that k counts frames in time.
-    A 4D file keeps all its frames in `frames_tzyx`; `array_zyx` is the first one.
+    A 4D file keeps all its frames in `frames_tzyx`; `array_zyx` is the first one. `parts` are the files that were read
+    when `source` is a folder.
     """
 
     array_zyx: NDArray
@@ -32,6 +33,7 @@ class Volume:
     time_axis: bool = False
     notes: tuple[str, ...] = ()
     frames_tzyx: NDArray | None = None
+    parts: tuple[Path, ...] = ()
 
     @property
     def is_rgb(self) -> bool:
@@ -70,9 +72,7 @@ class Volume:
             raise UsageError(f"There is no frame {index}.", f"Frames run from 0 to {count - 1}.")
         if self.frames_tzyx is None:
             return self
-        return Volume(
-            self.frames_tzyx[index], self.geometry, self.source, self.kind, self.modality, False, self.notes, None
-        )
+        return replace(self, array_zyx=self.frames_tzyx[index], time_axis=False, frames_tzyx=None)
 
 
 def make_volume(

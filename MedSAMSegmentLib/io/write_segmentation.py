@@ -35,7 +35,7 @@ def write_segmentation(
 
 def segmentation_suffix(path: str | Path) -> str:
     """The suffix that chooses a segmentation's format. Raises `UsageError` for an unknown one."""
-    return _suffix(Path(path), SEGMENTATION_SUFFIXES)
+    return file_suffix(path, SEGMENTATION_SUFFIXES)
 
 
 def check_output_path(
@@ -46,7 +46,7 @@ def check_output_path(
     A file of `inputs` is never written over. Raises `UsageError`, `OutputError`.
     """
     path = Path(path)
-    _suffix(path, suffixes)
+    file_suffix(path, suffixes)
     if path.is_file() and any(Path(given).exists() and path.samefile(given) for given in inputs):
         raise OutputError(f"{path} is one of the inputs.", "Choose another name, so that it is kept.")
     if not path.parent.is_dir():
@@ -98,7 +98,9 @@ def _require_at_most(what: str, given: int, count: int) -> None:
         raise UsageError(f"There are {given} {what} for {count} segments.", "Give at most one a segment.")
 
 
-def _suffix(path: Path, known: Sequence[str]) -> str:
+def file_suffix(path: str | Path, known: Sequence[str]) -> str:
+    """The longest of the known suffixes that the file's name ends with. Raises `UsageError` when there is none."""
+    path = Path(path)
     name = path.name.lower()
     for suffix in sorted(known, key=len, reverse=True):
         if name.endswith(suffix) and name != suffix:

@@ -25,7 +25,7 @@ from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.engines.base import EngineFiles, ImageEncoderEngine, probe_input
 from MedSAMSegmentLib.inference.engines.choose import Encoder, choose_engine
-from MedSAMSegmentLib.inference.frame_encoder import FrameFeatures
+from MedSAMSegmentLib.inference.frame_features import FrameFeatures
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker
 from MedSAMSegmentLib.inference.slice_networks import slice_network
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor, SlicePrompts

@@ -92,7 +92,7 @@ def test_a_connection_that_always_drops_ends_in_a_sentence(a_store: CheckpointSt
         a_store.pull(entry_at(address))
     assert "failed 3 times" in caught.value.message
     assert "HTTPS_PROXY" in caught.value.cure
-    assert "models import toy FILE" in caught.value.cure
+    assert "import that file as toy" in caught.value.cure
     assert waits == [1.0, 2.0]
     assert not a_store.path(entry_at(address)).exists()
 

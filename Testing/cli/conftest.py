@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import SimpleITK as sitk
 from cli_support import Run, an_oblique_image
+
+from MedSAMSegmentLib.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +40,14 @@ def oblique_nrrd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def box_arguments() -> tuple[object, ...]:
     return BOX
+
+
+@pytest.fixture
+def medsam_here(lite_checkpoint: Path, oblique_nrrd: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs one slice of the oblique image in this process, with more options; the exit code."""
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(lite_checkpoint.parent))
+
+    def run(*more: object) -> int:
+        return main(["run", *map(str, (oblique_nrrd, *BOX, "--range", 1, 1, *more))])
+
+    return run

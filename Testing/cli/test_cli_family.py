@@ -222,6 +222,13 @@ def test_one_frame_of_a_4d_file_is_segmented_as_a_volume(
     # The middle slices are the same; the second frame holds the outer ones the other way round.
     assert reports[0]["1"]["area"] == reports[1]["1"]["area"]
     assert reports[0]["2"]["area"] == reports[1]["0"]["area"] != reports[0]["0"]["area"]
+    each = run(path, "--frame", "all", *common, "--report", tmp_path / "all.json", "-o", tmp_path / "all.nii.gz")
+    assert each.returncode == 0, each.stderr
+    for frame in (0, 1):
+        facts = json.loads((tmp_path / f"all_{frame}.json").read_text())
+        assert facts["objects"][0]["slices"] == reports[frame]
+        alone, together = (sitk.ReadImage(str(tmp_path / name)) for name in (f"{frame}.nrrd", f"all_{frame}.nii.gz"))
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(alone), sitk.GetArrayFromImage(together))
     missing = run(path, "--frame", 2, *common, "-o", tmp_path / "o.nrrd")
     assert missing.returncode == 2
     assert "0 to 1" in missing.stderr
@@ -244,11 +251,47 @@ def test_a_corrected_slice_is_written_as_it_was_painted(
         "--report", tmp_path / "r.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (item,) = json.loads((tmp_path / "r.json").read_text())["objects"]
+    report = json.loads((tmp_path / "r.json").read_text())
+    (item,) = report["objects"]
+    digest = hashlib.sha256((tmp_path / "painted.nii.gz").read_bytes()).hexdigest()
+    assert report["prompt_files"] == [{"option": "--correct", "file": "painted.nii.gz", "sha256": digest}]
+    given = {"axis": "k", "range": [2, 4], "direction": "both", "stop": False, "fill_holes": True}
+    assert {**report["options"], **given, "largest_component": True, "window": "auto"} == report["options"]
     assert [k for k, score in item["slices"].items() if score["key"]] == ["2", "3"]
     assert item["slices"]["3"]["score"] == 1.0
     too_early = run(image, "--correct", tmp_path / "painted.nii.gz", 3, "-o", tmp_path / "o.nrrd")
     assert (too_early.returncode, "before any object" in too_early.stderr) == (2, True)
+
+
+def test_slices_without_an_image_are_said(run: Run, made_weights: dict[str, Path], tmp_path: Path) -> None:
+    array = moving_discs(4)
+    array[2:] = 0
+    common = ("--box", 18, 14, 1, 46, 44, 1, "--weights", made_weights["efficienttam_ti"], "-o", tmp_path / "o.nrrd")
+    for name, blanked, words in (
+        ("some", array, "warning: slices without an image (one grey level): 2\n"),
+        ("all", np.zeros_like(array), "warning: every slice is of one grey level"),
+    ):
+        sitk.WriteImage(sitk.GetImageFromArray(blanked), str(tmp_path / f"{name}.nrrd"))
+        done = run(tmp_path / f"{name}.nrrd", *common, "--range", 1, 2)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("warning:") == 1
+        assert words in done.stdout
+
+
+def test_outputs_beside_the_slices_do_not_change_what_the_report_says_was_read(
+    run: Run, made_weights: dict[str, Path], tmp_path: Path
+) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number, frame in enumerate(moving_discs(2)):
+        Image.fromarray(frame).save(frames / f"{number}.png")
+    common = ("--axis", "time", "--frame", 0, *BOX, "--range", 0, 0, "--weights", made_weights["efficienttam_ti"])
+    digests = set()
+    for _ in range(2):
+        done = run(frames, *common, "-o", frames / "o.nrrd", "--report", frames / "r.json")
+        assert done.returncode == 0, done.stderr
+        digests.add(json.loads((frames / "r.json").read_text())["input"]["sha256"])
+    assert len(digests) == 1
 
 
 def test_the_report_measures_what_was_painted(run: Run, made_weights: dict[str, Path], tmp_path: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from cli_support import Run
 
 from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.cli import main
 
 
 def test_help_lists_the_commands_without_importing_anything_heavy() -> None:
@@ -52,6 +55,31 @@ def test_a_file_is_imported_verified_and_removed(medsam: Run, lite_checkpoint: P
     assert "removed" in medsam("models", "remove", "lite_medsam", env=env).stdout
     assert not (store / entry.file_name).exists()
     assert medsam("models", "verify", "lite_medsam", env=env).returncode == 4
+
+
+def test_a_file_whose_hash_is_not_published_is_held_to_the_one_that_came_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path))
+    entry = registry.get("medsam2_2411")
+    assert entry.sha256 is None
+    file = tmp_path / entry.file_name
+    with file.open("wb") as placed:
+        placed.truncate(entry.expected_bytes)
+    digest = hashlib.sha256(bytes(entry.expected_bytes)).hexdigest()
+    assert main(["models", "pull", entry.id]) == 0
+    assert f"No SHA-256 of {entry.file_name} is published: {digest} was recorded" in capsys.readouterr().out
+    assert main(["models", "list", "--json"]) == 0
+    rows = {row["id"]: row for row in json.loads(capsys.readouterr().out)["models"]}
+    assert (rows[entry.id]["hash"], rows[entry.id]["sha256"]) == ("not published", digest)
+    assert (rows["medsam"]["hash"], rows["medsam"]["sha256"]) == ("MD5", None)
+    assert (rows["medsam2"]["hash"], rows["medsam2"]["sha256"]) == ("SHA-256", registry.get("medsam2").sha256)
+    assert main(["models"]) == 0
+    (line,) = [row for row in capsys.readouterr().out.splitlines() if row.startswith(entry.id)]
+    assert "not published" in line
+    with file.open("r+b") as altered:
+        altered.write(b"other")
+    assert main(["models", "verify", entry.id]) == 4
 
 
 def test_a_wrong_file_is_not_imported(medsam: Run, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("the model was asked for")
 
-    monkeypatch.setattr(run, "open_image", fail)
+    monkeypatch.setattr(run, "load_model", fail)
 
 
 @pytest.mark.parametrize("name", ["drawn.seg.nrrd", "drawn.nii.gz", "drawn.npz"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from MedSAMSegmentLib.errors import InputError, OutputError
 from MedSAMSegmentLib.io.report import file_digest, write_report
@@ -64,6 +66,25 @@ def test_a_folder_digest_follows_names_and_contents(tmp_path: Path) -> None:
     assert first == hashlib.sha256(listing.encode()).hexdigest()
     (tmp_path / "x" / "a").rename(tmp_path / "x" / "c")
     assert file_digest(tmp_path / "x") != first
+
+
+@pytest.mark.parametrize(("header", "data"), [("v.mhd", "v.raw"), ("v.nhdr", "v.raw"), ("v.hdr", "v.img")])
+def test_a_digest_of_a_header_follows_its_voxels(tmp_path: Path, header: str, data: str) -> None:
+    voxels = np.zeros((2, 3, 4), np.int16)
+    digests = set()
+    for value in (1, 2):
+        voxels[1, 1, 1] = value
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / header))
+        parts = {name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in (header, data)}
+        listing = "".join(f"{parts[name]}  {name}\n" for name in sorted(parts))
+        assert file_digest(tmp_path / header) == hashlib.sha256(listing.encode()).hexdigest()
+        digests.add(file_digest(tmp_path / header))
+    assert len(digests) == 2
+
+
+def test_a_report_on_a_file_whose_name_is_no_text_is_written(tmp_path: Path) -> None:
+    write_report(tmp_path / "r.json", {"file": os.fsdecode(b"l\xe4sion.nrrd")})
+    assert json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["file"] == "l?sion.nrrd"
 
 
 def test_a_digest_of_nothing_is_an_input_error(tmp_path: Path) -> None:

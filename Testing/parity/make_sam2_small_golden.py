@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from deterministic_weights import deterministic_state_dict
+from frame_encoder import FrameEncoder
 from numpy.typing import NDArray
 
-from MedSAMSegmentLib.inference.frame_encoder import FrameEncoder
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, ObjectOnFrame
 from MedSAMSegmentLib.models.builders import build
 from MedSAMSegmentLib.models.sam2 import Sam2

@@ -24,6 +24,11 @@ def test_the_network_has_exactly_the_official_keys_and_shapes(name: str) -> None
     assert own == keys
 
 
+@pytest.mark.parametrize("name", golden.FAMILIES)
+def test_the_golden_files_are_those_that_are_expected(name: str) -> None:
+    assert golden.cases_there(name) == set(golden.cases(name))
+
+
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{case}" for name, case in CASES])
 def test_the_official_result_is_reproduced(name: str, case: str) -> None:
     expected, found = golden.run_case(name, case)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from MedSAMSegmentLib.inference.frame_encoder import FrameFeatures
+from MedSAMSegmentLib.inference.frame_features import FrameFeatures
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker
 from MedSAMSegmentLib.inference.tracker_options import TrackerOptions
 from MedSAMSegmentLib.models.fpn_neck import ImageEncoder, PlainNeck

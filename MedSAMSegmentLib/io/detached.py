@@ -1,0 +1,126 @@
+"""Which files an image consists of: a header may name others that hold its voxels.
+
+A header is content, and may come from anywhere: it must not lead the reader to a file outside its own folder. What it
+names is therefore checked before anything but the header is opened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from ..errors import InputError
+
+MAX_HEADER = 1 << 24
+MAX_FILES = 1 << 16
+
+# Found anywhere, so that no reading of a line differs from the reader's own.
+_META_NAME = re.compile(r"ElementDataFile[^\S\r\n]*[=:]?[^\S\r\n]*([^\r\n]*)", re.IGNORECASE)
+_META_END = re.compile(r"^ElementDataFile\s*=", re.MULTILINE)
+_NRRD_NAME = re.compile(
+    r"^[^\S\r\n]*data[^\S\r\n]*file[^\S\r\n]*:(?!=)[^\S\r\n]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE
+)
+_NRRD_END = re.compile(r"\n\r?\n")
+_NUMBERED = re.compile(r"[^%]*%\d{0,2}d[^%]*")
+
+
+def image_files(path: str | Path) -> tuple[Path, ...]:
+    """The file itself and those that belong to it: what a header of MetaImage or NRRD names, a NIfTI's other half.
+
+    Raises `InputError` when a header names a file outside its folder, or something that is not a file.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".hdr", ".img"):
+        return (path, *_other_half(path))
+    named = {".mhd": _metaimage_names, ".mha": _metaimage_names, ".nhdr": _nrrd_names, ".nrrd": _nrrd_names}.get(suffix)
+    if named is None:
+        return (path,)
+    files = [_inside(path, name) for name in _names(path, named)]
+    return (path, *dict.fromkeys(file for file in files if file.exists()))
+
+
+def _other_half(path: Path) -> Iterator[Path]:
+    wanted = (".img", ".img.gz") if path.suffix.lower() == ".hdr" else (".hdr",)
+    for suffix in wanted:
+        for spelled in (suffix, suffix.upper()):
+            if path.with_suffix(spelled).is_file():
+                yield path.with_suffix(spelled)
+                return
+
+
+def _names(path: Path, named: Callable[[str, Path], Iterator[tuple[str, str]]]) -> Iterator[str]:
+    """The names of data files in a header, lists and numbered patterns unfolded."""
+    for value, rest in named(_text(path), path):
+        if value.upper().startswith("LIST"):
+            yield from (line.strip() for line in rest.splitlines() if line.strip())
+        elif "%" in value:
+            yield from _numbered(value.split(), path)
+        elif value:
+            yield value
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            # This encoding keeps every byte, so that names can be turned back into the bytes that they are.
+            return file.read(MAX_HEADER).decode("latin-1")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
+
+
+def _metaimage_names(text: str, path: Path) -> Iterator[tuple[str, str]]:
+    """Each value of ElementDataFile, with the lines after it."""
+    if not _META_END.search(text):
+        raise InputError(f"{path.name} cannot be read as an image.", "Export it again.", "no ElementDataFile")
+    for found in _META_NAME.finditer(text):
+        value = found[1].strip()
+        if value.lower() != "local":
+            yield value, text[found.end() :]
+
+
+def _nrrd_names(text: str, path: Path) -> Iterator[tuple[str, str]]:
+    """Each value of "data file", with the lines after it."""
+    end = _NRRD_END.search(text)
+    if end is None and len(text) == MAX_HEADER:
+        raise InputError(f"The header of {path.name} has no end.", "Export it again.")
+    for found in _NRRD_NAME.finditer(text[: end.start()] if end else text):
+        yield found[1].strip(), text[found.end() :]
+
+
+def _numbered(words: list[str], path: Path) -> Iterator[str]:
+    """The names of a pattern such as "slice%03d.raw 1 20 1": the first, and those of the others that exist."""
+    pattern, *numbers = words
+    if not _NUMBERED.fullmatch(pattern) or not all(re.fullmatch(r"-?\d{1,6}", number) for number in numbers[:3]):
+        raise InputError(f"{path.name} names its data files in a way that is not known.", "Save it as one file.")
+    first, last, step = (int(number) for number in (*numbers, *("1", str(MAX_FILES), "1")[len(numbers) :])[:3])
+    if step == 0 or abs(last - first) > MAX_FILES:
+        raise InputError(f"{path.name} names too many data files.", "Save it as one file.")
+    yield pattern % first
+    for number in range(first + step, last + (1 if step > 0 else -1), step):
+        if (path.parent / (pattern % number)).exists():
+            yield pattern % number
+
+
+def _inside(header: Path, written: str) -> Path:
+    """The path of a data file that lies in the header's folder. Raises `InputError` for any other."""
+    name = _as_stored(written)
+    parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
+    data = header.parent / name
+    away = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in parts or "\0" in name
+    if away or not data.resolve().is_relative_to(header.parent.resolve()):
+        raise InputError(
+            f"{header.name} takes its voxels from {name!r}, outside its own folder: that was not opened.",
+            "Put both into one folder, and name the file alone in the header.",
+        )
+    if data.exists() and not data.is_file():
+        raise InputError(f"{header.name} takes its voxels from {name!r}, which is not a file.", "Export it again.")
+    return data
+
+
+def _as_stored(name: str) -> str:
+    try:
+        return name.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return name
