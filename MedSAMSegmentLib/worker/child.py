@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import MedSAMError, WorkerError
 from .frames import Frame, FrameParser, encode_frame
+from .obituary import describe_exit
 from .protocol import PROTOCOL, Hello, error_from_fields, request_payload
 from .transport import Transport
 
@@ -70,6 +71,9 @@ class Child:
         if self._broken is not None:
             raise self._broken
         self._check_time()
+        if self._transport.exit_status is not None:
+            # It may have been a launcher, whose interpreter would serve on with the pipes that it left.
+            self._transport.kill()
         if self._transport.at_end:
             raise self._obituary()
         return None
@@ -96,6 +100,7 @@ class Child:
                 "Install the same version of the library on both ends.",
             )
         self.ready = frame.header
+        self._transport.introduced(frame.header.get("pid"))
         while self._waiting:
             self._write(*self._waiting.popleft())
 
@@ -127,44 +132,3 @@ class Child:
 
     def _write(self, header: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
         self._transport.write(encode_frame(header, arrays))
-
-
-SIGNALS: dict[int, tuple[str, str]] = {
-    4: ("used an instruction that this processor lacks", "Install a PyTorch that was built for this processor."),
-    6: ("aborted", "Run the self-check in the settings; PyTorch may be broken."),
-    7: ("crashed", "Run the self-check in the settings; PyTorch may be broken."),
-    9: (
-        "was ended by the system, most likely because the memory was not enough",
-        "Close other programs, choose a smaller range of slices or a smaller model.",
-    ),
-    11: ("crashed", "Run the self-check in the settings; PyTorch may be broken."),
-}
-"""What the signals that end a computation mean for the user, by their POSIX numbers."""
-
-WINDOWS_STATUSES = {0xC000001D: 4, 0xC0000005: 11, 0xC0000017: 9, 0xC00000FD: 11, 0xC0000409: 6}
-"""The same ends as Windows names them: illegal instruction, access violation, no memory, stack overflow, abort."""
-
-
-def describe_exit(status: int | None, was_ready: bool, detail: str) -> WorkerError:
-    """The sentence about a child that ended without being asked to."""
-    if not was_ready:
-        return WorkerError(
-            f"The worker ended before it was ready ({_status_text(status)}).",
-            "Run the self-check, or choose another Python interpreter in the settings.",
-            detail,
-        )
-    signal = WINDOWS_STATUSES.get(status or 0, -(status or 0))
-    if signal in SIGNALS:
-        what, cure = SIGNALS[signal]
-        return WorkerError(f"The worker {what} ({_status_text(status)}).", cure, detail)
-    return WorkerError(
-        f"The worker ended unexpectedly ({_status_text(status)}).",
-        "Try again; if it repeats, copy the report and send it to the developers.",
-        detail,
-    )
-
-
-def _status_text(status: int | None) -> str:
-    if status is None:
-        return "it closed its output"
-    return f"signal {-status}" if status < 0 else f"exit code {status}"

@@ -251,8 +251,8 @@ class WorkerClient:
         """This child serves no more: kill what is left of it, and end every request."""
         child, self._child = self._child, None
         if child is not None:
-            if child.transport.exit_status is None:
-                child.transport.kill()
+            # Even when it has ended: it may have been the launcher of an interpreter that lives on.
+            child.transport.kill()
             self._leaving.append((child.transport, self._clock()))
             self._error_text = child.error_text
         self._fail_all(error)

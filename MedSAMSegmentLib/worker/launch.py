@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import WorkerError
+from .launcher import without_launcher
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 LIBRARY_FOLDER = Path(__file__).parents[2]
@@ -35,9 +36,9 @@ def worker_command(
 ) -> LaunchCommand:
     """The command that starts a worker.
 
-    `interpreter` is this one's by default (in Slicer: PythonSlicer). For another, the variables that belong to this
-    Python are removed; inside Slicer give `slicer.util.startupEnvironment()` as `environment`, so that the foreign
-    interpreter does not load Slicer's libraries. The library is found through an argument, not a variable.
+    `interpreter` is this one's by default (in Slicer: the one behind PythonSlicer). For another, the variables that
+    belong to this Python are removed; inside Slicer give `slicer.util.startupEnvironment()` as `environment`, so that
+    the foreign interpreter does not load Slicer's libraries. The library is found through an argument, not a variable.
     Raises `WorkerError` when there is no such program.
     """
     program = str(interpreter or sys.executable)
@@ -47,7 +48,9 @@ def worker_command(
             "Choose an existing Python 3.10 or later in the settings.",
         )
     variables = dict(os.environ if environment is None else environment)
-    if Path(program) != Path(sys.executable):
+    if Path(program) == Path(sys.executable):
+        program = without_launcher(program, variables)
+    else:
         variables = foreign_environment(variables)
     variables.update(PYTHONUTF8="1", PYTHONNOUSERSITE="1")
     return LaunchCommand(program, ("-s", str(script), str(LIBRARY_FOLDER), *options), variables)

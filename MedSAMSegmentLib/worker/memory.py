@@ -35,9 +35,14 @@ def human_bytes(count: float) -> str:
     return f"{count:.1f} TB"
 
 
+def volume_bytes_needed(volume_bytes: int, voxels: int, copies: int = 1) -> int:
+    """Bytes for the volume, `copies` times, and its 8-bit form."""
+    return volume_bytes * copies + voxels
+
+
 def check_volume_fits(volume_bytes: int, voxels: int, available: int | None, copies: int = 1) -> None:
     """Raises `InputError` that names the bytes when the volume, `copies` times, and its 8-bit form do not fit."""
-    needed = volume_bytes * copies + voxels
+    needed = volume_bytes_needed(volume_bytes, voxels, copies)
     if available is not None and needed > available:
         raise InputError(
             f"The volume needs {human_bytes(needed)} ({needed:,} bytes) of memory, {human_bytes(available)} is free.",

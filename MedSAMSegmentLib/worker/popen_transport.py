@@ -11,6 +11,7 @@ from typing import IO
 
 from ..errors import WorkerError
 from .launch import LaunchCommand
+from .launcher import LaunchedInterpreter
 from .transport import Tail
 
 READ_BYTES = 1 << 20
@@ -22,6 +23,7 @@ class PopenTransport:
     def __init__(self) -> None:
         self.on_activity: Callable[[], None] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._interpreter = LaunchedInterpreter("")
         self._changed = threading.Condition()
         self._news = False
         self._received: deque[bytes] = deque()
@@ -49,6 +51,7 @@ class PopenTransport:
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
+        self._interpreter = LaunchedInterpreter(command.program)
         threading.Thread(target=self._pump_out, args=(process.stdin,), daemon=True).start()
         threading.Thread(target=self._pump_in, args=(process.stdout,), daemon=True).start()
         self._error_thread = threading.Thread(target=self._pump_errors, args=(process.stderr,), daemon=True)
@@ -83,7 +86,11 @@ class PopenTransport:
             self._error_thread.join(timeout=1.0)
         return self._errors.text
 
+    def introduced(self, process_id: object) -> None:
+        self._interpreter.introduced(process_id)
+
     def kill(self) -> None:
+        self._interpreter.kill()
         if self._process is not None:
             self._process.kill()
         self._outgoing.put(None)

@@ -41,7 +41,8 @@ class Hello:
 class OpenVolume:
     """Open a volume (z,y,x[,3]) as `session`, a number that the client chooses.
 
-    `options` are those of `inference.open_session` that JSON can hold.
+    `model` is an id of the registry, or of a model of the user's own in the worker's model folder. `options` are those
+    of `inference.open_session` that JSON can hold.
     """
 
     kind: ClassVar[str] = "open"

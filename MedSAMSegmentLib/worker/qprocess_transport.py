@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import WorkerError
 from .launch import LaunchCommand
+from .launcher import LaunchedInterpreter
 from .transport import Tail
 
 TICK_MILLISECONDS = 100
@@ -30,9 +31,11 @@ class QProcessTransport:
         self._timer: Any = qt.QTimer()
         self._errors = Tail()
         self._started = False
+        self._interpreter = LaunchedInterpreter("")
         self._failure: str | None = None
         self._outgoing: list[memoryview] = []
         self._close_after_write = False
+        self._connections: list[tuple[Any, Callable[..., None]]] = []
 
     def start(self, command: LaunchCommand) -> None:
         qt, process = self._qt, self._process
@@ -40,13 +43,9 @@ class QProcessTransport:
         for name, value in command.environment.items():
             environment.insert(name, value)
         process.setProcessEnvironment(environment)
-        process.readyReadStandardOutput.connect(self._notify)
-        process.readyReadStandardError.connect(self._take_errors)
-        process.bytesWritten.connect(self._write_more)
-        process.finished.connect(self._on_finished)
-        process.errorOccurred.connect(self._on_error)
+        self._connect()
         self._timer.setInterval(TICK_MILLISECONDS)
-        self._timer.timeout.connect(self._notify)
+        self._interpreter = LaunchedInterpreter(command.program)
         process.start(command.program, list(command.arguments))
         self._started = True
         if self._failure is not None:
@@ -90,7 +89,11 @@ class QProcessTransport:
         self._take_errors()
         return self._errors.text
 
+    def introduced(self, process_id: object) -> None:
+        self._interpreter.introduced(process_id)
+
     def kill(self) -> None:
+        self._interpreter.kill()
         self._outgoing.clear()
         self._process.kill()
 
@@ -101,6 +104,28 @@ class QProcessTransport:
         if self.exit_status is None:
             self._process.waitForFinished(max(int(seconds * 1000), 1))
         return self.exit_status is not None
+
+    def _connect(self) -> None:
+        process = self._process
+        self._connections = [
+            (process.readyReadStandardOutput, self._notify),
+            (process.readyReadStandardError, self._take_errors),
+            (process.bytesWritten, self._write_more),
+            (process.finished, self._on_finished),
+            (process.errorOccurred, self._on_error),
+            (self._timer.timeout, self._notify),
+        ]
+        for signal, slot in self._connections:
+            signal.connect(slot)
+
+    def _disconnect_soon(self) -> None:
+        """PythonQt's connections keep this object, and with it the process, for ever. Not inside their own signals."""
+        self._qt.QTimer.singleShot(0, self._disconnect)
+
+    def _disconnect(self) -> None:
+        for signal, slot in self._connections:
+            signal.disconnect(slot)
+        self._connections = []
 
     def _write_more(self, *_: object) -> None:
         """Hand Qt one chunk at a time: it copies what it is given, and a volume need not be in memory twice."""
@@ -122,6 +147,7 @@ class QProcessTransport:
 
     def _on_finished(self, *_: object) -> None:
         self._timer.stop()
+        self._disconnect_soon()
         self._notify()
 
     def _on_error(self, error: object) -> None:
@@ -129,6 +155,7 @@ class QProcessTransport:
             self._failure = str(self._process.errorString())
             self._errors.add(self._failure.encode())
             self._timer.stop()
+            self._disconnect_soon()
             self._notify()
 
     def _notify(self) -> None:

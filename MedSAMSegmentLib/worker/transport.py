@@ -40,8 +40,11 @@ class Transport(Protocol):
     def error_text(self) -> str:
         """The last `ERROR_TEXT_BYTES` of the child's stderr."""
 
+    def introduced(self, process_id: object) -> None:
+        """The process that computes, as it says itself: another than the one started where a launcher is between."""
+
     def kill(self) -> None:
-        """End the process now."""
+        """End the process now, and the interpreter that it started."""
 
     def wait(self, seconds: float) -> None:
         """Block until something may have happened, `seconds` at most."""

@@ -16,6 +16,34 @@ PYTHONQT_PROCESS = {
 """Methods that PythonQt's wrappers of QProcess and QIODevice declare, slots and signals of QProcess itself."""
 
 
+class StrongSignal:
+    """A signal that keeps what is connected to it, as PythonQt does, until it is disconnected."""
+
+    def __init__(self, signal: Any, handlers: list[Any]) -> None:
+        self._signal = signal
+        self._handlers = handlers
+
+    def connect(self, handler: Any) -> None:
+        self._handlers.append(handler)
+        self._signal.connect(handler)
+
+    def disconnect(self, handler: Any) -> None:
+        self._handlers.remove(handler)
+        self._signal.disconnect(handler)
+
+
+class Timer:
+    """A timer whose signal keeps its handlers."""
+
+    singleShot = QtCore.QTimer.singleShot
+
+    def __init__(self) -> None:
+        self._timer = QtCore.QTimer()
+        self.handlers: list[Any] = []
+        self.timeout = StrongSignal(self._timer.timeout, self.handlers)
+        self.setInterval, self.start, self.stop = self._timer.setInterval, self._timer.start, self._timer.stop
+
+
 class Process:
     NotRunning = QtCore.QProcess.ProcessState.NotRunning
     CrashExit = QtCore.QProcess.ExitStatus.CrashExit
@@ -23,17 +51,19 @@ class Process:
 
     def __init__(self) -> None:
         self._process = QtCore.QProcess()
+        self.handlers: list[Any] = []
 
     def __getattr__(self, name: str) -> Any:
         if name not in PYTHONQT_PROCESS:
             raise AttributeError(f"PythonQt's QProcess has no {name}")
-        return getattr(self._process, name)
+        attribute = getattr(self._process, name)
+        return StrongSignal(attribute, self.handlers) if isinstance(attribute, QtCore.SignalInstance) else attribute
 
 
 def make_qt() -> types.ModuleType:
     qt = types.ModuleType("qt")
     qt.QProcess = Process  # type: ignore[attr-defined]
     qt.QProcessEnvironment = QtCore.QProcessEnvironment  # type: ignore[attr-defined]
-    qt.QTimer = QtCore.QTimer  # type: ignore[attr-defined]
+    qt.QTimer = Timer  # type: ignore[attr-defined]
     qt.QByteArray = QtCore.QByteArray  # type: ignore[attr-defined]
     return qt

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import stat
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -142,6 +144,27 @@ def test_a_deaf_worker_is_killed_by_the_timer_and_replaced(start_qt_client: Star
     preview = result_of(volume.segment_slice(0, 5, A_BOX))
     np.testing.assert_array_equal(preview.mask, a_volume[5] > 0)
     assert client.generation == 2
+
+
+@pytest.mark.parametrize("fault", ["exit-42", "nothing"])
+def test_a_worker_that_ended_leaves_nothing_behind(start_qt_client: StartClient, a_volume: Volume, fault: str) -> None:
+    """PythonQt's signals keep what is connected to them: process, timer and client would stay for ever."""
+    client = start_qt_client(fault, idle_seconds=0.2)
+    pending = RemoteVolume(client, "any", a_volume).propagate([A_BOX])
+    assert client._child is not None
+    transport = client._child.transport
+    assert isinstance(transport, QProcessTransport)
+    process_handlers, timer_handlers = transport._process.handlers, transport._timer.handlers
+    assert process_handlers
+    assert timer_handlers
+    run_loop_until(lambda: pending.over and not client.running)
+    run_loop_until(lambda: not process_handlers and not timer_handlers)
+    alive = weakref.ref(transport)
+    client.close()
+    del transport
+    client._gone.clear()
+    gc.collect()
+    assert alive() is None
 
 
 def test_an_idle_worker_ends_by_the_timer(start_qt_client: StartClient, a_volume: Volume) -> None:

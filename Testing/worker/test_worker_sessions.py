@@ -1,0 +1,96 @@
+"""What the worker's session host asks of the library, with the library's own functions replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from MedSAMSegmentLib.checkpoints.own_models import OwnModel
+from MedSAMSegmentLib.errors import CheckpointError
+from MedSAMSegmentLib.inference import open as library
+from MedSAMSegmentLib.worker.protocol import OpenVolume
+from MedSAMSegmentLib.worker.session_host import LibrarySessions
+
+VOLUME = np.zeros((4, 6, 5), np.int16)
+
+
+class Calls:
+    """Records how models are loaded and volumes opened."""
+
+    def __init__(self) -> None:
+        self.loaded: list[tuple[str, dict[str, Any]]] = []
+        self.opened: list[dict[str, Any]] = []
+
+    def load_predictor(self, model: str, **options: Any) -> str:
+        self.loaded.append((model, options))
+        return f"predictor of {model}"
+
+    def open_session(self, predictor: str, volume: Any, spacing: Any, **options: Any) -> str:
+        self.opened.append(options)
+        return "session"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    found = Calls()
+    monkeypatch.setattr(library, "load_predictor", found.load_predictor)
+    monkeypatch.setattr(library, "open_session", found.open_session)
+    return found
+
+
+def ask(sessions: LibrarySessions, model: str = "medsam2", **options: Any) -> None:
+    sessions(OpenVolume(1, model, VOLUME, options=options), lambda stage: None)
+
+
+def test_frames_in_time_are_opened_as_a_time_series(calls: Calls) -> None:
+    sessions = LibrarySessions()
+    ask(sessions, device="cpu", time_series=True, window=[0.0, 9.0])
+    assert calls.opened == [{"time_series": True, "window": (0.0, 9.0)}]
+    ask(sessions, device="cpu", time_series=False)
+    assert calls.opened[-1] == {"time_series": False}
+    assert calls.loaded == [("medsam2", {"device": "cpu"})], "the model is loaded once for both"
+
+
+def an_own_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> OwnModel:
+    """Described and present, but of zeros alone: what is in it is the library's business, which is replaced here."""
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(folder))
+    content = bytes(20_000_000)
+    model = OwnModel("own-mine.pth", "mine", "lite_medsam", hashlib.sha256(content).hexdigest(), len(content))
+    (folder / model.id).write_bytes(content)
+    fields = {"title": model.title, "network": model.network, "sha256": model.sha256, "size": model.size}
+    (folder / f"{model.id}.model.json").write_text(json.dumps(fields))
+    return model
+
+
+def test_weights_of_the_users_own_are_opened_with_the_network_that_they_fit(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = an_own_model(tmp_path, monkeypatch)
+    ask(LibrarySessions(), model.id, device="cpu")
+    assert calls.loaded == [(model.network, {"device": "cpu", "weights": tmp_path / model.id})]
+
+
+def test_weights_of_the_users_own_that_were_changed_are_refused_before_they_are_opened(
+    calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = an_own_model(tmp_path, monkeypatch)
+    (tmp_path / model.id).write_bytes(b"x" + bytes(model.size - 1))
+    with pytest.raises(CheckpointError, match="its SHA-256 is"):
+        ask(LibrarySessions(), model.id)
+    assert calls.loaded == []
+
+
+def test_a_model_that_is_not_here_is_a_sentence(calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"own-gone\.pth is not in the model folder"):
+        ask(LibrarySessions(), "own-gone.pth")
+
+
+def test_a_file_of_weights_is_a_path(calls: Calls) -> None:
+    ask(LibrarySessions(), weights="/some/file.pth")
+    assert calls.loaded == [("medsam2", {"weights": Path("/some/file.pth")})]
