@@ -55,6 +55,10 @@ class LibrarySessions:
         self._key: tuple[object, ...] = ()
         self._predictor: SlicePredictor | None = None
 
+    def warm_up(self) -> None:
+        """Import what the first volume will need."""
+        from ..inference import open, slice_predictor  # noqa: F401 - both import torch, which takes a second or more
+
     def __call__(self, request: OpenVolume, report: Callable[[str], None]) -> Session:
         report("load torch")
         from ..inference.open import load_predictor, open_session
@@ -86,7 +90,9 @@ class SessionHost:
     def __init__(
         self, factory: SessionFactory | None = None, memory: Callable[[], int | None] = available_bytes
     ) -> None:
-        self._factory = factory or LibrarySessions()
+        library = LibrarySessions()
+        self._factory = factory or library
+        self._warm_up: Callable[[], None] | None = library.warm_up if factory is None else None
         self._memory = memory
         self._sessions: dict[int, Session] = {}
         self._failed: dict[int, MedSAMError] = {}
@@ -94,11 +100,18 @@ class SessionHost:
 
     @property
     def has_work(self) -> bool:
-        """Whether there is a slice to encode while nothing is asked for."""
-        return bool(self._ahead)
+        """Whether there is something to do while nothing is asked for."""
+        return self._warm_up is not None or bool(self._ahead)
 
     def work_ahead(self) -> None:
-        """Encode one slice near the last preview. Raises what the library raises; then no more is done ahead."""
+        """Import torch, or encode one slice near the last preview.
+
+        Raises what the library raises; then no more is done ahead.
+        """
+        if self._warm_up is not None:
+            warm_up, self._warm_up = self._warm_up, None
+            warm_up()
+            return
         wanted = self._ahead.take()
         try:
             self._session(wanted.session).encode_slice(wanted.axis, wanted.index)
@@ -117,6 +130,7 @@ class SessionHost:
                 raise Cancelled()
 
         self._ahead.forget()
+        self._warm_up = None
         if isinstance(request, OpenVolume):
             return self._open(request, report)
         if isinstance(request, SegmentSlice):

@@ -13,8 +13,8 @@ import pytest
 from MedSAMSegmentLib.checkpoints.own_models import OwnModel
 from MedSAMSegmentLib.errors import CheckpointError
 from MedSAMSegmentLib.inference import open as library
-from MedSAMSegmentLib.worker.protocol import OpenVolume
-from MedSAMSegmentLib.worker.session_host import LibrarySessions
+from MedSAMSegmentLib.worker.protocol import CloseVolume, OpenVolume
+from MedSAMSegmentLib.worker.session_host import LibrarySessions, SessionHost
 
 VOLUME = np.zeros((4, 6, 5), np.int16)
 
@@ -94,3 +94,16 @@ def test_a_model_that_is_not_here_is_a_sentence(calls: Calls, tmp_path: Path, mo
 def test_a_file_of_weights_is_a_path(calls: Calls) -> None:
     ask(LibrarySessions(), weights="/some/file.pth")
     assert calls.loaded == [("medsam2", {"weights": Path("/some/file.pth")})]
+
+
+def test_a_host_imports_torch_ahead_once_and_not_after_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    warmed: list[int] = []
+    monkeypatch.setattr(LibrarySessions, "warm_up", lambda self: warmed.append(1))
+    host = SessionHost()
+    assert host.has_work
+    host.work_ahead()
+    assert not host.has_work
+    assert warmed == [1]
+    asked = SessionHost()
+    asked.answer(CloseVolume(1), lambda *_: None, lambda: False)
+    assert not asked.has_work
