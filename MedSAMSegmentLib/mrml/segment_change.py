@@ -134,7 +134,7 @@ def _not_written(host: EditorHost, wrong: int, target: Target) -> OutputError:
     reason = "its Masking settings may be in the way" if is_masked(host) else "its log tells more"
     return OutputError(
         f"The Segment Editor did not write {wrong} of the voxels of {name} as asked; {reason}.",
-        "Press Undo, set Editable area to Everywhere without an intensity range, and run again.",
+        "All segments are as they were. Set Editable area to Everywhere without an intensity range, and run again.",
     )
 
 

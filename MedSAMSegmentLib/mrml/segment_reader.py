@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError
 from ..geometry import VolumeGeometry
-from .images import array_of, has_voxels
+from .images import Extent, array_of, has_voxels
 from .mask_block import MaskBlock
 from .reference_lattice import Lattice
 from .transforms import inverse
@@ -58,10 +58,23 @@ def read_segment(segmentation_node: Any, segment_id: str, geometry: VolumeGeomet
     Exact where the grids agree, the nearest voxel elsewhere. Raises `OutputError` as `stored_block`, `GeometryError`
     for a non-linear transform on the segmentation.
     """
-    block, lattice = stored_block(segmentation_node, segment_id)
     nk, nj, ni = geometry.shape_zyx
-    extent = (0, ni - 1, 0, nj - 1, 0, nk - 1)
+    return _read(segmentation_node, segment_id, geometry, (0, ni - 1, 0, nj - 1, 0, nk - 1))
+
+
+def read_slice(
+    segmentation_node: Any, segment_id: str, geometry: VolumeGeometry, axis: int, index: int
+) -> NDArray[np.bool_]:
+    """One slice (rows, columns) of `read_segment`, in a fraction of its time."""
+    spans = [(index, index) if a == axis else (0, n - 1) for a, n in enumerate(geometry.shape_zyx)]
+    (k0, k1), (j0, j1), (i0, i1) = spans
+    return np.take(_read(segmentation_node, segment_id, geometry, (i0, i1, j0, j1, k0, k1)), 0, axis)
+
+
+def _read(segmentation_node: Any, segment_id: str, geometry: VolumeGeometry, extent: Extent) -> NDArray[np.bool_]:
+    block, lattice = stored_block(segmentation_node, segment_id)
     if lattice is None:
-        return np.zeros(geometry.shape_zyx, bool)
+        i0, i1, j0, j1, k0, k1 = extent
+        return np.zeros((k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1), bool)
     volume_from_lattice = inverse(lattice.from_volume(geometry))
     return block.mapped(volume_from_lattice, extent)[0].over(extent)

@@ -20,6 +20,7 @@ from .new_segment import NewSegment
 from .reference_lattice import Lattice, Placement, place_block, place_on_lattice, reference_lattice, require_shape
 from .segment_change import Change, Target, WriteOutcome, apply_change
 from .segment_reader import segment_of
+from .segmentation_snapshot import all_or_nothing
 
 __all__ = ["ObjectToWrite", "SegmentWriter", "SliceRange", "WritableObject", "WriteOutcome"]
 
@@ -90,8 +91,7 @@ class SegmentWriter:
         """Write several masks, each into its segment, in one undo step; new segments are added in the same step.
 
         Where masks overlap the overwrite mode decides, later ones above earlier ones. An empty mask leaves its
-        segment as it is and makes no new one. Raises as `replace`; what can be checked is checked before anything is
-        changed.
+        segment as it is and makes no new one. Raises as `replace`; then no segment is changed and none was added.
         """
         node, lattice = self._segmentation_node(), self._lattice()
         for entry in objects:
@@ -101,20 +101,21 @@ class SegmentWriter:
         if not any(placement.block.mask.any() for placement in placed):
             return [_nothing(entry) for entry in objects]
         self._host.saveStateForUndo()
-        outcomes = []
-        for entry, placement in zip(objects, placed, strict=True):
-            if not placement.block.mask.any():
-                outcomes.append(_nothing(entry))
-                continue
-            wish = entry.target
-            segment_id = wish.add_to(node.GetSegmentation()) if isinstance(wish, NewSegment) else wish
-            outcomes.append(apply_change(self._host, Change(placement), Target(node, segment_id, lattice)))
-        return outcomes
+        with all_or_nothing(node.GetSegmentation()):
+            return [self._apply(*pair, lattice) for pair in zip(objects, placed, strict=True)]
+
+    def _apply(self, entry: WritableObject, placement: Placement, lattice: Lattice) -> WriteOutcome:
+        if not placement.block.mask.any():
+            return _nothing(entry)
+        node, wish = self._segmentation_node(), entry.target
+        segment_id = wish.add_to(node.GetSegmentation()) if isinstance(wish, NewSegment) else wish
+        return apply_change(self._host, Change(placement), Target(node, segment_id, lattice))
 
     def _write_one(self, change: Change, segment_id: str) -> WriteOutcome:
-        lattice = self._lattice()
+        lattice, node = self._lattice(), self._segmentation_node()
         self._host.saveStateForUndo()
-        return apply_change(self._host, change, Target(self._segmentation_node(), segment_id, lattice))
+        with all_or_nothing(node.GetSegmentation()):
+            return apply_change(self._host, change, Target(node, segment_id, lattice))
 
     def _placed(self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str) -> Placement:
         segment_of(self._segmentation_node(), segment_id)

@@ -10,7 +10,7 @@ from mrml_scene import affine, blob
 
 from MedSAMSegmentLib.errors import GeometryError, OutputError
 from MedSAMSegmentLib.mrml.new_segment import NewSegment, numbered_names
-from MedSAMSegmentLib.mrml.segment_reader import read_segment
+from MedSAMSegmentLib.mrml.segment_reader import read_segment, read_slice
 from MedSAMSegmentLib.mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange
 from MedSAMSegmentLib.mrml.volume_node import geometry_of, voxels_of
 
@@ -388,3 +388,55 @@ def test_the_volume_itself_is_never_changed(a_writer, two_segments, a_geometry, 
     a_writer.replace(A, a_geometry, "P")
     np.testing.assert_array_equal(voxels_of(a_volume_node), some_voxels)
     assert a_volume_node.GetImageData().GetMTime() == before
+
+
+@pytest.mark.parametrize("error", [None, MemoryError()])
+def test_of_a_write_that_fails_half_way_nothing_stays(
+    a_host, two_segments, a_geometry, a_segmentation_node, read, monkeypatch, error
+):
+    segmentation = a_segmentation_node.GetSegmentation()
+    writer = SegmentWriter(a_host)
+    writer.replace(A, a_geometry, "P")
+    writer.replace(C & ~A, a_geometry, "Q")
+    a_segmentation_node.CreateClosedSurfaceRepresentation()
+    points = a_segmentation_node.GetClosedSurfaceInternalRepresentation("P").GetNumberOfPoints()
+    modify, calls = a_host.modifySegmentByLabelmap, []
+
+    def fails_at_the_third(*arguments):
+        calls.append(arguments)
+        if len(calls) < 3:
+            modify(*arguments)
+        elif error is not None:
+            raise error
+
+    monkeypatch.setattr(a_host, "modifySegmentByLabelmap", fails_at_the_third)
+    objects = [ObjectToWrite(B, NewSegment("new")), ObjectToWrite(C, "P"), ObjectToWrite(A | B, "Q")]
+    with pytest.raises(MemoryError if error else OutputError):
+        writer.write_objects(objects, a_geometry)
+    assert list(segmentation.GetSegmentIDs()) == ["P", "Q"]
+    np.testing.assert_array_equal(read("P"), A)
+    np.testing.assert_array_equal(read("Q"), C & ~A)
+    assert a_segmentation_node.GetClosedSurfaceInternalRepresentation("P").GetNumberOfPoints() == points
+
+    monkeypatch.undo()
+    writer.write_objects(objects, a_geometry)
+    np.testing.assert_array_equal(read("P"), C & ~(A | B))
+    for _ in range(2):
+        a_host.logic.Undo()
+        np.testing.assert_array_equal(read("P"), A)
+        np.testing.assert_array_equal(read("Q"), C & ~A)
+    a_host.logic.Undo()
+    np.testing.assert_array_equal(read("P"), A)
+    assert not read("Q").any()
+    a_host.logic.Redo()
+    np.testing.assert_array_equal(read("Q"), C & ~A)
+
+
+@pytest.mark.parametrize(("axis", "index"), [(0, 4), (1, 8), (2, 12), (0, 0)])
+def test_a_slice_is_read_as_in_the_whole_segment(
+    a_writer, two_segments, a_geometry, a_segmentation_node, read, axis, index
+):
+    assert not read_slice(a_segmentation_node, "P", a_geometry, axis, index).any()
+    a_writer.replace(A, a_geometry, "P")
+    found = read_slice(a_segmentation_node, "P", a_geometry, axis, index)
+    np.testing.assert_array_equal(found, np.take(read("P"), index, axis))
