@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from slicer.i18n import tr as _
 
-from ..errors import Cancelled, MedSAMError, PromptError
-from ..measurements import measure
+from ..errors import Cancelled, InputError, MedSAMError, PromptError
 from ..mrml.segment_writer import WriteOutcome
 from ..results import ObjectResult
 from .collaborators import RunOutcome
@@ -28,15 +28,20 @@ class _Found:
 
 @dataclass(eq=False)
 class BatchSummary:
-    """How a batch ended. `error` is what stopped it, or the last row's failure; `written` are the rows written."""
+    """How a batch ended. `error` is what stopped it, or the last row's failure; `written` are those of `total` rows
+    that were written, `partial` tells that a part of one was kept."""
 
+    total: int = 0
     written: list[Lesion] = field(default_factory=list)
     error: MedSAMError | None = None
     partial: bool = False
 
 
 class Batch:
-    """`rows` in order on one volume. `send` starts a run (False when refused), `planned` makes its job."""
+    """`rows` on one volume, computed in the order of `sequence` and written in their own.
+
+    `send` starts a run (False when refused), `planned` makes its job.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class Batch:
         volume: SceneVolume,
         scene: EffectScene,
         *,
+        sequence: Sequence[Lesion],
         planned: Callable[[Lesion], PlannedRun],
         send: Callable[[PlannedRun], bool],
         ended: Callable[[BatchSummary], None],
@@ -52,14 +58,15 @@ class Batch:
         self.volume = volume
         self.total = len(rows)
         self.running: PlannedRun | None = None
-        self._left = deque(rows)
+        self._rows = list(rows)
+        self._left = deque(sequence)
         self._scene = scene
         self._planned = planned
         self._send = send
         self._ended = ended
         self._keep_partial = keep_partial
         self._found: list[_Found] = []
-        self._summary = BatchSummary()
+        self._summary = BatchSummary(len(rows))
 
     @property
     def position(self) -> int:
@@ -77,7 +84,7 @@ class Batch:
             lesion = self._left.popleft()
             try:
                 run = self._planned(lesion)
-            except PromptError as error:
+            except InputError as error:
                 self._mark_failed(lesion, error)
                 continue
             self.running = run
@@ -88,7 +95,7 @@ class Batch:
                 self._left.clear()
                 break
             return
-        self._end()
+        self.end()
 
     def finished(self, outcome: RunOutcome) -> None:
         run, self.running = self.running, None
@@ -111,7 +118,20 @@ class Batch:
             self.advance()
             return
         self._left.clear()
-        self._end()
+        self.end()
+
+    @property
+    def has_results(self) -> bool:
+        """Some objects are done, though not written."""
+        return any(found.outcome.result.packed.slices for found in self._found)
+
+    def cut(self, error: Cancelled) -> None:
+        """Nothing more is computed; `end` writes what is done."""
+        run, self.running = self.running, None
+        if run is not None:
+            self._mark_failed(run.lesion, error)
+        self._summary.error = error
+        self._left.clear()
 
     def dropped(self, reason: str) -> None:
         """The scene changed under it: nothing is written."""
@@ -125,19 +145,28 @@ class Batch:
     def _mark_failed(self, lesion: Lesion, error: MedSAMError) -> None:
         lesion.state = LesionState.CANCELLED if isinstance(error, Cancelled) else LesionState.FAILED
         lesion.message = str(error)
+        lesion.fruitless = isinstance(error, InputError)
         self._summary.error = error
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Write what is done, in one undo step, and say how it ended."""
         try:
             self._write()
         except MedSAMError as error:
             for found in self._found:
                 self._mark_failed(found.run.lesion, error)
-        self._ended(self._summary)
+                # Other Masking settings may let it be written.
+                found.run.lesion.fruitless = False
+        finally:
+            # Also when something failed that nobody foresaw: a batch that does not end blocks all later ones.
+            for found in self._found:
+                if found.run.lesion.state is LesionState.RUNNING:
+                    found.run.lesion.state = LesionState.FAILED
+            self._ended(self._summary)
 
     def _write(self) -> None:
         useful = []
-        for found in self._found:
+        for found in sorted(self._found, key=lambda found: self._rows.index(found.run.lesion)):
             if found.outcome.result.packed.slices:
                 useful.append(found)
             else:
@@ -167,18 +196,20 @@ class Batch:
         lesion.remember(Written.of(stored, axis, found.run.drawn))
         lesion.keys.clear()
         flagged = {index: result.slices[index] for index in result.flagged}
-        lesion.result = LesionResult(
-            measure(stored, self.volume.geometry, axis),
-            flagged,
-            outcome.masked_voxels,
-            outcome.outside_voxels,
-            outcome.interpolated,
-            found.outcome.seconds,
+        lesion.complete(
+            LesionResult(
+                axis,
+                flagged,
+                outcome.masked_voxels,
+                outcome.outside_voxels,
+                outcome.interpolated,
+                found.outcome.seconds,
+                outcome.voxels,
+            )
         )
-        lesion.state = LesionState.LOOK if flagged else LesionState.DONE
-        lesion.message = ""
         self._summary.written.append(lesion)
 
 
 def nothing_found(name: str) -> PromptError:
-    return PromptError(f"Nothing was found for {name}.", "Draw a larger box, or choose another intensity preset.")
+    message = _("Nothing was found for {name}.").format(name=name)
+    return PromptError(message, _("Draw a larger box, or choose another intensity preset."))

@@ -66,7 +66,7 @@ def _extend(queue: LesionQueue, lesion: Lesion, plane: SlicePlane, box: Box) -> 
 
 
 def _overlapping(queue: LesionQueue, plane: SlicePlane, box: Box) -> Lesion | None:
-    for lesion in queue.waiting():
+    for lesion in queue.unfinished():
         drawn = (p for p in lesion.prompts.on(plane) if isinstance(p, Box))
         if any(overlap(box.in_plane(plane.axis), other.in_plane(plane.axis)) > 0.1 for other in drawn):
             return lesion

@@ -1,4 +1,4 @@
-"""Automatic intensity that also looks into the box: a box full of lung is segmented with the lung window.
+"""Automatic intensity that also looks at what was outlined: a box full of lung is segmented with the lung window.
 
 The library's own choice sees the whole volume, where a chest CT is a CT like any other. What was outlined says more.
 """
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..prompts import Box, Line, Prompt
+from ..geometry import take_slice
+from ..prompts import Box, Line, MaskPrompt, Prompt
+from .lesion_queue import Lesion
 
 AIR_HU = -500
 """A slice that holds such low whole numbers is a CT."""
@@ -22,17 +24,41 @@ LUNG_HU = (-980, -300)
 CT_LUNG = "ct-lung"
 
 
+def window_of_lesion(lesion: Lesion, volume: NDArray[Any], modality: str | None, prompts: Iterable[Prompt]) -> str:
+    """The window of an object, found from what was drawn for it, else from `prompts`.
+
+    Once something was written it is kept: a correction must not be computed with another window than its object.
+    """
+    if lesion.written is None or not lesion.window:
+        lesion.window = window_of_prompts(volume, modality, lesion.prompts.all() or prompts)
+    return lesion.window
+
+
 def window_of_prompts(volume: NDArray[Any], modality: str | None, prompts: Iterable[Prompt]) -> str:
     """ "ct-lung" or "auto" for a volume (z,y,x[,3])."""
-    box = next((b for b in map(_box, prompts) if b is not None), None)
-    if box is None or modality not in (None, "CT") or volume.ndim != 3:
+    if modality not in (None, "CT") or volume.ndim != 3:
         return "auto"
-    (k0, k1), (j0, j1), (i0, i1) = box.fitted(volume.shape).bounds_zyx
-    middle = (k0 + k1) // 2
-    if modality is None and not _is_ct(volume[middle] if k0 != k1 or j0 != j1 else volume):
+    found = next((v for v in (_outlined(volume, p) for p in prompts) if v is not None and v[0].size), None)
+    if found is None or (modality is None and not _is_ct(found[1])):
         return "auto"
-    inside = float(np.median(volume[k0 : k1 + 1, j0 : j1 + 1, i0 : i1 + 1]))
-    return CT_LUNG if LUNG_HU[0] <= inside <= LUNG_HU[1] else "auto"
+    return CT_LUNG if LUNG_HU[0] <= float(np.median(found[0])) <= LUNG_HU[1] else "auto"
+
+
+def _outlined(volume: NDArray[Any], prompt: Prompt) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """The values within the outline, and those of its slice; None for what outlines nothing."""
+    if isinstance(prompt, MaskPrompt):
+        image = take_slice(volume, prompt.axis, prompt.index)
+        return image[prompt.mask], image
+    box = _box(prompt)
+    if box is None:
+        return None
+    # The box of a line that is drawn straight has no area, which is no fault here.
+    inside = [(max(first, 0), min(last, n - 1)) for (first, last), n in zip(box.bounds_zyx, volume.shape, strict=True)]
+    if any(first > last for first, last in inside):
+        return None
+    (k0, k1), (j0, j1), (i0, i1) = inside
+    around = volume[(k0 + k1) // 2] if k0 != k1 or j0 != j1 else volume
+    return volume[k0 : k1 + 1, j0 : j1 + 1, i0 : i1 + 1], around
 
 
 def _is_ct(values: NDArray[Any]) -> bool:

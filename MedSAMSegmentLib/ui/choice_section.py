@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,19 +11,20 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..intensity import PRESETS
-from .model_choice import ModelChoice, model_choices, state_html
-from .option_widgets import choose, chosen, combo_box, link_label, quietly, row, spin_box, tool_button
+from .model_choice import ModelChoice, missing_html, model_choices, state_html
+from .option_widgets import choose, chosen, combo_box, link_label, push_button, quietly, row, tool_button
+from .range_widgets import RangeWidgets
 from .settings import AS_DISPLAYED, EffectSettings, Tool
 from .worker_settings import model_store
 
 
 class ChoiceSection:
-    """`changed()` is called for every change by the user, `roi_changed(node)` for another ROI, `link` for a link."""
+    """`changed()` is called for every change by the user, `link` for a link; `actions` are the commands by name."""
 
     def __init__(
         self,
         changed: Callable[[], None],
-        roi_changed: Callable[[Any], None],
+        actions: Mapping[str, Any],
         link: Callable[[str], None],
         icons: Path,
     ) -> None:
@@ -35,13 +36,15 @@ class ChoiceSection:
         self.device_state = qt.QLabel()
         self.intensity = combo_box(_intensities(), changed, _("How intensities become grey levels for the network."))
         self.tools = self._make_tools(icons)
-        self.roi = self._make_roi(roi_changed)
-        self.range_rule = combo_box(_range_rules(), changed, _("Where propagation ends."))
-        self.first = spin_box(changed, _("First slice of the range."))
-        self.last = spin_box(changed, _("Last slice of the range."))
-        self.direction = combo_box(_directions(), changed, _("Where propagation goes from the slice with the prompt."))
+        self.roi = self._make_roi(actions["roi_changed"])
+        self.new_roi = push_button(_("New ROI"), _("Place a new ROI with two clicks in the views."), actions["new_roi"])
+        self.range = RangeWidgets(changed, actions)
         self.new_segments = self._check_box(
             _("Each box is a new segment"), _("Hold Ctrl while dragging to add a box to the current object instead.")
+        )
+        self.time_series = self._check_box(
+            _("Slices are frames in time"),
+            _("Cine: the object is followed along k as in a video, where it may leave and come back."),
         )
         self.keep_partial = self._check_box(
             _("Keep what is done on cancel"), _("Write the slices that were computed when a run is cancelled.")
@@ -52,9 +55,10 @@ class ChoiceSection:
         host.addOptionsWidget(row(self.model_state, self.device_state))
         host.addLabeledOptionsWidget(_("Intensity:"), self.intensity)
         host.addLabeledOptionsWidget(_("Prompt:"), row(*self.tools.values(), key_slice))
-        host.addLabeledOptionsWidget(_("ROI:"), self.roi)
-        host.addLabeledOptionsWidget(_("Range:"), row(self.range_rule, self.first, self.last, self.direction))
+        host.addLabeledOptionsWidget(_("ROI:"), row(self.roi, self.new_roi))
+        self.range.add_to(host)
         host.addOptionsWidget(row(self.new_segments, self.keep_partial))
+        host.addOptionsWidget(self.time_series)
         self.update_models()
 
     def values(self, settings: EffectSettings) -> EffectSettings:
@@ -64,31 +68,26 @@ class ChoiceSection:
             device=chosen(self.device),
             intensity=chosen(self.intensity),
             tool=next((name for name, button in self.tools.items() if button.checked), "box"),
-            range_rule=chosen(self.range_rule),
-            first=self.first.value,
-            last=self.last.value,
-            direction=chosen(self.direction),
+            **self.range.values(),
             each_box_new_segment=self.new_segments.checked,
             keep_partial=self.keep_partial.checked,
+            time_series=self.time_series.checked,
         )
 
     def show(self, settings: EffectSettings, roi_node: Any) -> None:
+        self._choose_model(settings.model)
         for box, value in (
-            (self.model, settings.model),
             (self.device, settings.device),
             (self.intensity, settings.intensity),
-            (self.range_rule, settings.range_rule),
-            (self.direction, settings.direction),
         ):
             choose(box, value)
-        for box, number in ((self.first, settings.first), (self.last, settings.last)):
-            quietly(box, box.setValue, number)
-            box.visible = settings.range_rule == "slices"
+        self.range.show(settings)
         for name, button in self.tools.items():
             quietly(button, button.setChecked, name == settings.tool)
         for check, on in (
             (self.new_segments, settings.each_box_new_segment),
             (self.keep_partial, settings.keep_partial),
+            (self.time_series, settings.time_series),
         ):
             quietly(check, check.setChecked, on)
         quietly(self.roi, self.roi.setCurrentNode, roi_node)
@@ -98,25 +97,27 @@ class ChoiceSection:
         """Read the models' states again: one may have been downloaded or removed."""
         self._choices = model_choices(model_store())
 
+        before = chosen(self.model) if self.model.count else self._choices[0].entry.id
+
         def fill() -> None:
-            current = self.model.currentIndex
             self.model.clear()
             for choice in self._choices:
                 self.model.addItem(choice.entry.title, choice.entry.id)
-            self.model.setCurrentIndex(max(current, 0))
 
         quietly(self.model, fill)
+        self._choose_model(before)
         self.show_model_state()
+
+    def _choose_model(self, model_id: str) -> None:
+        """Also one that is no longer there: what the list shows is what a run would ask for."""
+        if self.model.findData(model_id) < 0:
+            quietly(self.model, self.model.addItem, _("{model} (missing)").format(model=model_id), model_id)
+        choose(self.model, model_id)
 
     def show_model_state(self) -> None:
         chosen_id = chosen(self.model)
         choice = next((c for c in self._choices if c.entry.id == chosen_id), None)
-        self.model_state.text = state_html(choice) if choice is not None else ""
-
-    def show_range_limits(self, slices: int) -> None:
-        for box in (self.first, self.last):
-            # A range beyond the volume is kept until the user changes it; the run cuts it.
-            quietly(box, box.setRange, 0, max(slices - 1, 0))
+        self.model_state.text = state_html(choice) if choice is not None else missing_html()
 
     def _make_tools(self, icons: Path) -> dict[Tool, Any]:
         titles = {
@@ -139,6 +140,8 @@ class ChoiceSection:
         box.nodeTypes = ["vtkMRMLMarkupsROINode"]
         box.noneEnabled = True
         box.addEnabled = box.removeEnabled = box.renameEnabled = False
+        # An ROI that another module makes is no prompt.
+        box.selectNodeUponCreation = False
         box.setMRMLScene(slicer.mrmlScene)
         box.toolTip = _("A 3D box from the Markups module: a prompt by itself, or the range of a run.")
         box.connect("currentNodeChanged(vtkMRMLNode*)", roi_changed)
@@ -156,13 +159,17 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _intensities() -> list[tuple[str, str]]:
-    presets = [(preset.id, preset.title) for preset in PRESETS.values()]
+    titles = {
+        "ct-abdomen": _("CT abdomen 40/400"),
+        "ct-lung": _("CT lung -600/1500"),
+        "ct-brain": _("CT brain 40/80"),
+        "ct-mediastinum": _("CT mediastinum 50/350"),
+        "ct-bone": _("CT bone 400/1800"),
+        "mr": _("MR, 0.5 to 99.5 percentile of the voxels above zero"),
+        "pet": _("PET, zero to the 99.9 percentile of the uptake"),
+        "grey": _("Grey (ultrasound, OCT, X-ray), 0.5 to 99.5 percentile"),
+        "rgb": _("Colour, kept within 0..255"),
+        "none": _("Already 0..255, kept"),
+    }
+    presets = [(preset.id, titles.get(preset.id, preset.title)) for preset in PRESETS.values()]
     return [("auto", _("Auto")), (AS_DISPLAYED, _("As displayed")), *presets]
-
-
-def _range_rules() -> list[tuple[str, str]]:
-    return [("stop", _("Stop by itself")), ("roi", _("Extent of the ROI")), ("slices", _("From slice to slice"))]
-
-
-def _directions() -> list[tuple[str, str]]:
-    return [("both", _("Both ways")), ("up", _("Up")), ("down", _("Down"))]

@@ -21,7 +21,7 @@ class SessionTarget:
     """What a session is opened on. Equal targets share one open session, so only prompts travel.
 
     `volume_id` and `volume_time` name the node and its state; `window` is a preset id, "auto" or (lo, hi). `part` is
-    the axis, first and last slice that are sent; None sends all.
+    the axis, first and last slice that are sent; None sends all. `time_series`: k counts frames in time.
     """
 
     volume_id: str
@@ -34,6 +34,7 @@ class SessionTarget:
     read: Callable[[], NDArray[Any]] = field(compare=False, repr=False)
     """Gives the voxels (z,y,x[,3]); called only when a session has to be opened."""
     part: tuple[int, int, int] | None = None
+    time_series: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +51,15 @@ class PropagateJob:
 
 @dataclass(frozen=True, eq=False)
 class SlicePreview:
-    """One slice's mask (rows, columns) and score, as the user draws."""
+    """One slice's mask (rows, columns) and score, as the user draws.
+
+    `seconds` is what it took from the image on; None where the slice may have been encoded before.
+    """
 
     plane: SlicePlane
     mask: NDArray[np.bool_]
     score: float
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,12 @@ class SessionInfo:
 
 @dataclass(frozen=True, eq=False)
 class RunOutcome:
-    """A finished run: the object, and the worker's figures."""
+    """A finished run: the object, and the worker's figures. `encodes` counts the slices that were new to it."""
 
     result: ObjectResult
     seconds: float = 0.0
     window: str = ""
+    encodes: int = 0
 
 
 Failed = Callable[[MedSAMError], None]
@@ -82,6 +88,9 @@ class InferenceService(Protocol):
     One request runs at a time; the caller waits for its end before the next. A cancelled request ends in `failed`
     with `Cancelled`.
     """
+
+    def prepare(self) -> None:
+        """Get ready for the first request, without a wait and without a word."""
 
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None: ...
 
@@ -99,6 +108,9 @@ class InferenceService(Protocol):
     ) -> None: ...
 
     def cancel(self) -> None: ...
+
+    def close_volume(self) -> None:
+        """Free the volume, here and in the worker. The next request is an `open`."""
 
     def shutdown(self) -> None: ...
 

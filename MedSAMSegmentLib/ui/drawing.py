@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from slicer.i18n import tr as _
+
 from ..errors import PromptError
 from ..prompts import Line, Point, Prompt
-from .box_target import place_box
+from .box_target import SelectedSegment, place_box
 from .corrections import painted_slices
 from .effect_scene import EffectScene, SceneVolume
 from .lesion_queue import Lesion, LesionQueue
@@ -55,12 +57,16 @@ class Drawing:
         point = Point(*geometry.voxel(position_xy), positive=positive).fitted(volume.geometry.shape_zyx)
         return self._add(geometry.plane(), point)
 
-    def key_slice(self, geometry: ViewGeometry) -> Placed:
+    def key_slice(self, geometry: ViewGeometry, volume: SceneVolume) -> Placed:
         """This slice's painted mask is a prompt from now on, or is one no longer."""
         plane = geometry.plane()
-        lesion = self._of_selected_segment()
-        if lesion is None:
-            raise PromptError("No segment is selected.", "Select the segment that was painted.")
+        segment = self._scene.selected_segment()
+        if not segment.id:
+            raise PromptError(_("No segment is selected."), _("Select the segment that was painted."))
+        known = self._queue.of_segment(segment.id)
+        if known is None or plane not in known.keys:
+            self._require_paint(segment, volume, plane)
+        lesion = known or self._queue.append(Lesion(segment.name, segment_id=segment.id))
         if {plane.axis} != {key.axis for key in lesion.keys | {plane}}:
             lesion.keys.clear()
         lesion.keys.symmetric_difference_update({plane})
@@ -68,18 +74,42 @@ class Drawing:
         self._queue.select(lesion)
         return lesion, plane
 
+    def from_roi(self, volume: SceneVolume) -> Lesion | None:
+        """The chosen ROI as an object, in the selected segment while that is empty and free; None without a new ROI."""
+        node = self._scene.roi_node()
+        if node is None or any(row.roi_id == node.GetID() for row in self._queue.rows):
+            return None
+        box = self._scene.roi_box(volume.geometry)
+        segment = self._scene.selected_segment()
+        free = bool(segment.id) and segment.empty and self._queue.of_segment(segment.id) is None
+        new = Lesion(segment.name, segment_id=segment.id) if free else Lesion(self._next_name())
+        new.prompts.roi, new.roi_id = box, node.GetID()
+        return self._queue.append(new)
+
+    def follow_roi(self, lesion: Lesion, volume: SceneVolume) -> None:
+        """Take over where the object's ROI is now."""
+        node = self._scene.roi_node()
+        if lesion.prompts.roi is not None and node is not None and node.GetID() == lesion.roi_id:
+            lesion.prompts.roi = self._scene.roi_box(volume.geometry)
+
     def again(self, volume: SceneVolume) -> Lesion | None:
-        """The selected segment as an object: one that ran before, or one with painted slices, or with an ROI."""
+        """The selected segment as an object: one that ran before, or one with painted slices."""
         segment = self._scene.selected_segment()
         lesion = self._queue.of_segment(segment.id)
         if lesion is not None and (lesion.prompts or lesion.written is not None):
             return lesion
-        if not segment.id or (segment.empty and self._scene.roi_node() is None):
+        if not segment.id or segment.empty:
             return None
         lesion = self._of_selected_segment()
-        if lesion is not None and not segment.empty:
+        if lesion is not None:
             lesion.keys.update(self._painted_planes(segment.id, volume))
         return lesion
+
+    def _require_paint(self, segment: SelectedSegment, volume: SceneVolume, plane: SlicePlane) -> None:
+        """An empty key slice would say that the object ends there, which erasing it says more clearly."""
+        if not self._scene.segment_slice(segment.id, volume.geometry, plane).any():
+            message = _("{name} is empty on slice {n}.").format(name=segment.name, n=plane.index)
+            raise PromptError(message, _("Paint the object on this slice first."))
 
     def _add(self, plane: SlicePlane, prompt: Prompt) -> Placed:
         """Add to the selected segment's object, to the current one, or start one."""

@@ -9,19 +9,21 @@ from typing import Any, get_args
 import qt
 import slicer
 
-from ..registry import get
+from ..errors import MedSAMError
+from ..mrml.mouse_claims import is_claimed
 from . import settings as settings_module
+from .boundary import guarded
 from .collaborators import InferenceService
 from .effect_controller import EffectController
 from .keys import Shortcuts
 from .messages import LINK_ALIGN, LINK_PANEL, LINK_REPORT, parse_slice_link
-from .model_choice import LINK_LICENCE, licence_text
+from .model_choice import LINK_LICENCE, find_entry, licence_text
 from .options_frame import OptionsFrame
 from .report import report_text
 from .settings import Tool
 from .slice_interaction import SliceInteraction
 from .worker_service import WorkerService
-from .worker_settings import chosen_interpreter, make_client
+from .worker_settings import chosen_interpreter, make_client, model_store
 
 MODULE_NAME = "MedSAMSegment"
 
@@ -39,7 +41,7 @@ class EffectParts:
         self.frame = OptionsFrame(host, actions, self.follow_link, icons)
         self.controller = EffectController(host, self.frame, self.service, slice_widgets)
         self.interaction = SliceInteraction(
-            self.controller, self.controller.painter, lambda: self.controller.settings.tool
+            self.controller, self.controller.painter, lambda: self.controller.settings.tool, self._mouse_is_claimed
         )
         self._shortcuts = Shortcuts(actions)
         self._ended = False
@@ -74,15 +76,23 @@ class EffectParts:
     def follow_link(self, link: str) -> None:
         jump = parse_slice_link(link)
         if jump is not None:
-            self.controller.follow(jump)
+            self._command("follow")(jump)
         elif link == LINK_ALIGN:
-            self.controller.align_views(slice_widgets())
-        elif link == LINK_PANEL:
-            slicer.util.selectModule(MODULE_NAME)
+            self._command("align_views")(slice_widgets())
+        elif link.startswith(LINK_PANEL):
+            guarded(open_panel, self.controller.runs.fail)(link.removeprefix(LINK_PANEL))
         elif link == LINK_REPORT:
             qt.QApplication.clipboard().setText(self.report())
         elif link.startswith(LINK_LICENCE):
-            slicer.util.infoDisplay(licence_text(get(link.removeprefix(LINK_LICENCE))))
+            self._show_licence(link.removeprefix(LINK_LICENCE))
+
+    def _show_licence(self, model_id: str) -> None:
+        try:
+            entry = find_entry(model_id, model_store())
+        except MedSAMError as error:
+            self.controller.runs.show_error(error)
+        else:
+            slicer.util.infoDisplay(licence_text(entry))
 
     def report(self) -> str:
         client = self.service.client if isinstance(self.service, WorkerService) else None
@@ -98,35 +108,50 @@ class EffectParts:
     def _actions(self) -> Mapping[str, Callable[..., Any]]:
         """Commands by name, for buttons and keys."""
         controller = {
-            name: self._command(name) for name in ("propagate", "segment_slice", "cancel", "select_row", "clear_rows")
+            name: self._command(name) for name in ("propagate", "cancel", "select_row", "clear_rows", "new_roi")
         }
         tools = {f"tool_{tool}": self._tool_command(tool) for tool in get_args(Tool)}
         return {
             **controller,
             **tools,
-            "key_slice": self._key_slice,
+            "segment_slice": self._view_command("segment_slice"),
+            "range_first": self._view_command("limit_range", "first"),
+            "range_last": self._view_command("limit_range", "last"),
+            "key_slice": self._view_command("toggle_key_slice"),
             "remove_last": self._command("remove_last_prompt"),
             "next_lesion": self._command("step_lesion", 1),
             "previous_lesion": self._command("step_lesion", -1),
             "next_flagged": self._command("step_flagged", 1),
             "previous_flagged": self._command("step_flagged", -1),
-            "remove_row": lambda: self.controller.remove_row(self.frame.runs.current_row),
+            "remove_row": lambda: self._command("remove_row")(self.frame.runs.current_row),
             "roi_changed": self._command("choose_roi"),
         }
 
     def _command(self, name: str, *arguments: Any) -> Callable[..., Any]:
         """A method of the controller, looked up when it is called: the frame is made before the controller."""
-        return lambda *more: getattr(self.controller, name)(*arguments, *more)
+
+        def call(*more: Any) -> None:
+            method = getattr(self.controller, name)
+            guarded(method, self.controller.runs.fail)(*arguments, *more)
+
+        return call
 
     def _tool_command(self, tool: Tool) -> Callable[[], None]:
         return lambda: self.frame.choose_tool(tool)
 
-    def _key_slice(self) -> None:
-        """Of the view in which the mouse was last, else the first."""
-        views = slice_widgets()
-        view = self.interaction.view if self.interaction.view in views else next(iter(views), None)
-        if view is not None:
-            self.controller.toggle_key_slice(view)
+    def _mouse_is_claimed(self) -> bool:
+        return is_claimed(slicer.app.applicationLogic().GetInteractionNode(), self._host.scene())
+
+    def _view_command(self, name: str, *arguments: Any) -> Callable[[], None]:
+        """A command on the slice of the view in which the mouse was last, else of the first."""
+
+        def call() -> None:
+            views = slice_widgets()
+            view = self.interaction.view if self.interaction.view in views else next(iter(views), None)
+            if view is not None:
+                self._command(name, *arguments)(view)
+
+        return call
 
 
 def slice_widgets() -> list[Any]:
@@ -135,3 +160,11 @@ def slice_widgets() -> list[Any]:
     if layout is None:
         return []
     return [layout.sliceWidget(name) for name in layout.sliceViewNames()]
+
+
+def open_panel(model_id: str = "") -> None:
+    """The module's panel, with the row of this model chosen."""
+    slicer.util.selectModule(MODULE_NAME)
+    panel = slicer.util.getModuleWidget(MODULE_NAME).panel
+    if panel is not None and model_id:
+        panel.models.choose(model_id)

@@ -9,12 +9,14 @@ from typing import Any, cast
 import numpy as np
 import slicer
 from numpy.typing import NDArray
+from slicer.i18n import tr as _
 
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from ..mrml.markups import box_of_roi
 from ..mrml.new_segment import NewSegment, numbered_names
-from ..mrml.segment_reader import read_segment, stored_block
+from ..mrml.roi_placement import place_new_roi
+from ..mrml.segment_reader import read_segment, read_slice, stored_block
 from ..mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
 from ..mrml.slice_view import align_with_volume
 from ..mrml.volume_node import displayed_window_of, geometry_of, modality_of, voxels_of
@@ -22,7 +24,6 @@ from ..prompts import Box
 from .box_target import SelectedSegment
 from .slice_plane import SlicePlane
 
-LESION_STEM = "Lesion"
 ROI_ROLE = "ROI"
 
 
@@ -95,7 +96,7 @@ class EffectScene:
         """Raises `InputError` or `GeometryError`, with what to do, when it cannot be segmented."""
         node = self.volume_node
         if node is None:
-            raise InputError("No source volume is chosen.", "Choose one above the list of segments.")
+            raise InputError(_("No source volume is chosen."), _("Choose one above the list of segments."))
         geometry = geometry_of(node)
         voxels_of(node)  # raises for what has no voxels or too many channels
         return SceneVolume(
@@ -139,6 +140,15 @@ class EffectScene:
         """The segment (z,y,x) on the volume's grid."""
         return read_segment(self.segmentation_node, segment_id, geometry)
 
+    def segment_slice(self, segment_id: str, geometry: VolumeGeometry, plane: SlicePlane) -> NDArray[np.bool_]:
+        """One slice (rows, columns) of it. Raises `OutputError` when it is no labelmap."""
+        return read_slice(self.segmentation_node, segment_id, geometry, plane.axis, plane.index)
+
+    def voxels_of_segment(self, segment_id: str) -> int:
+        """How many voxels it holds, on its own grid. Raises `OutputError` when it is no labelmap."""
+        block, _ = stored_block(self.segmentation_node, segment_id)
+        return block.voxels
+
     def segment_color(self, segment_id: str) -> tuple[float, float, float] | None:
         if not self.has_segment(segment_id):
             return None
@@ -148,11 +158,15 @@ class EffectScene:
     def next_name(self, taken: Sequence[str]) -> str:
         """The first free numbered name, counting segments and the rows that have no segment yet."""
         count = len(taken) + 1
-        names = numbered_names(self.segmentation_node.GetSegmentation(), LESION_STEM, count)
+        names = numbered_names(self.segmentation_node.GetSegmentation(), _("Lesion"), count)
         return next(name for name in names if name not in taken)
 
     def roi_node(self) -> Any:
         return self._host.nodeReference(ROI_ROLE) if self.parameter_node is not None else None
+
+    def new_roi(self) -> None:
+        """The chosen ROI is a new one, which the next clicks in the views place."""
+        self.set_roi_node(place_new_roi(self._host.scene(), slicer.app.applicationLogic(), ROI_ROLE))
 
     def set_roi_node(self, node: Any) -> None:
         self._host.setNodeReference(ROI_ROLE, node)

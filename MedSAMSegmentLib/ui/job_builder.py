@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from slicer.i18n import tr as _
 
 from ..errors import PromptError
 from ..prompts import Box, Prompt
-from .box_window import window_of_prompts
+from .box_window import window_of_lesion
 from .collaborators import PropagateJob, SessionTarget
 from .corrections import Continuation, Written, continue_from
 from .effect_scene import EffectScene, SceneVolume
@@ -28,15 +30,20 @@ class PlannedRun:
 
 
 def session_target(
-    volume: SceneVolume, settings: EffectSettings, roi: Box | None, axis: int, prompts: Iterable[Prompt]
+    lesion: Lesion,
+    volume: SceneVolume,
+    settings: EffectSettings,
+    roi: Box | None,
+    *,
+    axis: int,
+    prompts: Iterable[Prompt],
 ) -> SessionTarget:
-    """The session that serves these settings and prompts; a fixed range sends only its slices."""
+    """The session that serves this object with these settings; a fixed range sends only its slices."""
     window: str | tuple[float, float] = settings.intensity
     if settings.intensity == AS_DISPLAYED:
         window = volume.displayed_window or "auto"
     elif settings.intensity == "auto":
-        window = window_of_prompts(volume.read(), volume.modality, prompts)
-    span = _range(settings, roi, axis)
+        window = window_of_lesion(lesion, volume.read(), volume.modality, prompts)
     return SessionTarget(
         volume.node_id,
         volume.time,
@@ -46,7 +53,8 @@ def session_target(
         volume.modality,
         volume.geometry.spacing_zyx,
         volume.read,
-        (axis, *span) if span is not None else None,
+        sent_part(settings, roi, axis, volume.geometry.shape_zyx[axis]),
+        settings.time_series,
     )
 
 
@@ -57,18 +65,18 @@ def plan_run(
     axis = lesion.axis
     drawn = tuple(lesion.prompts.all())
     plan, previous = _continuation(lesion, scene, volume, drawn)
-    if not plan.prompts and roi is not None:
-        plan = Continuation([roi], plan.locked, plan.bounds)
     if not plan.prompts:
-        raise PromptError(f"{lesion.name} has no prompt.", "Draw a box on a slice, or paint one slice.")
-    span = _range(settings, roi, axis)
+        raise PromptError(
+            _("{name} has no prompt.").format(name=lesion.name), _("Draw a box on a slice, or paint one slice.")
+        )
+    span = wanted_range(settings, roi, axis)
     job = PropagateJob(
         lesion.name,
         tuple(plan.prompts),
         axis,
         _within(plan.bounds, span, volume.geometry.shape_zyx[axis]),
         settings.direction,
-        stop_early=span is None and not _is_3d(plan.prompts, axis),
+        stop_early=span is None and not _is_3d(plan.prompts, axis) and not (settings.time_series and axis == 0),
     )
     return PlannedRun(lesion, job, plan.locked, drawn, previous)
 
@@ -89,10 +97,33 @@ def _continuation(
     return continue_from(current, axis, drawn, written=written, keys=keys), written
 
 
-def _range(settings: EffectSettings, roi: Box | None, axis: int) -> tuple[int, int] | None:
+def by_window(
+    rows: Sequence[Lesion], volume: SceneVolume, settings: EffectSettings, opened: SessionTarget | None
+) -> list[Lesion]:
+    """Objects with one automatic window together, those of the open session first: a change sends the volume anew."""
+    if settings.intensity != "auto" or len(rows) < 2:
+        return list(rows)
+    voxels = volume.read()
+    windows = [window_of_lesion(row, voxels, volume.modality, ()) for row in rows]
+    first = [opened.window] if opened is not None and opened.window in windows else []
+    order = list(dict.fromkeys([*first, *windows]))
+    return [row for _, row in sorted(zip(windows, rows, strict=True), key=lambda pair: order.index(pair[0]))]
+
+
+def wanted_range(settings: EffectSettings, roi: Box | None, axis: int) -> tuple[int, int] | None:
+    """First and last slice that the user asked for; None lets the run find its end."""
     if settings.range_rule == "roi":
         return roi.along(axis) if roi is not None else None
     return settings.slice_range
+
+
+def sent_part(settings: EffectSettings, roi: Box | None, axis: int, size: int) -> tuple[int, int, int] | None:
+    """Axis, first and last slice that a fixed range sends; None for the whole volume."""
+    span = wanted_range(settings, roi, axis)
+    if span is None:
+        return None
+    first, last = max(span[0], 0), min(span[1], size - 1)
+    return None if (first, last) == (0, size - 1) or first > last else (axis, first, last)
 
 
 def _within(bounds: tuple[int, int], span: tuple[int, int] | None, size: int) -> tuple[int, int] | None:
@@ -102,8 +133,8 @@ def _within(bounds: tuple[int, int], span: tuple[int, int] | None, size: int) ->
     first, last = max(bounds[0], span[0], 0), min(bounds[1], span[1], size - 1)
     if first > last:
         raise PromptError(
-            f"The range {span[0]} to {span[1]} holds no slice of the object.",
-            "Widen the range, or let it stop by itself.",
+            _("The range {first} to {last} holds no slice of the object.").format(first=span[0], last=span[1]),
+            _("Widen the range, or let it stop by itself."),
         )
     return (first, last)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import itertools
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 import numpy as np
@@ -25,26 +26,38 @@ class LesionState(Enum):
     LOOK = "look"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    UNDONE = "undone"
 
 
 @dataclass(frozen=True)
 class LesionResult:
-    """What a run found: the measurement of the segment as written, and the slices that deserve a look."""
+    """What a run found: the measurement of the segment as written, and the slices that deserve a look.
 
-    measurement: Measurement
+    `axis` is that of the run, `voxels` the segment's size on its own grid. `measurement` comes after the rest.
+    """
+
+    axis: int
     flagged: dict[int, SliceScore]
     masked_voxels: int = 0
     outside_voxels: int = 0
     interpolated: bool = False
     seconds: float = 0.0
+    voxels: int = 0
+    measurement: Measurement | None = None
+
+
+_NUMBERS = itertools.count(1)
 
 
 @dataclass(eq=False)
 class Lesion:
-    """One row. `segment_id` is empty until its segment exists.
+    """One row. `number` is its own for good. `segment_id` is empty until its segment exists, and again when it is gone;
+    `lost_segment_id` names that one.
 
     `keys` are slices whose painted mask is a prompt, `committed` those whose preview was written, `written` is what
-    we left in the segment last.
+    we left in the segment last. `window` is the automatic choice of intensities; "" before it was made. A `fruitless`
+    object failed for a reason of its own: the same prompts and options would fail again. `found` are the results of
+    all its runs, for Undo and Redo go through them. `roi_id` names the ROI node that marks it.
     """
 
     name: str
@@ -57,6 +70,12 @@ class Lesion:
     written: Written | None = None
     earlier: list[Written] = field(default_factory=list)
     result: LesionResult | None = None
+    window: str = ""
+    fruitless: bool = False
+    lost_segment_id: str = ""
+    roi_id: str = ""
+    found: list[LesionResult] = field(default_factory=list)
+    number: int = field(default_factory=lambda: next(_NUMBERS))
 
     @property
     def axis(self) -> int:
@@ -75,6 +94,43 @@ class Lesion:
             self.earlier = [*self.earlier[1 - KEPT_STATES :], self.written]
         self.written = written
 
+    def complete(self, result: LesionResult) -> None:
+        """A run ended with this, and it was written."""
+        self.found = [*self.found[1 - KEPT_STATES :], result]
+        self._show(result)
+        self.message = self.lost_segment_id = ""
+
+    def measured(self, result: LesionResult, measurement: Measurement) -> None:
+        """The figures of one of its results."""
+        whole = replace(result, measurement=measurement)
+        self.found = [whole if known is result else known for known in self.found]
+        if self.result is result:
+            self.result = whole
+
+    def settle(self, voxels: int) -> None:
+        """The segment holds so many voxels now: Undo and Redo make them those of another run, or none."""
+        if not self.found or self.state not in (LesionState.DONE, LesionState.LOOK, LesionState.UNDONE):
+            return
+        known = next((result for result in reversed(self.found) if result.voxels == voxels), None)
+        if known is not None:
+            self._show(known)
+        elif voxels == 0:
+            self.result, self.state = None, LesionState.UNDONE
+
+    def lose_segment(self) -> None:
+        """Its segment was deleted, or the run that made it undone."""
+        self.lost_segment_id, self.segment_id = self.segment_id, ""
+        self.keys.clear()
+        self.settle(0)
+
+    def find_segment(self) -> None:
+        """Redo brought it back."""
+        self.segment_id, self.lost_segment_id = self.lost_segment_id, ""
+
+    def _show(self, result: LesionResult) -> None:
+        self.result = result
+        self.state = LesionState.LOOK if result.flagged else LesionState.DONE
+
     def state_of(self, current: NDArray[np.bool_]) -> Written | None:
         """What was written last before the user edited it to `current` (z,y,x); None when it was emptied.
 
@@ -89,6 +145,7 @@ class Lesion:
         """It has to run (again)."""
         self.state = LesionState.WAITING
         self.message = ""
+        self.fruitless = False
 
 
 class LesionQueue:
@@ -123,14 +180,26 @@ class LesionQueue:
         self.rows = []
         self.selected = -1
 
+    def numbered(self, number: int) -> Lesion | None:
+        return next((r for r in self.rows if r.number == number), None)
+
     def of_segment(self, segment_id: str) -> Lesion | None:
         """The row of a segment; rows without a segment belong to none."""
         return next((r for r in self.rows if segment_id and r.segment_id == segment_id), None)
 
+    def unfinished(self) -> list[Lesion]:
+        """The rows that were drawn and have no result."""
+        states = (LesionState.WAITING, LesionState.FAILED, LesionState.CANCELLED, LesionState.UNDONE)
+        return [lesion for lesion in self.rows if lesion.state in states and (lesion.prompts or lesion.keys)]
+
     def waiting(self) -> list[Lesion]:
-        """The rows that "run all" takes: drawn, failed or cancelled."""
-        again = (LesionState.WAITING, LesionState.FAILED, LesionState.CANCELLED)
-        return [lesion for lesion in self.rows if lesion.state in again and (lesion.prompts or lesion.keys)]
+        """The rows that "run all" takes: drawn, cancelled, or failed for a reason that may be gone."""
+        return [r for r in self.unfinished() if not r.fruitless and r.state is not LesionState.UNDONE]
+
+    def options_changed(self) -> None:
+        """What failed may succeed with other options."""
+        for lesion in self.rows:
+            lesion.fruitless = False
 
     def step(self, by: int) -> Lesion | None:
         """The next (1) or previous (-1) row, round the ends."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from slicer.i18n import tr as _
+
 from ..errors import PromptError
 from ..prompts import Point, Prompt
 from .batch import nothing_found
@@ -33,10 +37,10 @@ class LivePreview:
     def ask(self, lesion: Lesion, plane: SlicePlane, volume: SceneVolume, settings: EffectSettings) -> bool:
         """False when the slice's prompts outline nothing. Raises `PromptError` for a bad ROI."""
         prompts = lesion.prompts.on(plane)
-        if not any(_outlines(prompt) for prompt in prompts):
+        if not outlines(prompts):
             return False
         roi = self._scene.roi_box(volume.geometry) if settings.range_rule == "roi" else None
-        target = session_target(volume, settings, roi, plane.axis, prompts)
+        target = session_target(lesion, volume, settings, roi, axis=plane.axis, prompts=prompts)
         self.lesion = lesion
         return self._run.preview(target, plane, prompts)
 
@@ -54,7 +58,7 @@ class LivePreview:
         """Write it into the object's segment in one undo step. Raises `PromptError`, `OutputError`."""
         lesion, preview = self.lesion, self.shown
         if lesion is None or preview is None:
-            raise PromptError("There is nothing to segment yet.", "Drag a box on a slice.")
+            raise PromptError(_("There is nothing to segment yet."), _("Drag a box on a slice."))
         if not preview.mask.any():
             raise nothing_found(lesion.name)
         plane, geometry = preview.plane, volume.geometry
@@ -71,5 +75,6 @@ class LivePreview:
         return plane
 
 
-def _outlines(prompt: Prompt) -> bool:
-    return not isinstance(prompt, Point) or prompt.positive
+def outlines(prompts: Iterable[Prompt]) -> bool:
+    """Whether something tells where the object is: points that exclude do not."""
+    return any(not isinstance(prompt, Point) or prompt.positive for prompt in prompts)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from slicer.i18n import tr as _
 
-from ..errors import GeometryError, MedSAMError, ModelError, WorkerError
+from ..errors import GeometryError, MedSAMError, ModelError, PromptError, WorkerError
 from ..results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE
+from ..worker.memory import human_bytes
+from .cures import cure_of
 from .lesion_queue import Lesion, LesionResult, LesionState
+from .run_estimate import RunEstimate
 from .slice_plane import SlicePlane
 
 LINK_ALIGN = "align:"
@@ -21,21 +24,21 @@ _SLICE = "slice"
 
 @dataclass(frozen=True)
 class SliceLink:
-    """A link that jumps to a slice of the lesion in row `row`."""
+    """A link that jumps to a slice of the object with this `number`."""
 
-    row: int
+    number: int
     plane: SlicePlane
 
     def __str__(self) -> str:
-        return f"{_SLICE}:{self.row}:{self.plane.axis}:{self.plane.index}"
+        return f"{_SLICE}:{self.number}:{self.plane.axis}:{self.plane.index}"
 
 
 def parse_slice_link(link: str) -> SliceLink | None:
     kind, *numbers = link.split(":")
     if kind != _SLICE or len(numbers) != 3 or not all(n.isdigit() for n in numbers):
         return None
-    row, axis, index = (int(n) for n in numbers)
-    return SliceLink(row, SlicePlane(axis, index))
+    number, axis, index = (int(n) for n in numbers)
+    return SliceLink(number, SlicePlane(axis, index))
 
 
 def flag_title(flag: str) -> str:
@@ -55,47 +58,60 @@ def state_title(state: LesionState) -> str:
         LesionState.LOOK: _("done, have a look"),
         LesionState.FAILED: _("failed"),
         LesionState.CANCELLED: _("cancelled"),
+        LesionState.UNDONE: _("undone"),
     }[state]
 
 
 def error_html(error: MedSAMError) -> str:
     """One sentence that says what is wrong, one that says what to do, and links to what helps."""
-    text = f"<b>{escape(error.message)}</b> {escape(error.cure)}".strip()
+    text = f"<b>{escape(error.message)}</b> {escape(cure_of(error))}".strip()
     links = []
     if isinstance(error, GeometryError):
         links.append(_link(LINK_ALIGN, _("Align the views")))
     if isinstance(error, (ModelError, WorkerError)):
         links.append(_link(LINK_PANEL, _("Models and settings")))
+    if not isinstance(error, PromptError):
+        # A prompt that does not fit is the user's own; all else may be a fault.
         links.append(_link(LINK_REPORT, _("Copy report")))
     return " ".join([text, " · ".join(links)]).strip()
 
 
-def results_html(rows: Sequence[tuple[int, Lesion]]) -> str:
-    """Volume, diameters and flagged slices of each lesion; `rows` pairs its row number with the lesion."""
-    return "<br>".join(_result_line(row, lesion, lesion.result) for row, lesion in rows if lesion.result is not None)
+def cancelled_text(written: int, total: int, partial: bool) -> str:
+    """What a cancelled run left in the segments."""
+    if total > 1:
+        text = _("Cancelled. {n} of {total} objects were written.").format(n=written, total=total)
+        return text + " " + _("Of one only the slices done were kept.") if partial else text
+    return _("Cancelled. The slices done were kept.") if partial else _("Cancelled. The segment is as it was.")
+
+
+def results_html(rows: Iterable[Lesion]) -> str:
+    """Volume, diameters and flagged slices of each object that has a result."""
+    return "<br>".join(_result_line(lesion, lesion.result) for lesion in rows if lesion.result is not None)
 
 
 def volume_text(result: LesionResult) -> str:
+    if result.measurement is None:
+        return _("measuring ...")
     return _("{volume} mL").format(volume=_rounded(result.measurement.volume_ml))
 
 
 def diameters_text(result: LesionResult) -> str:
     """RECIST: the longest diameter and the one across it."""
     measured = result.measurement
-    if measured.longest is None or measured.perpendicular is None:
+    if measured is None or measured.longest is None or measured.perpendicular is None:
         return ""
     return f"{measured.longest.millimetres:.1f} × {measured.perpendicular.millimetres:.1f} mm"
 
 
-def _result_line(row: int, lesion: Lesion, result: LesionResult) -> str:
+def _result_line(lesion: Lesion, result: LesionResult) -> str:
     measured = result.measurement
     parts = [f"<b>{escape(lesion.name)}</b>: {volume_text(result)}"]
-    if measured.index is not None:
-        where = SliceLink(row, SlicePlane(measured.axis, measured.index))
+    if measured is not None and measured.index is not None:
+        where = SliceLink(lesion.number, SlicePlane(measured.axis, measured.index))
         parts.append(_link(str(where), diameters_text(result)))
     if result.flagged:
         links = [
-            _link(str(SliceLink(row, SlicePlane(measured.axis, n))), f"{n} ({_flags(score.flags)})")
+            _link(str(SliceLink(lesion.number, SlicePlane(result.axis, n))), f"{n} ({_flags(score.flags)})")
             for n, score in sorted(result.flagged.items())
         ]
         parts.append(_("slices to look at: {slices}").format(slices=", ".join(links)))
@@ -131,6 +147,27 @@ def time_left_text(done: int, total: int, seconds: float) -> str:
     text = _("{done} of {total} slices").format(done=done, total=total)
     if done < 2 or done >= total or seconds <= 0:
         return text
-    left = seconds / done * (total - done)
-    unit = _("{n} s left").format(n=round(left)) if left < 90 else _("{n} min left").format(n=round(left / 60))
-    return f"{text}, {unit}"
+    left = _("{time} left").format(time=duration_text(seconds / done * (total - done)))
+    return f"{text}, {left}"
+
+
+def duration_text(seconds: float) -> str:
+    """ "40 s", "12 min" or "3 h": as exact as an estimate deserves."""
+    if seconds < 90:
+        return _("{n} s").format(n=max(round(seconds), 1))
+    if seconds < 90 * 60:
+        return _("{n} min").format(n=round(seconds / 60))
+    return _("{n} h").format(n=round(seconds / 3600))
+
+
+def estimate_html(estimate: RunEstimate) -> str:
+    """What the run takes at most; a second sentence where the memory is not enough, with what to do."""
+    text = _("At most {n} slice(s).").format(n=estimate.slices)
+    if estimate.seconds is not None:
+        pattern = _("At most {n} slice(s), {time} or more.") if estimate.or_more else _("At most {n} slice(s), {time}.")
+        text = pattern.format(n=estimate.slices, time=duration_text(estimate.seconds))
+    if estimate.free_bytes is None or not estimate.memory_is_short:
+        return text
+    short = _("{free} of memory are free, {model} with these slices needs {needed}: choose fewer, or another model.")
+    sizes = {"free": human_bytes(estimate.free_bytes), "needed": human_bytes(estimate.needed_bytes)}
+    return f"{text} <b>{escape(short.format(model=estimate.model, **sizes))}</b>"

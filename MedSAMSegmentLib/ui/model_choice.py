@@ -7,8 +7,9 @@ from html import escape
 
 from slicer.i18n import tr as _
 
+from ..checkpoints.own_models import OwnModels, is_own
 from ..checkpoints.store import CheckpointStore
-from ..registry import ModelEntry, entries
+from ..registry import ModelEntry, entries, get
 from ..worker.memory import available_bytes
 from .messages import LINK_PANEL
 
@@ -29,14 +30,22 @@ class ModelChoice:
 
 
 def model_choices(store: CheckpointStore | None = None) -> list[ModelChoice]:
-    """All models with their state. Never raises: what cannot be told is "unknown"."""
+    """All models with their state, the user's own last. Never raises: what cannot be told is "unknown"."""
     store = store or CheckpointStore()
     free = available_bytes()
-    return [ModelChoice(entry, _state(store, entry), _shortage(entry, free)) for entry in entries()]
+    listed = (*entries(), *_own_entries(store))
+    return [ModelChoice(entry, _state(store, entry), _shortage(entry, free)) for entry in listed]
+
+
+def find_entry(model_id: str, store: CheckpointStore) -> ModelEntry:
+    """What is known of a model, published or the user's own. Raises `UsageError`, `CheckpointError`."""
+    return OwnModels(store).get(model_id).entry if is_own(model_id) else get(model_id)
 
 
 def state_text(choice: ModelChoice) -> str:
     """One short word or two for the line of the model."""
+    if is_own(choice.entry.id) and choice.state in ("missing", "damaged"):
+        return _("missing or damaged: import it again")
     if choice.state == "missing":
         return _("download {size} MB").format(size=round(choice.entry.expected_bytes / 1e6))
     if choice.state == "damaged":
@@ -50,14 +59,26 @@ def state_html(choice: ModelChoice) -> str:
     """The state, a link to the panel where something is to be done, and the licence one click away."""
     text = escape(state_text(choice))
     if not choice.usable:
-        text = f'<a href="{LINK_PANEL}">{text}</a>'
+        text = f'<a href="{LINK_PANEL}{choice.entry.id}">{text}</a>'
     return f'{text} · <a href="{LINK_LICENCE}{choice.entry.id}">{escape(choice.entry.licence)}</a>'
+
+
+def missing_html() -> str:
+    """For a model that a scene names and that is not here."""
+    return f'<a href="{LINK_PANEL}">{escape(_("not in the model folder"))}</a>'
 
 
 def licence_text(entry: ModelEntry) -> str:
     """What a user should know before using the weights."""
     lines = [f"{entry.title}: {entry.licence}.", entry.licence_note, entry.good_for, entry.citation + "."]
     return "\n\n".join(line for line in lines if line)
+
+
+def _own_entries(store: CheckpointStore) -> list[ModelEntry]:
+    try:
+        return [model.entry for model in OwnModels(store).all()]
+    except (ImportError, OSError):
+        return []
 
 
 def _state(store: CheckpointStore, entry: ModelEntry) -> str:

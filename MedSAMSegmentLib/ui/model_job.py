@@ -1,8 +1,8 @@
 """A process of its own that fetches, copies, checks or deletes a checkpoint, so that Slicer never waits.
 
 Run as a script by the worker's interpreter: `model_job.py LIBRARY_FOLDER pull|import|remove MODEL [FILE]`. It prints
-one JSON object a line: `{"done": bytes, "total": bytes}` while it works, at last `{"ok": text}` or
-`{"error": ..., "cure": ..., "code": ...}`. When its stdin closes it cancels.
+one JSON object a line: `{"done": bytes, "total": bytes}` while it works, at last `{"ok": model}`, the id of the model
+that the file is now, or `{"error": ..., "cure": ..., "code": ...}`. When its stdin closes it cancels.
 """
 
 from __future__ import annotations
@@ -44,18 +44,24 @@ def say(**fields: Any) -> None:
 
 
 def _perform(action: str, model: str, rest: Sequence[str], cancelled: threading.Event) -> str:
+    """The id of the model that was fetched, imported or removed."""
+    from MedSAMSegmentLib.checkpoints.own_import import import_any
+    from MedSAMSegmentLib.checkpoints.own_models import OwnModels, is_own
     from MedSAMSegmentLib.checkpoints.store import CheckpointStore
     from MedSAMSegmentLib.registry import get
 
-    entry, store = get(model), CheckpointStore()
-    report = _Report()
+    store, report = CheckpointStore(), _Report()
+    if action == "remove" and is_own(model):
+        OwnModels(store).remove(model)
+        return model
+    entry = get(OwnModels(store).get(model).network if is_own(model) else model)
     if action == "pull":
-        return str(store.pull(entry, progress=report, cancel=cancelled.is_set))
-    if action == "import":
-        record = store.import_file(entry, Path(rest[0]), progress=report, cancel=cancelled.is_set)
-        return f"SHA-256 {record.sha256}"
-    store.remove(entry)
-    return ""
+        store.pull(entry, progress=report, cancel=cancelled.is_set)
+    elif action == "import":
+        return import_any(store, Path(rest[0]), wanted=entry, progress=report, cancel=cancelled.is_set).id
+    else:
+        store.remove(entry)
+    return entry.id
 
 
 class _Report:

@@ -40,4 +40,4 @@ def next_flagged(lesion: Lesion, here: int, by: int) -> SlicePlane | None:
         return None
     indices = sorted(lesion.result.flagged)
     ahead = [n for n in indices if (n > here if by > 0 else n < here)]
-    return SlicePlane(lesion.result.measurement.axis, (ahead or indices)[0 if by > 0 else -1])
+    return SlicePlane(lesion.result.axis, (ahead or indices)[0 if by > 0 else -1])

@@ -29,7 +29,7 @@ class OptionsFrame:
 
         self._host = host
         self._settings = EffectSettings()
-        self.choices = ChoiceSection(self._store, actions["roi_changed"], link, icons)
+        self.choices = ChoiceSection(self._store, actions, link, icons)
         self.runs = RunSection(actions, link, actions["select_row"])
         key_slice = tool_button(
             icons / "KeySlice.png",
@@ -65,6 +65,9 @@ class OptionsFrame:
     def show_status(self, html: str) -> None:
         self.runs.status.text = html
 
+    def show_estimate(self, html: str) -> None:
+        self.runs.show_estimate(html)
+
     def show_results(self, html: str) -> None:
         self.runs.results.text = html
 
@@ -72,4 +75,4 @@ class OptionsFrame:
         self.runs.show_queue(queue)
 
     def show_range_limits(self, slices: int) -> None:
-        self.choices.show_range_limits(slices)
+        self.choices.range.show_limits(slices)

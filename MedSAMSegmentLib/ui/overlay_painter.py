@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..geometry import IN_PLANE_AXES
-from ..prompts import Box, Line, Point, Prompt
+from ..prompts import Box, Line, MaskPrompt, Point, Prompt
 from .mask_outline import fill_rectangles, outline_segments, to_ijk
 from .slice_overlay import ActorHost, SliceOverlay, crosses, ring
 from .slice_plane import SlicePlane
@@ -57,7 +58,9 @@ class OverlayPainter:
 
     def remove_all(self) -> None:
         for overlay in self._overlays.values():
-            overlay.remove()
+            # A view that a change of layout destroyed took its actors along; those of the others are still to go.
+            with contextlib.suppress(ValueError):
+                overlay.remove()
         self._overlays = {}
         self._masks = {}
 
@@ -87,6 +90,9 @@ def _paint_prompts(overlay: SliceOverlay, geometry: ViewGeometry, prompts: Itera
         elif isinstance(prompt, Line):
             ends = np.array([p.in_plane(plane.axis) for p in prompt.points])
             lines.append(geometry.ijk_to_xy(to_ijk(ends, plane))[None])
+        elif isinstance(prompt, MaskPrompt):
+            edges = outline_segments(prompt.mask).reshape(-1, 2)
+            lines.append(geometry.ijk_to_xy(to_ijk(edges, plane)).reshape(-1, 2, 2))
         elif isinstance(prompt, Point):
             points[prompt.positive].append(prompt.in_plane(plane.axis))
     overlay.prompts.set_lines(np.concatenate(lines))

@@ -15,7 +15,10 @@ class _Drawn:
 
 
 class PromptSet:
-    """What was drawn for one object, in order. A drawing across another axis starts over: a run goes along one axis."""
+    """What was drawn for one object, in order. A drawing across another axis starts over: a run goes along one axis.
+
+    `roi` is the 3D box of an object that an ROI marks.
+    """
 
     def __init__(self) -> None:
         self._drawn: list[_Drawn] = []
@@ -31,7 +34,10 @@ class PromptSet:
 
     @property
     def latest(self) -> SlicePlane | None:
-        return self._drawn[-1].plane if self._drawn else None
+        """The slice drawn on last, else the middle one of the ROI."""
+        if self._drawn or self.roi is None:
+            return self._drawn[-1].plane if self._drawn else None
+        return SlicePlane(self.axis, sum(self.roi.along(self.axis)) // 2)
 
     @property
     def planes(self) -> list[SlicePlane]:
@@ -51,8 +57,11 @@ class PromptSet:
         self._drawn.append(_Drawn(plane, prompt))
 
     def remove_last(self) -> None:
+        """The ROI goes last: it is there from the beginning."""
         if self._drawn:
             self._drawn.pop()
+        else:
+            self.roi = None
 
     def clear(self) -> None:
         self._drawn = []

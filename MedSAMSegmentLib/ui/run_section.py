@@ -23,6 +23,8 @@ class RunSection:
         )
         self.propagate = push_button(_("Propagate"), _("Segment in 3D (P)."), actions["propagate"])
         self.cancel = push_button(_("Cancel"), _("Stop within one slice (X)."), actions["cancel"])
+        self.estimate = link_label(link)
+        self.estimate.visible = False
         self.progress = qt.QProgressBar()
         self.progress.visible = False
         self.status = link_label(link)
@@ -36,7 +38,7 @@ class RunSection:
 
     def add_to(self, host: Any) -> None:
         host.addOptionsWidget(row(self.segment_slice, self.propagate, self.cancel))
-        for widget in (self.progress, self.status, self.results, self.table):
+        for widget in (self.estimate, self.progress, self.status, self.results, self.table):
             host.addOptionsWidget(widget)
         host.addOptionsWidget(row(self.previous, self.next, self.remove, self.clear))
 
@@ -49,6 +51,11 @@ class RunSection:
         if state in (RunState.OPENING, RunState.PREVIEWING, RunState.CANCELLING):
             self.progress.setRange(0, 0)  # shows that something goes on, without a figure
             self.progress.format = {RunState.OPENING: _("loading"), RunState.PREVIEWING: _("preview")}.get(state, "")
+
+    def show_estimate(self, html: str) -> None:
+        """What the next run takes; "" where there is nothing to say."""
+        self.estimate.text = html
+        self.estimate.visible = bool(html)
 
     def show_progress(self, done: int, total: int, text: str) -> None:
         self.progress.setRange(0, max(total, 1))

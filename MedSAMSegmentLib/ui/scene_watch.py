@@ -13,19 +13,22 @@ class SceneWatch:
     """Observes the editor's parameter node, its nodes and the scene while the effect is active.
 
     `on_selection` hears that another segment, segmentation or volume may be chosen; `on_segments` that segments were
-    added, removed or changed in number; `on_volume` that the volume's voxels or place changed; `on_scene_closing`
-    that the scene goes.
+    added or removed; `on_contents` that a segment's voxels changed; `on_volume` that the volume's voxels or place
+    changed; `on_scene_closing` that the scene goes.
     """
 
     def __init__(
         self,
+        *,
         on_selection: Callable[[], None],
         on_segments: Callable[[], None],
+        on_contents: Callable[[], None],
         on_volume: Callable[[], None],
         on_scene_closing: Callable[[], None],
     ) -> None:
         self._on_selection = on_selection
         self._on_segments = on_segments
+        self._on_contents = on_contents
         self._on_volume = on_volume
         self._on_scene_closing = on_scene_closing
         self._tags: list[tuple[Any, int]] = []
@@ -51,6 +54,9 @@ class SceneWatch:
             vtk_segmentation = segmentation.GetSegmentation()
             for event in (vtk_segmentation.SegmentAdded, vtk_segmentation.SegmentRemoved):
                 self._observe(vtk_segmentation, event, self._on_segments)
+            # Edits tell the one, Undo and Redo the other.
+            for event in (vtk_segmentation.SourceRepresentationModified, vtk_segmentation.SegmentModified):
+                self._observe(vtk_segmentation, event, self._on_contents)
             self._observe(segmentation, slicer.vtkMRMLTransformableNode.TransformModifiedEvent, self._on_volume)
         volume = parameter_node.GetSourceVolumeNode()
         if volume is not None:

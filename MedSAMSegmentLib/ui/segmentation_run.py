@@ -16,6 +16,7 @@ from typing import ParamSpec
 from ..errors import Cancelled, MedSAMError, WorkerError
 from ..prompts import Prompt
 from ..results import ObjectResult, PackedMask
+from .boundary import guarded
 from .collaborators import (
     InferenceService,
     PropagateJob,
@@ -73,6 +74,11 @@ class SegmentationRun:
         self._partial: ObjectResult | None = None
 
     @property
+    def opened(self) -> SessionTarget | None:
+        """What the worker holds open."""
+        return self._opened
+
+    @property
     def busy(self) -> bool:
         return self.state is not RunState.IDLE
 
@@ -120,8 +126,9 @@ class SegmentationRun:
             self.service.cancel()
 
     def forget_session(self) -> None:
-        """The next request opens anew: the volume or a setting outside the target changed."""
+        """The next request opens anew, for the volume is another one; the old one is freed."""
         self._opened = None
+        self.service.close_volume()
 
     def shutdown(self) -> None:
         """End for good: no answer is delivered any more."""
@@ -159,11 +166,7 @@ class SegmentationRun:
 
     def _start(self, send: Callable[[], None]) -> None:
         """A request that cannot even be sent fails like any other."""
-        fail = self._failure()
-        try:
-            send()
-        except MedSAMError as error:
-            fail(error)
+        guarded(send, self._failure())()
 
     def _on_open(self, target: SessionTarget, info: SessionInfo) -> None:
         self._opened = target

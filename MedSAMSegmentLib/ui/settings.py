@@ -13,6 +13,9 @@ RangeRule = Literal["stop", "roi", "slices"]
 Direction = Literal["both", "up", "down"]
 
 DEFAULT_MODEL = "lite_medsam"
+TO_THE_END = 10**6
+"""A last slice beyond any volume's."""
+
 AS_DISPLAYED = "displayed"
 """The intensity choice that takes window and level from the volume's display."""
 
@@ -22,7 +25,8 @@ class EffectSettings:
     """What the user chose.
 
     `intensity` is "auto", `AS_DISPLAYED` or a preset of `intensity.PRESETS`. `range_rule` says where a run ends: by
-    itself, with the ROI, or at the slices `first` and `last` (indices of the volume, inclusive).
+    itself, with the ROI, or at the slices `first` and `last` (indices of the volume, inclusive). `time_series` says
+    that k counts frames in time.
     """
 
     model: str = DEFAULT_MODEL
@@ -31,16 +35,28 @@ class EffectSettings:
     tool: Tool = "box"
     range_rule: RangeRule = "stop"
     first: int = 0
-    last: int = 0
+    last: int = TO_THE_END
     direction: Direction = "both"
     each_box_new_segment: bool = True
     keep_partial: bool = False
+    time_series: bool = False
 
     def changed(self, **values: Any) -> EffectSettings:
         """These settings with some values replaced. Raises `UsageError` for a value outside its choices."""
         for name, value in values.items():
             _check(name, value)
         return replace(self, **values)
+
+    @property
+    def answer(self) -> EffectSettings:
+        """These settings without what only says how to draw and what to keep: equal ones give equal results."""
+        plain = EffectSettings()
+        return replace(
+            self,
+            tool=plain.tool,
+            each_box_new_segment=plain.each_box_new_segment,
+            keep_partial=plain.keep_partial,
+        )
 
     @property
     def slice_range(self) -> tuple[int, int] | None:

@@ -14,23 +14,32 @@ from .settings import Tool
 from .slice_overlay import ring
 
 SLICE_WIDGET = "qMRMLSliceWidget"
-PRESS = (vtk.vtkCommand.LeftButtonPressEvent, vtk.vtkCommand.LeftButtonDoubleClickEvent)
-"""A quick second press arrives as a double click; it starts a gesture like any other."""
 
 
 class DrawingTarget(Protocol):
-    """What a finished gesture calls: the controller."""
+    """What a gesture calls: the controller."""
 
+    def drawing_begins(self) -> None: ...
     def draw_box(self, view_widget: Any, corners_xy: Any, extend: bool = False) -> None: ...
     def draw_line(self, view_widget: Any, start_xy: XY, end_xy: XY, extend: bool = False) -> None: ...
     def draw_point(self, view_widget: Any, position_xy: XY, positive: bool) -> None: ...
 
 
 class SliceInteraction:
-    """`tool()` is the chosen tool. `view` is the view in which the mouse was last, None before."""
+    """`tool()` is the chosen tool, `claimed()` tells that the left button is Slicer's now.
 
-    def __init__(self, target: DrawingTarget, painter: OverlayPainter, tool: Callable[[], Tool]) -> None:
+    `view` is the view in which the mouse was last, None before. Double clicks are always Slicer's: they enlarge a view.
+    """
+
+    def __init__(
+        self,
+        target: DrawingTarget,
+        painter: OverlayPainter,
+        tool: Callable[[], Tool],
+        claimed: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._target = target
+        self._claimed = claimed
         self._painter = painter
         self._tool = tool
         self._gesture = MouseGesture()
@@ -43,7 +52,7 @@ class SliceInteraction:
         if view_widget.className() != SLICE_WIDGET:
             return False
         position = tuple(interactor.GetEventPosition())
-        if event_id in PRESS:
+        if event_id == vtk.vtkCommand.LeftButtonPressEvent:
             return self._press(interactor, position, view_widget)
         if event_id == vtk.vtkCommand.MouseMoveEvent:
             self.view = view_widget
@@ -64,9 +73,12 @@ class SliceInteraction:
             # Shift moves the crosshair, Alt turns slices.
             return False
         self.abort()
+        if self._claimed():
+            return False
         self.view = self._drawn_in = view_widget
         self._extend = bool(interactor.GetControlKey())
         self._gesture.press(position)
+        self._target.drawing_begins()
         return True
 
     def _move(self, position: XY, view_widget: Any) -> bool:

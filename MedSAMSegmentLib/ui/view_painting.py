@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..prompts import Prompt
-from .effect_scene import SceneVolume
+from ..errors import OutputError
+from ..prompts import MaskPrompt, Prompt
+from .effect_scene import EffectScene, SceneVolume
 from .lesion_queue import Lesion, LesionQueue
 from .overlay_painter import OverlayPainter
 from .slice_plane import SlicePlane
@@ -16,8 +17,11 @@ from .view_geometry import ViewGeometry
 class ViewPainting:
     """`views()` gives the slice widgets of the layout; `host.viewNode` their slice nodes."""
 
-    def __init__(self, host: Any, painter: OverlayPainter, views: Callable[[], Sequence[Any]]) -> None:
+    def __init__(
+        self, host: Any, scene: EffectScene, painter: OverlayPainter, views: Callable[[], Sequence[Any]]
+    ) -> None:
         self._host = host
+        self._scene = scene
         self._painter = painter
         self._views = views
 
@@ -33,8 +37,18 @@ class ViewPainting:
         plane = geometry.plane_or_none()
         prompts: list[Prompt] = []
         if plane is not None:
-            prompts = [p for lesion in _shown(queue) for p in lesion.prompts.on(plane)]
+            shown = _shown(queue)
+            prompts = [p for lesion in shown for p in lesion.prompts.on(plane)]
+            prompts += [p for lesion in shown if plane in lesion.keys for p in self._key(lesion, plane, volume)]
         self._painter.paint(view_widget, geometry, prompts)
+
+    def _key(self, lesion: Lesion, plane: SlicePlane, volume: SceneVolume) -> list[Prompt]:
+        """The painted slice as the prompt that it is; none while the segment cannot be read."""
+        try:
+            mask = self._scene.segment_slice(lesion.segment_id, volume.geometry, plane)
+        except OutputError:
+            return []
+        return [MaskPrompt(plane.axis, plane.index, mask)]
 
     def shown_index(self, axis: int, volume: SceneVolume) -> int:
         """The slice across `axis` that some view shows; -1 when none does."""
@@ -44,12 +58,14 @@ class ViewPainting:
                 return plane.index
         return -1
 
-    def view_of(self, plane: SlicePlane, volume: SceneVolume) -> Any:
-        """A view that shows the slice; None when none does."""
-        return next((v for v in self._views() if self.geometry(v, volume).plane_or_none() == plane), None)
+    def shown_planes(self, volume: SceneVolume, first: Any = None) -> list[SlicePlane]:
+        """The slices that the views show, that of the view `first` before the others."""
+        views = sorted(self._views(), key=lambda view: view is not first)
+        planes = (self.geometry(view, volume).plane_or_none() for view in views)
+        return [plane for plane in planes if plane is not None]
 
 
 def _shown(queue: LesionQueue) -> list[Lesion]:
-    """Objects whose prompts are drawn: those that wait, and the current one."""
-    waiting, current = queue.waiting(), queue.current
-    return waiting if current is None or current in waiting else [*waiting, current]
+    """Objects whose prompts are drawn: those without a result, and the current one."""
+    unfinished, current = queue.unfinished(), queue.current
+    return unfinished if current is None or current in unfinished else [*unfinished, current]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+from ..errors import MedSAMError
 from ..prompts import Prompt
 from ..results import Progress, Segmentation3D, SliceResult
 from ..worker.client import WorkerClient
 from ..worker.pending import Pending
 from ..worker.remote_volume import RemoteVolume
 from .collaborators import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
+from .preview_timer import PreviewTimer
 from .slice_plane import SlicePlane
 
 STOP_RULE: dict[str, float] = {}
@@ -20,10 +25,19 @@ STOP_RULE: dict[str, float] = {}
 class WorkerService:
     """`InferenceService` over a `WorkerClient`. The client may be shared; the open volume is this object's own."""
 
-    def __init__(self, client: WorkerClient) -> None:
+    def __init__(self, client: WorkerClient, clock: Callable[[], float] = time.monotonic) -> None:
         self.client = client
+        self._timer = PreviewTimer(clock)
         self._volume: RemoteVolume | None = None
         self._pending: Pending[Any] | None = None
+
+    def prepare(self) -> None:
+        """Start the worker before it is asked for anything, so that the first answer does not wait for its start.
+
+        Says nothing when it cannot start: the first request will.
+        """
+        with contextlib.suppress(MedSAMError):
+            self.client.prepare()
 
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:
         self._close_volume()
@@ -32,6 +46,7 @@ class WorkerService:
         def opened(fields: dict[str, Any]) -> None:
             # The volume opens itself again when the worker was replaced; only the first time is an answer.
             nonlocal answered
+            self._timer.opened()
             if not answered:
                 answered = True
                 done(SessionInfo(str(fields.get("device", ""))))
@@ -48,14 +63,19 @@ class WorkerService:
             window=target.window,
             modality=target.modality,
             device=target.device,
+            time_series=target.time_series,
         )
         self._pending = self._volume.open(failed)
 
     def segment_slice(
         self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
     ) -> None:
+        def answered(result: SliceResult) -> None:
+            done(replace(_preview(result), seconds=self._timer.answered()))
+
+        self._timer.asked()
         self._pending = self._opened().segment_slice(
-            plane.axis, plane.index, prompts, on_done=lambda result: done(_preview(result)), on_error=failed
+            plane.axis, plane.index, prompts, on_done=answered, on_error=failed
         )
 
     def propagate(
@@ -70,7 +90,11 @@ class WorkerService:
             on_progress(progress.done, progress.total)
 
         def finished(found: Segmentation3D) -> None:
-            done(RunOutcome(found.objects[0], found.seconds, found.window))
+            done(RunOutcome(found.objects[0], found.seconds, found.window, found.encodes))
+
+        def computed(result: SliceResult) -> None:
+            self._timer.passed()
+            on_slice(_preview(result))
 
         self._pending = self._opened().propagate(
             [list(job.prompts)],
@@ -79,7 +103,7 @@ class WorkerService:
             direction=job.direction,
             stop=STOP_RULE if job.stop_early and job.slice_range is not None else None,
             names=[job.name],
-            on_slice=lambda result: on_slice(_preview(result)),
+            on_slice=computed,
             on_progress=report,
             on_done=finished,
             on_error=failed,
@@ -88,6 +112,10 @@ class WorkerService:
     def cancel(self) -> None:
         if self._pending is not None and not self._pending.over:
             self.client.cancel(self._pending)
+
+    def close_volume(self) -> None:
+        self._close_volume()
+        self._pending = None
 
     def shutdown(self) -> None:
         self._volume = None

@@ -30,9 +30,14 @@ def choose_interpreter(path: str) -> None:
     slicer.app.userSettings().setValue(INTERPRETER_KEY, path)
 
 
+def model_folder_is_fixed() -> bool:
+    """Whether the environment says where models are; a choice in the panel would have no effect."""
+    return bool(os.environ.get(MODEL_FOLDER_VARIABLE))
+
+
 def chosen_model_folder() -> Path | None:
     """The folder that the user chose here; None leaves it to the environment and the default."""
-    if os.environ.get(MODEL_FOLDER_VARIABLE):
+    if model_folder_is_fixed():
         return None
     text = str(slicer.app.userSettings().value(MODEL_FOLDER_KEY) or "")
     return Path(text) if text else None

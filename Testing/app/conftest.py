@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,10 +15,19 @@ HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 sys.path.insert(0, str(HERE))
 
+
+def _untranslated() -> ModuleType:
+    """What of Slicer's translations the tests without an application need: their texts are the English ones."""
+    module = ModuleType("slicer.i18n")
+    module.__dict__["tr"] = lambda text: text
+    return module
+
+
 MISSING = [name for name in ("slicer", "PySide6", "psutil") if importlib.util.find_spec(name) is None]
 if MISSING:
     collect_ignore_glob = ["test_*.py"]
 else:
+    sys.modules.setdefault("slicer.i18n", _untranslated())
     import psutil
     from slicer_harness.application import Application
     from slicer_harness.torch_ban import TorchBan, torch_banned

@@ -33,13 +33,37 @@ def phantom() -> Any:
     return Phantom()
 
 
-def test_nothing_of_the_library_is_imported_before_startup_is_complete(application, loaded):
+STARTUP = """
+import sys
+from pathlib import Path
+
+sys.path[:0] = [{app!r}, {repo!r}]
+from slicer_harness.application import Application
+
+heavy = ("torch", "requests", "SimpleITK", "scipy", "filelock", "platformdirs")
+before = set(sys.modules)
+application = Application(Path({folder!r}))
+application.load_module(Path({repo!r}) / "MedSAMSegment" / "MedSAMSegment.py")
+application.finish_startup()
+new = set(sys.modules) - before
+print("LIBRARY", sorted(name for name in new if name.startswith("MedSAMSegmentLib")))
+print("HEAVY", sorted(name for name in new if name in heavy))
+effects = [effect.name for effect in application.app.harness_effect_factory.registeredEffects()]
+print("EFFECT", "MedSAM" in effects)
+application.close()
+"""
+
+
+def test_nothing_of_the_library_is_imported_by_startup(tmp_path):
+    """In a process of its own: here, other tests have imported it already."""
+    import subprocess
     import sys
 
-    heavy = [n for n in sys.modules if n.startswith(("MedSAMSegmentLib.worker", "MedSAMSegmentLib.ui.effect_parts"))]
-    before = {n for n in heavy if sys.modules[n] is not None}
-    application.finish_startup()
-    assert {n for n in heavy if sys.modules[n] is not None} == before
+    code = STARTUP.format(app=str(REPO / "Testing" / "app"), repo=str(REPO), folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.split(" ")[0].isupper())
+    assert lines == {"LIBRARY": "[]", "HEAVY": "[]", "EFFECT": "True"}
 
 
 def test_the_effect_is_registered_once_with_name_icon_and_help(application, loaded):
@@ -65,11 +89,11 @@ def test_two_editors_have_parts_of_their_own(application, workspace):
 def test_options_are_kept_as_parameters_and_come_back(application, workspace):
     frame = workspace.parts.frame
     application.actions.choose(frame.choices.intensity, "CT lung -600/1500")
-    application.actions.choose(frame.choices.direction, "Up")
-    application.actions.choose(frame.choices.range_rule, "From slice to slice")
+    application.actions.choose(frame.choices.range.direction, "Up")
+    application.actions.choose(frame.choices.range.rule, "From slice to slice")
     assert workspace.parameters.GetAttribute("MedSAM.Intensity") == "ct-lung"
     assert workspace.controller.settings.direction == "up"
-    assert frame.choices.first.isVisibleTo(frame.choices.first.parent())
+    assert frame.choices.range.first.isVisibleTo(frame.choices.range.first.parent())
     workspace.parameters.SetAttribute("MedSAM.Device", "cpu")
     workspace.parameters.InvokeCustomModifiedEvent(workspace.parameters.EffectParameterModified)
     assert frame.choices.device.currentText == "CPU"
@@ -210,11 +234,27 @@ def test_lung_in_the_box_means_the_lung_window():
     lung, liver = Box(k=(2, 2), j=(9, 31), i=(9, 31)), Box(k=(2, 2), j=(32, 38), i=(5, 35))
     assert window_of_prompts(volume, None, [lung]) == "ct-lung"
     assert window_of_prompts(volume, "CT", [Line((12, 12, 2), (28, 28, 2))]) == "ct-lung"
+    assert window_of_prompts(volume, "CT", [Line((12, 20, 2), (28, 20, 2))]) == "ct-lung", "a level line too"
+    assert window_of_prompts(volume, "CT", [Line((12, 20, 9), (28, 20, 9))]) == "auto", "outside the volume"
     assert window_of_prompts(volume, None, [liver]) == "auto"
     assert window_of_prompts(volume, "MR", [lung]) == "auto"
     assert window_of_prompts(volume + 2000, None, [lung]) == "auto"
     assert window_of_prompts(np.repeat(volume[..., None], 3, 3), None, [lung]) == "auto"
     assert window_of_prompts(volume, None, []) == "auto"
+
+
+def test_paint_on_lung_means_the_lung_window():
+    from MedSAMSegmentLib.prompts import MaskPrompt
+    from MedSAMSegmentLib.ui.box_window import window_of_prompts
+
+    volume = np.full((4, 40, 40), 40, np.int16)
+    volume[:, :3] = -1000
+    volume[:, 10:30, 10:30] = -850
+    for axis in (0, 1, 2):
+        mask = np.take(volume, 12 if axis else 2, axis) == -850
+        painted = MaskPrompt(axis, 12 if axis else 2, mask)
+        assert window_of_prompts(volume, "CT", [painted]) == "ct-lung"
+        assert window_of_prompts(volume, "CT", [MaskPrompt(axis, painted.index, ~mask)]) == "auto"
 
 
 def test_the_time_left_is_said_when_it_can_be_known(application):
@@ -249,3 +289,54 @@ def pixel(picture: np.ndarray, view: Any, ras: Any) -> np.ndarray:
     """The colour of a picture (first row on top) at a world point."""
     x, y, _ = view.harness_ras_to_xy(ras)
     return picture[picture.shape[0] - 1 - round(y), round(x)]
+
+
+def test_the_time_left_counts_slices_not_the_opening_of_the_volume(application, workspace):
+    from MedSAMSegmentLib.ui.collaborators import SessionInfo
+
+    now = [0.0]
+    runs = workspace.runs
+    runs._clock = lambda: now[0]
+    now[0] = 300.0
+    runs.session_opened(SessionInfo("cpu"))
+    now[0] = 310.0
+    runs.run_progressed(5, 10)
+    assert workspace.parts.frame.runs.progress.format == "5 of 10 slices, 10 s left"
+
+
+def test_the_state_of_a_model_leads_to_its_row(application, workspace):
+    import slicer
+
+    workspace.set(model="sam2.1_tiny")
+    link = workspace.parts.frame.choices.model_state.text.split('href="')[1].split('"')[0]
+    workspace.parts.frame.choices.model_state.linkActivated.emit(link)
+    panel = slicer.util.getModuleWidget("MedSAMSegment").panel
+    assert panel.models.chosen.entry.id == "sam2.1_tiny"
+
+
+def test_taking_a_prompt_back_leaves_the_key_of_the_markups_alone(application, workspace, phantom):
+    from slicer_harness.gestures import active_shortcuts
+
+    keys = [shortcut.key.toString() for shortcut in active_shortcuts(application.main_window)]
+    assert not {"Backspace", "Del", "Delete"} & set(keys)
+    workspace.draw_box(phantom)
+    assert len(workspace.controller.queue) == 1
+    application.actions.press_key(application.view("Red"), "U")
+    assert len(workspace.controller.queue) == 0
+
+
+@pytest.mark.parametrize("kind", ["MedSAMError", "InputError", "OutputError", "ModelError", "WorkerError"])
+def test_a_report_is_behind_every_failure_but_a_prompts_own(application, kind):
+    from MedSAMSegmentLib import errors
+    from MedSAMSegmentLib.ui.messages import LINK_REPORT, error_html
+
+    assert LINK_REPORT in error_html(getattr(errors, kind)("Wrong.", "Right it."))
+    assert LINK_REPORT not in error_html(errors.PromptError("Wrong.", "Right it."))
+
+
+def test_every_preset_can_be_chosen_by_its_title(workspace):
+    from MedSAMSegmentLib.intensity import PRESETS
+
+    box = workspace.parts.frame.choices.intensity
+    titles = {box.itemData(n): box.itemText(n) for n in range(box.count)}
+    assert {preset.id: preset.title for preset in PRESETS.values()}.items() <= titles.items()

@@ -46,6 +46,9 @@ class HeldService:
     def cancel(self):
         self.cancels += 1
 
+    def close_volume(self):
+        self.requests.append(("close", None))
+
     def shutdown(self):
         self.ended = True
 

@@ -11,13 +11,32 @@ REPO = Path(__file__).resolve().parents[2]
 FILES = REPO / "MedSAMSegmentLib" / "ui" / "testing"
 
 
-NEED_WEIGHTS = {"two_actions_from_ct_to_3d_lung", "cancel_stops_and_a_killed_worker_is_replaced"}
+NEED_WEIGHTS = {
+    "two_actions_from_ct_to_3d_lung",
+    "cancel_stops_and_a_killed_worker_is_replaced",
+    "weights_of_the_users_own_are_imported_and_used",
+}
 
 
 def scenario_names() -> list[str]:
     """Read from the files: the scenarios themselves can only be imported in the application."""
     names = []
-    for file in ("first_steps", "editing", "volumes", "faults", "re_entrancy"):
+    for file in (
+        "first_steps",
+        "editing",
+        "volumes",
+        "faults",
+        "re_entrancy",
+        "frames",
+        "own_weights",
+        "going_on",
+        "mouse",
+        "mishaps",
+        "undoing",
+        "rois",
+        "ranges",
+        "surroundings",
+    ):
         lines = (FILES / f"{file}.py").read_text(encoding="utf-8").splitlines()
         marked = [n for n, line in enumerate(lines) if line == "@scenario"]
         names += [lines[n + 1].split("(")[0].removeprefix("def ") for n in marked]

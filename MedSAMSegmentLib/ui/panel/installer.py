@@ -19,32 +19,42 @@ EXTENSION = "PyTorch"
 def install_missing() -> list[Requirement]:
     """Ask once, then install; returns what was installed.
 
-    Raises `Cancelled` when the user says no, `ModelError` when the PyTorch extension is needed first or pip fails.
+    Without the PyTorch extension the small packages are installed and the Extensions Manager is opened. Raises
+    `Cancelled` when the user says no, `ModelError` when the extension is needed first or pip fails.
     """
     needed = missing()
+    utilities = _pytorch_utilities() if TORCH in needed else None
+    extension_first = TORCH in needed and utilities is None
+    now = [r for r in needed if r is not TORCH or not extension_first]
     if not needed:
         return []
-    utilities = _pytorch_utilities() if TORCH in needed else None
-    if TORCH in needed and utilities is None:
-        raise ModelError(
-            "PyTorch is missing, and it is installed by the extension PyTorch, which is missing too.",
-            "Install the extension PyTorch (Extensions Manager), restart Slicer, and press the button again.",
-        )
-    if not slicer.util.confirmOkCancelDisplay(question(needed), _("Install what is missing")):
+    if not slicer.util.confirmOkCancelDisplay(
+        question(now, extension_first=extension_first), _("Install what is missing")
+    ):
         raise Cancelled()
-    small = [r for r in needed if r is not TORCH]
+    _install(now, utilities)
+    if extension_first:
+        slicer.app.openExtensionsManagerDialog()
+        raise ModelError(
+            _("PyTorch is missing, and it is installed by the extension PyTorch, which is missing too."),
+            _("Install the extension PyTorch (Extensions Manager), restart Slicer, and press the button again."),
+        )
+    return now
+
+
+def _install(needed: Sequence[Requirement], utilities: Any) -> None:
+    small = [r.requirement for r in needed if r is not TORCH]
     try:
         if small:
-            _pip([r.requirement for r in small])
-        if utilities is not None:
+            _pip(small)
+        if TORCH in needed:
             _install_torch(utilities)
     except (subprocess.CalledProcessError, RuntimeError) as error:
         raise ModelError(
-            "The installation failed.",
-            "Check the internet connection or proxy, or follow the offline help.",
+            _("The installation failed."),
+            _("Check the internet connection or proxy, or follow the offline help."),
             str(error),
         ) from error
-    return needed
 
 
 def _pytorch_utilities() -> Any:
@@ -57,8 +67,8 @@ def _pytorch_utilities() -> Any:
 
 
 def _install_torch(utilities: Any) -> None:
-    """The extension chooses the build for this machine's driver."""
-    if utilities.installTorch(askConfirmation=False, torchVersionRequirement=">=2.4") is None:
+    """The extension chooses the build for this machine's driver. It imports torch into Slicer as it does so."""
+    if utilities.installTorch(askConfirmation=False, torchVersionRequirement=f">={TORCH.oldest}") is None:
         raise RuntimeError("The PyTorch extension did not install torch.")
 
 

@@ -16,7 +16,7 @@ from ..option_widgets import link_label, push_button, row
 from ..worker_settings import choose_interpreter, chosen_interpreter, make_client
 from .help_texts import self_check_text
 from .installer import install_missing
-from .requirements import missing
+from .requirements import missing, missing_text
 
 
 class InterpreterSection:
@@ -56,7 +56,7 @@ class InterpreterSection:
     def refresh(self) -> None:
         self.path.text = chosen_interpreter()
         own = chosen_interpreter() == sys.executable
-        names = [requirement.name for requirement in missing()] if own else []
+        names = [missing_text(requirement) for requirement in missing()] if own else []
         self.install.enabled = bool(names)
         self.missing.text = _("Missing: {names}").format(names=", ".join(names)) if names else ""
 
@@ -77,6 +77,10 @@ class InterpreterSection:
         client, self._client = self._client, None
         if client is not None:
             client.close()
+
+    def facts(self) -> str:
+        """The last self-check."""
+        return str(self.result.toPlainText()) if self.answer is not None else ""
 
     def _checked(self, answer: dict[str, Any]) -> None:
         self.answer = answer
@@ -101,8 +105,8 @@ class InterpreterSection:
             return
         finally:
             self.refresh()
-        if done:
             self._installed()
+        if done:
             self.self_check()
 
     def _browse(self) -> None:

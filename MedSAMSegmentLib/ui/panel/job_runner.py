@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import qt
+from slicer.i18n import tr as _
 
 from ...errors import Cancelled, MedSAMError, WorkerError, error_types
 from ...worker.launch import worker_command
@@ -32,13 +33,18 @@ class JobRunner:
         self._killer.connect("timeout()", self._kill)
 
     @property
+    def model(self) -> str:
+        """The id of the model that the last job fetched, imported or removed; "" when it failed."""
+        return str((self._answer or {}).get("ok", ""))
+
+    @property
     def busy(self) -> bool:
         return self._transport is not None
 
     def start(self, *arguments: str) -> None:
         """Raises `WorkerError` when the interpreter does not exist, or a job runs already."""
         if self.busy:
-            raise WorkerError("A download or import is running.", "Wait for its end or cancel it.")
+            raise WorkerError(_("A download or import is running."), _("Wait for its end or cancel it."))
         command = worker_command(
             chosen_interpreter(), environment=worker_environment(), options=arguments, script=SCRIPT
         )
@@ -104,8 +110,8 @@ class JobRunner:
             if self._cancelled:
                 return Cancelled()
             return WorkerError(
-                f"The process ended without an answer (status {transport.exit_status}).",
-                "Try again; check the interpreter with Self-check.",
+                _("The process ended without an answer (status {number}).").format(number=transport.exit_status),
+                _("Try again; check the interpreter with Self-check."),
                 transport.error_text,
             )
         if "ok" in self._answer:

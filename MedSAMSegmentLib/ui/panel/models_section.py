@@ -9,11 +9,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from ...checkpoints.own_models import is_own
 from ...errors import Cancelled, MedSAMError
+from ...paths import MODEL_FOLDER_VARIABLE
 from ..messages import error_html
 from ..model_choice import ModelChoice, licence_text, model_choices, state_text
 from ..option_widgets import link_label, push_button, row
-from ..worker_settings import choose_model_folder, model_store
+from ..worker_settings import choose_model_folder, model_folder_is_fixed, model_store
 from .job_runner import JobRunner
 
 COLUMNS = 5
@@ -25,6 +27,7 @@ class ModelsSection:
     def __init__(self, link: Callable[[str], None]) -> None:
         self.jobs = JobRunner(self._show_progress, self._job_ended)
         self._choices: list[ModelChoice] = []
+        self._importing = ""
         self.last_error: MedSAMError | None = None
         self.frame = qt.QGroupBox(_("Models"))
         layout = qt.QVBoxLayout(self.frame)
@@ -33,7 +36,9 @@ class ModelsSection:
         self.download = push_button(_("Download"), _("Fetch the chosen model; its hash is checked."), self._download)
         self.cancel = push_button(_("Cancel"), _("Stop; what is there is continued next time."), self.jobs.cancel)
         self.import_file = push_button(
-            _("Import from file..."), _("Use a file that you have: for machines without internet."), self._import
+            _("Import from file..."),
+            _("Use a file that you have: published, or weights of your own."),
+            self._import,
         )
         self.remove = push_button(_("Remove"), _("Delete the chosen model's file."), self._remove)
         self.licence = push_button(_("Licence..."), _("Licence, citation and purpose."), self._show_licence)
@@ -66,6 +71,7 @@ class ModelsSection:
                 self.table.setItem(index, column, item)
         self.table.setCurrentCell(number, 0)
         self.folder.text = _folder_text(store)
+        self.change_folder.enabled = not model_folder_is_fixed()
         self._show_buttons()
 
     def choose(self, model_id: str) -> None:
@@ -76,6 +82,9 @@ class ModelsSection:
 
     def cleanup(self) -> None:
         self.jobs.close()
+
+    def facts(self) -> str:
+        return ""
 
     def _download(self) -> None:
         choice = self.chosen
@@ -94,7 +103,13 @@ class ModelsSection:
             self.frame, _("File of {model}").format(model=choice.entry.title), "", "*.pth *.pt *.safetensors;;*"
         )
         if path:
-            self._start("import", choice.entry.id, str(path))
+            self.import_path(str(path))
+
+    def import_path(self, path: str) -> None:
+        """Import a file: as the published one that it is, else as a model of its own."""
+        if self.chosen is not None:
+            self._importing = self.chosen.entry.id
+            self._start("import", self._importing, path)
 
     def _remove(self) -> None:
         choice = self.chosen
@@ -130,13 +145,17 @@ class ModelsSection:
         self.progress.format = f"{done / 1e6:.1f} / {total / 1e6:.1f} MB"
 
     def _job_ended(self, error: MedSAMError | None) -> None:
+        self.refresh()
+        importing, self._importing = self._importing, ""
         if isinstance(error, Cancelled):
             self.status.text = _("Cancelled.")
         elif error is not None:
             self._show_error(error)
+        elif importing and self.jobs.model != importing:
+            self.choose(self.jobs.model)
+            self.status.text = _("Imported as {model}.").format(model=self.chosen.entry.title if self.chosen else "")
         else:
             self.status.text = _("Done.")
-        self.refresh()
 
     def _show_error(self, error: MedSAMError) -> None:
         self.last_error = error
@@ -144,7 +163,7 @@ class ModelsSection:
 
     def _show_buttons(self) -> None:
         choice, busy = self.chosen, self.jobs.busy
-        there = choice is not None and choice.state not in ("missing", "unknown")
+        there = choice is not None and (is_own(choice.entry.id) or choice.state not in ("missing", "unknown"))
         fetchable = choice is not None and any(s.kind != "file" for s in choice.entry.sources)
         self.download.enabled = not busy and fetchable and (choice is None or choice.state != "ready")
         self.import_file.enabled = choice is not None and not busy
@@ -174,6 +193,9 @@ def _cells(choice: ModelChoice) -> tuple[str, ...]:
 
 def _folder_text(store: Any) -> str:
     try:
-        return _("Folder: {folder}").format(folder=store.folder)
+        text = _("Folder: {folder}").format(folder=store.folder)
+        if model_folder_is_fixed():
+            text += " " + _("(set by the environment variable {name})").format(name=MODEL_FOLDER_VARIABLE)
+        return text
     except ImportError:
         return _("Folder: known after the installation of what is missing")

@@ -9,12 +9,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..messages import LINK_PANEL, LINK_REPORT
-from ..option_widgets import push_button, row
+from ..option_widgets import link_label, push_button, row
 from ..report import report_text
 from ..worker_settings import chosen_interpreter, model_store
 from .help_texts import offline_help
 from .interpreter_section import InterpreterSection
 from .models_section import ModelsSection
+from .section import guarded
 
 EFFECT_NAME = "MedSAM"
 
@@ -31,10 +32,13 @@ class ModulePanel:
         )
         self.about.wordWrap = True
         self.open_editor = push_button(
-            _("Open in Segment Editor"), _("Show the Segment Editor with the effect chosen."), open_segment_editor
+            _("Open in Segment Editor"), _("Show the Segment Editor with the effect chosen."), self._open_editor
         )
-        self.models = ModelsSection(self._follow)
-        self.interpreter = InterpreterSection(self._follow, self.models.refresh)
+        self.status = link_label(self._follow)
+        self.models = guarded(_("Models"), lambda: ModelsSection(self._follow))
+        self.interpreter = guarded(
+            _("Interpreter and device"), lambda: InterpreterSection(self._follow, self.models.refresh)
+        )
         self.help = qt.QPlainTextEdit()
         self.help.readOnly = True
         self.help.visible = False
@@ -44,7 +48,7 @@ class ModulePanel:
         self.copy_report = push_button(
             _("Copy report"), _("Versions, settings and the last error, without any image data."), self._copy_report
         )
-        for widget in (self.about, self.open_editor, self.models.frame, self.interpreter.frame):
+        for widget in (self.about, self.open_editor, self.status, self.models.frame, self.interpreter.frame):
             layout.addWidget(widget)
         layout.addLayout(row(self.show_help, self.copy_report))
         layout.addWidget(self.help)
@@ -58,6 +62,10 @@ class ModulePanel:
         self.models.cleanup()
         self.interpreter.cleanup()
 
+    def _open_editor(self) -> None:
+        missing = _("The effect MedSAM is missing from the Segment Editor. Restart Slicer.")
+        self.status.text = "" if open_segment_editor() else missing
+
     def _toggle_help(self) -> None:
         self.help.setPlainText(offline_help(_folder()))
         self.help.visible = not self.help.visible
@@ -65,8 +73,9 @@ class ModulePanel:
     def _copy_report(self) -> None:
         error = self.interpreter.last_error or self.models.last_error
         text = report_text(slicer.app.applicationVersion, chosen_interpreter(), error=error)
-        if self.interpreter.answer is not None:
-            text += "\n" + self.interpreter.result.toPlainText() + "\n"
+        facts = self.interpreter.facts()
+        if facts:
+            text += f"\n{facts}\n"
         qt.QApplication.clipboard().setText(text)
 
     def _follow(self, link: str) -> None:
@@ -76,10 +85,19 @@ class ModulePanel:
             self.refresh()
 
 
-def open_segment_editor() -> None:
-    """With the effect chosen, and the volume that the slice views show as source, where none is chosen yet."""
-    slicer.util.selectModule("SegmentEditor")
+def open_segment_editor() -> bool:
+    """With the effect chosen, and the volume that the slice views show as source, where none is chosen yet.
+
+    False, and the panel stays, when the effect is not there.
+    """
+    slicer.modules.MedSAMSegmentInstance.registerEffect()
+    slicer.modules.segmenteditor.widgetRepresentation()
     editor = slicer.modules.SegmentEditorWidget.editor
+    if editor.effectByName(EFFECT_NAME) is None:
+        editor.updateEffectList()
+    if editor.effectByName(EFFECT_NAME) is None:
+        return False
+    slicer.util.selectModule("SegmentEditor")
     if editor.segmentationNode() is None:
         node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
         node.CreateDefaultDisplayNodes()
@@ -91,10 +109,11 @@ def open_segment_editor() -> None:
         if volume is not None:
             editor.setSourceVolumeNode(volume)
     editor.setActiveEffectByName(EFFECT_NAME)
+    return True
 
 
 def _folder() -> str:
     try:
         return str(model_store().folder)
     except ImportError:
-        return "the folder that the panel shows"
+        return _("the folder that the panel shows")

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import import_module
 
-FILES = ("first_steps", "editing", "volumes", "faults", "re_entrancy")
+FILES = (
+    "first_steps",
+    "editing",
+    "volumes",
+    "faults",
+    "re_entrancy",
+    "frames",
+    "own_weights",
+    "going_on",
+    "mouse",
+    "mishaps",
+    "undoing",
+    "rois",
+    "ranges",
+    "surroundings",
+)
 
 Scenario = Callable[[], None]
 
@@ -22,4 +37,10 @@ def scenarios() -> dict[str, Scenario]:
 def scenario(function: Scenario) -> Scenario:
     """Marks a function as a scenario."""
     function.is_scenario = True  # type: ignore[attr-defined]
+    return function
+
+
+def needs_weights(function: Scenario) -> Scenario:
+    """Marks a scenario that runs LiteMedSAM itself: it is left out where torch or the weights are missing."""
+    function.needs_weights = True  # type: ignore[attr-defined]
     return function

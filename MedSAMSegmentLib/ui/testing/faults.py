@@ -13,12 +13,14 @@ import numpy as np
 from ...paths import MODEL_FOLDER_VARIABLE
 from ..worker_service import WorkerService
 from ..worker_settings import choose_interpreter
-from . import scenario
+from . import needs_weights, scenario
 from .phantom import Phantom
+from .suite import users_choices_kept
 from .user import wait_until
 from .workspace import Workspace
 
 
+@needs_weights
 @scenario
 def cancel_stops_and_a_killed_worker_is_replaced() -> None:
     phantom = Phantom()
@@ -60,14 +62,13 @@ def cancel_stops_and_a_killed_worker_is_replaced() -> None:
 def without_torch_there_is_a_sentence_and_the_scene_is_untouched() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node())
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, users_choices_kept():
         choose_interpreter(str(_python_without_torch(Path(folder))))
         try:
             workspace.draw_box(phantom)
             workspace.propagate()
             workspace.wait()
         finally:
-            choose_interpreter("")
             workspace.parts.controller.runs.run.service.shutdown()
     assert "torch" in workspace.status.lower()
     assert "panel:" in workspace.status
@@ -87,6 +88,8 @@ def offline_with_an_empty_model_folder_says_what_to_do() -> None:
             workspace.propagate()
             workspace.wait()
             assert "not on this machine" in workspace.status
+            assert "Press Download in Models and settings" in workspace.status
+            assert "medsam-segment" not in workspace.status, "no command of the command line"
             assert not workspace.mask().any()
             assert [p.name for p in Path(folder).iterdir() if p.suffix == ".pth"] == [], "nothing is fetched"
             workspace.runs.run.service.shutdown()

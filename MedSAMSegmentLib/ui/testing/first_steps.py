@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ...mrml.volume_node import geometry_of, voxels_of
-from . import scenario
+from . import needs_weights, scenario
 from .phantom import Ball, Phantom, chest_ct
 from .user import show_slice
 from .workspace import Workspace
@@ -14,6 +17,11 @@ LUNG_BOX = ((-138.0, 85.0, -160.0), (-7.0, -125.0, -160.0))
 """Two corners, RAS mm, round the left lung of the sample chest CT."""
 
 
+AIR_HU = -500
+MARGIN_MM = 15.0
+
+
+@needs_weights
 @scenario
 def two_actions_from_ct_to_3d_lung() -> None:
     volume = chest_ct()
@@ -28,10 +36,11 @@ def two_actions_from_ct_to_3d_lung() -> None:
     assert workspace.runs.last_error is None
     mask, values = workspace.mask(), voxels_of(volume)
     millilitres = mask.sum() * geometry_of(volume).voxel_volume_ml
-    assert millilitres > 800
-    assert millilitres < 4000
+    assert 1400 < millilitres < 2700, "one lung"
     assert int(mask.any(axis=(1, 2)).sum()) > 12, "slices"
-    assert float(np.median(values[mask])) < -600, "HU of lung"
+    assert float(np.median(values[mask])) < -800, "HU of lung"
+    assert float((values[mask] < AIR_HU).mean()) > 0.85, "hardly anything but air"
+    assert share_in_box(mask, volume) > 0.98, "not the other lung, not the air around"
     assert "mL" in workspace.results
     assert "mm" in workspace.results
 
@@ -47,6 +56,7 @@ def the_preview_shows_the_slice_and_writes_nothing_until_asked() -> None:
     workspace = Workspace(phantom.node(), stand_in=True)
     workspace.draw_box(phantom)
     workspace.wait_for_preview()
+    assert workspace.service.prepared, "the worker starts while the box is drawn"
     assert not workspace.mask().any()
     overlay = workspace.controller.painter.overlay(_red())
     assert overlay.fill.count > 5
@@ -54,6 +64,9 @@ def the_preview_shows_the_slice_and_writes_nothing_until_asked() -> None:
     show_slice("Red", phantom.ras((24, 24, 12)))
     assert overlay.fill.count == 0, "the preview belongs to its slice"
 
+    workspace.user.press(workspace.parts.frame.runs.segment_slice)
+    assert not workspace.mask().any(), "nothing is written unseen"
+    assert overlay.fill.count > 5, "the slice that was drawn on is shown"
     workspace.user.press(workspace.parts.frame.runs.segment_slice)
     expected = phantom.ball(0)
     expected[np.arange(16) != 8] = False
@@ -88,8 +101,12 @@ def points_lines_and_rois_are_prompts_too() -> None:
     assert workspace.shown_mask[24, 24]
     workspace.set(tool="line")
     workspace.user.drag("Red", phantom.ras((18, 24, 8)), phantom.ras((30, 24, 8)))
-    kinds = {type(p).__name__ for p in workspace.current.prompts.all()}
-    assert "Line" in kinds
+    assert [type(p).__name__ for p in workspace.current.prompts.all()][-1] == "Line"
+    workspace.wait_for_preview()
+    workspace.propagate()
+    workspace.wait()
+    np.testing.assert_array_equal(workspace.mask(workspace.segment_ids[-1]), phantom.ball(0))
+    workspace.editor.undo()
 
     workspace.controller.clear_rows()
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
@@ -119,6 +136,46 @@ def the_range_and_direction_hold() -> None:
     workspace.propagate()
     workspace.wait()
     assert int(np.flatnonzero(workspace.mask().any(axis=(1, 2)))[0]) == 8
+
+
+@scenario
+def what_a_run_takes_is_said_before_it_starts() -> None:
+    phantom = Phantom()
+    workspace = Workspace(phantom.node(), stand_in=True)
+    workspace.runs.forecast.memory = lambda: 10**11
+    workspace.service.seconds_per_slice = 2.0
+    assert workspace.estimate == ""
+    workspace.draw_box(phantom)
+    assert workspace.estimate == "At most 16 slice(s).", "no time before a slice was measured"
+    workspace.wait_for_preview()
+    assert workspace.estimate == "At most 16 slice(s), 32 s."
+    workspace.set(range_rule="slices", first=6, last=9)
+    assert workspace.estimate == "At most 4 slice(s), 8 s."
+    workspace.set(direction="up")
+    assert workspace.estimate == "At most 2 slice(s), 4 s."
+
+    workspace.runs.forecast.memory = lambda: 10**8
+    workspace.set(direction="both")
+    assert "100.0 MB of memory are free, LiteMedSAM with these slices needs" in workspace.estimate
+    assert "choose fewer, or another model" in workspace.estimate
+    assert workspace.service.jobs == [], "nothing has started"
+    assert workspace.parts.frame.runs.propagate.enabled, "the user decides"
+
+    workspace.hold_a_run(phantom)
+    assert workspace.estimate.startswith("At most 4 slice(s), 8 s."), "it stays while the run is on"
+    workspace.service.release()
+    workspace.wait()
+    assert workspace.estimate == "", "nothing waits"
+
+
+def share_in_box(mask: NDArray[np.bool_], volume: Any) -> float:
+    """How much of a segment lies above and below the box, give or take a margin."""
+    ijk = np.argwhere(mask)[:, ::-1]
+    lps = np.c_[ijk, np.ones(len(ijk))] @ geometry_of(volume).ijk_to_lps.T
+    right, front = -lps[:, 0], -lps[:, 1]
+    (r0, r1), (a0, a1) = (sorted(pair) for pair in zip(*(corner[:2] for corner in LUNG_BOX), strict=True))
+    inside = (right > r0 - MARGIN_MM) & (right < r1 + MARGIN_MM) & (front > a0 - MARGIN_MM) & (front < a1 + MARGIN_MM)
+    return float(inside.mean())
 
 
 def _red():  # type: ignore[no-untyped-def]

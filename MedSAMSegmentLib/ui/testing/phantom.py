@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
+from unittest import SkipTest
 
 import numpy as np
 import slicer
@@ -29,13 +30,15 @@ class Ball:
 
 @dataclass(frozen=True, eq=False)
 class Phantom:
-    """A volume node with balls of 200 on a background of 20; `ijk_to_ras` 4x4 places it."""
+    """A volume node with balls of the value `inside` in `outside`; `ijk_to_ras` 4x4 places it."""
 
     balls: Sequence[Ball] = (Ball((24, 24, 8), 6),)
     shape_zyx: tuple[int, int, int] = (16, 48, 48)
     ijk_to_ras: NDArray[np.float64] = field(default_factory=lambda: np.diag([1.0, 1.0, 2.0, 1.0]))
     colour: bool = False
     dtype: str = "int16"
+    inside: int = 200
+    outside: int = 20
 
     @property
     def geometry(self) -> VolumeGeometry:
@@ -50,9 +53,9 @@ class Phantom:
 
     def node(self, name: str = "Phantom") -> Any:
         """The volume in the scene, shown in all slice views, which turn to its axes."""
-        values = np.full(self.shape_zyx, 20)
+        values = np.full(self.shape_zyx, self.outside)
         for number in range(len(self.balls)):
-            values[self.ball(number)] = 200
+            values[self.ball(number)] = self.inside
         array = values.astype("uint8" if self.colour else self.dtype)
         class_name = "vtkMRMLVectorVolumeNode" if self.colour else "vtkMRMLScalarVolumeNode"
         if self.colour:
@@ -95,8 +98,13 @@ def show(node: Any) -> None:
 
 
 def chest_ct() -> Any:
-    """A real chest CT, shown in all slice views."""
+    """A real chest CT, shown in all slice views. Raises `SkipTest` where it cannot be fetched."""
     path = os.environ.get(CT_VARIABLE, "")
-    node = slicer.util.loadVolume(path) if path else import_module("SampleData").SampleDataLogic().downloadCTChest()
+    try:
+        node = slicer.util.loadVolume(path) if path else import_module("SampleData").SampleDataLogic().downloadCTChest()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SkipTest(f"the sample chest CT cannot be loaded: {error}") from error
+    if node is None:
+        raise SkipTest("the sample chest CT cannot be loaded")
     show(node)
     return node

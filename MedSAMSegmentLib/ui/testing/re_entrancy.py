@@ -35,9 +35,10 @@ def the_segment_is_deleted_during_a_run() -> None:
     workspace = held()
     workspace.segmentation.GetSegmentation().RemoveSegment(workspace.segment_id)
     ended_clean(workspace)
-    assert len(workspace.controller.queue) == 0
+    assert workspace.current.segment_id == "", "what was drawn stays"
     workspace.editor.setActiveEffectByName(EFFECT)
     workspace.draw_box(PHANTOM)
+    assert len(workspace.controller.queue) == 1
     workspace.propagate()
     workspace.wait()
     np.testing.assert_array_equal(workspace.mask(), PHANTOM.ball(0))
@@ -76,7 +77,9 @@ def the_segmentation_is_deleted_during_a_run() -> None:
 @scenario
 def another_volume_is_chosen_during_a_run() -> None:
     workspace = held()
+    assert workspace.service.holds_volume
     workspace.editor.setSourceVolumeNode(PHANTOM.node("Another"))
+    assert not workspace.service.holds_volume, "its memory is free again"
     ended_clean(workspace)
     assert len(workspace.controller.queue) == 0
 
@@ -107,6 +110,7 @@ def the_scene_is_closed_during_a_run() -> None:
     wait_until(lambda: not controller.runs.run.busy, "end")
     assert controller.runs.batch is None
     assert len(controller.queue) == 0
+    assert not workspace.service.holds_volume
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
 
 

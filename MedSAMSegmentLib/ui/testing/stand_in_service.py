@@ -22,15 +22,18 @@ THRESHOLD = 100
 class StandInService:
     """`InferenceService`. `hold_after` stops a propagation after so many slices until `release` is called.
 
-    `jobs` are the propagations asked for, `opened` the targets. `fail_next` ends the next request with that error.
+    Bright is what lies above `threshold`. `seconds_per_slice` is what it claims to take. `jobs` are the propagations
+    asked for, `opened` the targets. `fail_next` ends the next request with that error.
     """
 
     def __init__(self) -> None:
         self.jobs: list[PropagateJob] = []
         self.opened: list[SessionTarget] = []
+        self.threshold = THRESHOLD
+        self.seconds_per_slice: float | None = None
         self.hold_after: int | None = None
         self.fail_next: MedSAMError | None = None
-        self.ended = False
+        self.ended = self.holds_volume = self.prepared = False
         self._volume: NDArray[Any] = np.zeros((1, 1, 1))
         self._cancel: Callable[[], None] | None = None
         self._step: Callable[[], None] | None = None
@@ -45,17 +48,21 @@ class StandInService:
     def release(self) -> None:
         self.hold_after = None
 
+    def prepare(self) -> None:
+        self.prepared = True
+
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:
         volume = np.array(target.read())
         self._volume = volume[..., 0] if volume.ndim == 4 else volume
         self.opened.append(target)
+        self.holds_volume = True
         self._later(lambda: done(SessionInfo("stand-in")), failed)
 
     def segment_slice(
         self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
     ) -> None:
         mask = self._mask(plane, prompts)
-        self._later(lambda: done(SlicePreview(plane, mask, 0.9)), failed)
+        self._later(lambda: done(SlicePreview(plane, mask, 0.9, self.seconds_per_slice)), failed)
 
     def propagate(
         self,
@@ -86,7 +93,8 @@ class StandInService:
                 self._again(step)
             else:
                 result.slices = flag_slices(result.slices)
-                self._finish(lambda: done(RunOutcome(result)))
+                seconds = len(planes) * (self.seconds_per_slice or 0.0)
+                self._finish(lambda: done(RunOutcome(result, seconds, encodes=len(planes))))
 
         self._start(step, failed)
 
@@ -94,6 +102,9 @@ class StandInService:
         cancel, self._cancel = self._cancel, None
         if cancel is not None:
             self._again(cancel)
+
+    def close_volume(self) -> None:
+        self.holds_volume = False
 
     def shutdown(self) -> None:
         self.ended = True
@@ -143,7 +154,7 @@ class StandInService:
         painted = [p for p in prompts if isinstance(p, MaskPrompt) and (p.axis, p.index) == (plane.axis, plane.index)]
         if painted:
             return np.array(painted[0].mask)
-        bright = take_slice(self._volume, plane.axis, plane.index) > THRESHOLD
+        bright = take_slice(self._volume, plane.axis, plane.index) > self.threshold
         inside = np.zeros_like(bright)
         for x0, y0, x1, y1 in (_rectangle(p, plane.axis) for p in prompts):
             inside[y0 : y1 + 1, x0 : x1 + 1] = True

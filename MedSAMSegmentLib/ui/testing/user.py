@@ -46,6 +46,14 @@ class User:
         for event in ("MouseMoveEvent", "LeftButtonPressEvent", "LeftButtonReleaseEvent"):
             _send(view, event, position, False)
 
+    def double_click(self, view_name: str, ras: Sequence[float]) -> None:
+        """As Qt sends it: the second press arrives as a double click."""
+        self.click(view_name, ras)
+        view = view_widget(view_name)
+        position = _on_slice(view, ras)
+        for event in ("LeftButtonDoubleClickEvent", "LeftButtonReleaseEvent"):
+            _send(view, event, position, False)
+
     def press(self, button: Any) -> None:
         """Click a button that can be clicked."""
         assert button.enabled, f"the button {button.text!r} is disabled"

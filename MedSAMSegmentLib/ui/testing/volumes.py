@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import slicer
+import vtk
 
 from ...mrml.transforms import to_vtk
 from . import scenario
@@ -96,14 +99,9 @@ def volume_and_segmentation_under_a_transform_stay_in_place() -> None:
     np.testing.assert_array_equal(workspace.mask(), phantom.ball(0))
 
 
-@scenario
-def a_bent_volume_is_refused_with_the_cure() -> None:
-    import vtk
-
-    phantom = Phantom()
-    volume = phantom.node()
-    workspace = Workspace(volume, stand_in=True)
-    bend = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
+def bend() -> Any:
+    """A transform node that is not linear."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTransformNode")
     spline = vtk.vtkThinPlateSplineTransform()
     points = vtk.vtkPoints()
     shifted = vtk.vtkPoints()
@@ -115,8 +113,16 @@ def a_bent_volume_is_refused_with_the_cure() -> None:
     spline.SetSourceLandmarks(points)
     spline.SetTargetLandmarks(shifted)
     spline.SetBasisToR()
-    bend.SetAndObserveTransformToParent(spline)
-    volume.SetAndObserveTransformNodeID(bend.GetID())
+    node.SetAndObserveTransformToParent(spline)
+    return node
+
+
+@scenario
+def a_bent_volume_is_refused_with_the_cure() -> None:
+    phantom = Phantom()
+    volume = phantom.node()
+    workspace = Workspace(volume, stand_in=True)
+    volume.SetAndObserveTransformNodeID(bend().GetID())
     workspace.propagate()
     assert "not linear" in workspace.status
     assert "Harden" in workspace.status

@@ -17,6 +17,7 @@ from ..effect_controller import EffectController
 from ..effect_parts import EffectParts
 from ..lesion_queue import Lesion
 from ..run_control import RunControl
+from ..run_forecast import RunForecast
 from ..settings import EffectSettings
 from .phantom import Phantom
 from .stand_in_service import StandInService
@@ -47,6 +48,7 @@ class Workspace:
             self.parts.service.shutdown()
         self.runs.run.service = self.service if stand_in else self.parts.service
         self.runs.run.forget_session()
+        self.runs.forecast = RunForecast(self.controller.scene)
         self.set(**asdict(EffectSettings()))
 
     @property
@@ -79,6 +81,12 @@ class Workspace:
     @property
     def status(self) -> str:
         return str(self.parts.frame.runs.status.text)
+
+    @property
+    def estimate(self) -> str:
+        """What is said of the next run; "" where nothing is shown."""
+        label = self.parts.frame.runs.estimate
+        return str(label.text) if label.isVisibleTo(label.parent()) else ""
 
     @property
     def results(self) -> str:
@@ -115,7 +123,8 @@ class Workspace:
         self.user.press(self.parts.frame.runs.propagate)
 
     def wait(self, what: str = "end of the run") -> None:
-        wait_until(lambda: not self.runs.run.busy and self.runs.batch is None, what)
+        wait_until(lambda: not (self.runs.run.busy or self.runs.batch is not None or self.runs.measuring.busy), what)
+        slicer.app.processEvents()
 
     def wait_for_preview(self) -> None:
         wait_until(lambda: self.runs.preview.shown is not None and not self.runs.run.busy, "preview")

@@ -1,0 +1,119 @@
+"""The effect's service over a real worker process whose model is a stand-in."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+import weakref
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.ui.collaborators import PropagateJob, RunOutcome, SessionTarget, SlicePreview
+from MedSAMSegmentLib.ui.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.worker_service import WorkerService
+from MedSAMSegmentLib.worker.client import WorkerClient
+from MedSAMSegmentLib.worker.launch import worker_command
+from MedSAMSegmentLib.worker.popen_transport import PopenTransport
+
+STAND_IN = Path(__file__).resolve().parents[1] / "worker" / "stand_in_child.py"
+PLANE = SlicePlane(0, 5)
+BOX = Box(k=(5, 5), j=(4, 10), i=(6, 14))
+WAIT = 60.0
+
+
+class Asker:
+    """Asks the service and waits for the answer."""
+
+    def __init__(self) -> None:
+        self.client = WorkerClient(partial(worker_command, script=STAND_IN), PopenTransport)
+        self.service = WorkerService(self.client)
+
+    def open(self, **changes: Any) -> None:
+        volume = np.full((12, 20, 24), -5, np.int16)
+        volume[3:9, 4:10, 6:14] = 100
+        values = {"volume_id": "v", "volume_time": 1, "model": "any", "window": "none", "device": "cpu"}
+        values |= {"modality": None, "spacing_zyx": (1.0, 1.0, 1.0), "read": lambda: volume}
+        self.wait(lambda done, failed: self.service.open(SessionTarget(**(values | changes)), done, failed))
+
+    def preview(self, plane: SlicePlane = PLANE) -> SlicePreview:
+        return self.wait(lambda done, failed: self.service.segment_slice(plane, [BOX], done, failed))
+
+    def propagate(self) -> RunOutcome:
+        job = PropagateJob("a", (BOX,), 0, (4, 7))
+        nothing = lambda *_: None  # noqa: E731
+        return self.wait(lambda done, failed: self.service.propagate(job, nothing, nothing, done, failed))
+
+    def wait(self, ask: Any) -> Any:
+        answers: list[Any] = []
+        ask(answers.append, answers.append)
+        pending = self.service._pending
+        assert pending is not None
+        self.client.wait(pending, WAIT)
+        return answers[-1]
+
+
+@pytest.fixture
+def asker() -> Iterator[Asker]:
+    found = Asker()
+    yield found
+    found.client.close()
+
+
+@pytest.mark.parametrize("time_series", [False, True])
+def test_the_target_says_whether_slices_are_frames_in_time(asker: Asker, time_series: bool) -> None:
+    asker.open(time_series=time_series)
+    # The stand-in tells its options as the description of the window.
+    assert json.loads(asker.propagate().window)["time_series"] is time_series
+
+
+def test_the_first_slice_is_timed_and_none_after_it(asker: Asker) -> None:
+    asker.open()
+    first = asker.preview()
+    assert first.seconds is not None
+    assert 0 < first.seconds < WAIT
+    assert asker.preview().seconds is None
+    outcome = asker.propagate()
+    assert (outcome.seconds, outcome.encodes) == (0.5, 3)
+    assert asker.preview(SlicePlane(0, 8)).seconds is None
+    asker.open(volume_time=2)
+    assert asker.preview().seconds is not None
+
+
+def test_preparing_starts_the_worker_that_then_serves(asker: Asker) -> None:
+    asker.service.prepare()
+    asker.service.prepare()
+    until = time.monotonic() + WAIT
+    while "pid" not in asker.client.worker and time.monotonic() < until:
+        asker.client.poll()
+        time.sleep(0.01)
+    process = asker.client.worker["pid"]
+    asker.open()
+    assert asker.preview().mask.any()
+    assert (asker.client.worker["pid"], asker.client.generation) == (process, 1)
+
+
+def test_preparing_without_an_interpreter_says_nothing_until_there_is_a_request(tmp_path: Path) -> None:
+    service = WorkerService(WorkerClient(partial(worker_command, tmp_path / "python"), PopenTransport))
+    service.prepare()
+    assert not service.client.running
+
+
+def test_a_closed_volume_is_freed_here_and_there(asker: Asker) -> None:
+    volumes = [np.zeros((4, 8, 8), np.int16)]
+    kept = weakref.ref(volumes[0])
+    asker.open(read=volumes.pop)
+    asker.service.close_volume()
+    closing = next(iter(asker.client._pending.values()))
+    asker.client.wait(closing, WAIT)
+    assert closing.error is None, "the worker knew the volume and closed it"
+    gc.collect()
+    assert kept() is None
+    asker.open()
+    assert asker.preview().mask.any()
