@@ -79,8 +79,18 @@ def test_urls_are_literal_and_point_to_pictures_of_the_repository(metadata: dict
             assert url.startswith("https://")
             assert "$" not in url
             assert url.endswith((".png", ".jpg", ".gif"))
-    icon = metadata["ICONURL"].split("/main/", 1)[1]
-    assert (REPO / icon).read_bytes().startswith(b"\x89PNG")
+            picture = url.split("/main/", 1)[1]
+            assert (REPO / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_screenshot_of_the_application_is_shown(metadata: dict[str, str]) -> None:
+    names = [url.rsplit("/", 1)[1] for url in metadata["SCREENSHOTURLS"].split()]
+    assert names == ["MedSAMSegment.png", "effect_box.png", "panel.png"]
+
+
+def test_contributors_have_an_affiliation(metadata: dict[str, str]) -> None:
+    """The catalogue shows: Name (affiliation), Name (affiliation)."""
+    assert re.fullmatch(r"[^(),]+ \([^()]+\)(, [^(),]+ \([^()]+\))*", metadata["CONTRIBUTORS"])
 
 
 def test_the_description_says_what_it_is_for(metadata: dict[str, str]) -> None:

@@ -117,6 +117,24 @@ IMPORT_IN_THE_APPLICATION = """
         names = [effect.name for effect in slicer.qSlicerSegmentEditorEffectFactory.instance().registeredEffects()]
         print("LIBRARY", MedSAMSegmentLib.__file__)
         print("EFFECTS", names)
+
+        slicer.util.selectModule("MedSAMSegment")
+        panel = module.widgetRepresentation().self().panel
+        panel.interpreter.self_check()
+        application.wait_until(lambda: panel.interpreter.answer or panel.interpreter.last_error, 300)
+        print("PANEL", type(panel.models).__name__, type(panel.interpreter).__name__)
+        print("WORKER", (panel.interpreter.answer or {{}}).get("kind"), panel.interpreter.last_error)
+        module.widgetRepresentation().self().cleanup()
+
+        from MedSAMSegmentLib.ui.testing.phantom import Phantom
+        from MedSAMSegmentLib.ui.testing.workspace import Workspace
+
+        phantom = Phantom()
+        workspace = Workspace(phantom.node(), stand_in=True)
+        workspace.draw_box(phantom)
+        workspace.propagate()
+        workspace.wait()
+        print("SEGMENT", bool((workspace.mask() == phantom.ball(0)).all()))
         print("ERRORS", [str(error) for error in application.errors])
         application.close()
     print("TORCH", ban.attempts)
@@ -124,7 +142,7 @@ IMPORT_IN_THE_APPLICATION = """
 
 
 @pytest.mark.parametrize("tree", ["installed", "source checkout"])
-def test_the_module_registers_its_effect(trees: tuple[Path, Path], tmp_path: Path, tree: str) -> None:
+def test_effect_panel_and_worker_run_from_the_tree(trees: tuple[Path, Path], tmp_path: Path, tree: str) -> None:
     """From the installed tree, and in a development run with only MedSAMSegment/ on the path."""
     pytest.importorskip("slicer", reason="slicer-core is not installed")
     pytest.importorskip("PySide6", reason="PySide6 is not installed")
@@ -141,7 +159,10 @@ def test_the_module_registers_its_effect(trees: tuple[Path, Path], tmp_path: Pat
     lines = dict(line.split(" ", 1) for line in finished.stdout.splitlines() if line.split(" ")[0].isupper())
     library = root if tree == "installed" else REPO
     assert Path(lines["LIBRARY"]).is_relative_to(library / "MedSAMSegmentLib")
-    assert lines["EFFECTS"] != "[]"
+    assert "'MedSAM'" in lines["EFFECTS"]
+    assert lines["PANEL"] == "ModelsSection InterpreterSection"
+    assert lines["WORKER"] == "done None"
+    assert lines["SEGMENT"] == "True"
     assert lines["ERRORS"] == "[]"
     assert lines["TORCH"] == "[]"
 
