@@ -47,8 +47,8 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         return "<html>" + _(
             "Drag a box around an object on a slice and press <b>Propagate</b>: it is segmented in 3D.<br>"
             "<b>Keys</b>: P propagate, S write this slice, X cancel; D box, A point +, E point -, L line, K key slice; "
-            "N, Shift+N next and previous object, J, Shift+J slices to look at, U takes the last prompt back, Home and End "
-            "set the range from and to this slice.<br>"
+            "N, Shift+N next and previous object, J, Shift+J slices to look at, U takes the last prompt back, "
+            "Home and End set the range from and to this slice.<br>"
             "Hold Ctrl while dragging to add a box to the current object. Edit slices with Paint or Erase and press "
             "Propagate again: they stay as they are, the slices between follow."
         )
