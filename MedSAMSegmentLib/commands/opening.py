@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..io.volume import Volume
+from ..outlined_window import window_of_prompts
+from ..prompts import Prompt
 from .progress import byte_bar, say
 
 if TYPE_CHECKING:
@@ -35,19 +38,32 @@ def load_model(options: argparse.Namespace) -> SlicePredictor:
     return predictor
 
 
-def open_image(predictor: SlicePredictor, volume: Volume, options: argparse.Namespace) -> VolumeSession:
-    """A session on a volume that was read."""
+def open_image(
+    predictor: SlicePredictor,
+    volume: Volume,
+    options: argparse.Namespace,
+    objects: Sequence[Sequence[Prompt]] = (),
+) -> VolumeSession:
+    """A session on a volume that was read; what was outlined has a say in an automatic window."""
     from ..inference.open import open_session
 
     return open_session(
         predictor,
         volume.array_zyx,
         geometry=volume.geometry,
-        window=options.window,
+        window=window_for(options, volume, objects),
         modality=volume.modality,
         mode=options.mode,
         time_series=volume.time_axis,
     )
+
+
+def window_for(options: argparse.Namespace, volume: Volume, objects: Sequence[Sequence[Prompt]]) -> str:
+    """The window asked for; "auto" is the lungs' where every object is lung. Official scripts know no such choice."""
+    if options.window != "auto" or options.mode == "reference":
+        return str(options.window)
+    found = {window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects}
+    return found.pop() if len(found) == 1 else "auto"
 
 
 def fetch_weights(model_id: str, quiet: bool) -> None:

@@ -52,7 +52,7 @@ def _segment(
     """One volume: the image, or one frame of it."""
     # Taken now: what is written may lie in the folder that was read.
     read = input_facts(volume, options, inputs.notes) if outputs.report else {}
-    session = open_image(predictor, volume, options)
+    session = open_image(predictor, volume, options, inputs.objects)
     named = f"{options.image}, {label}" if label else options.image
     say(f"{named}: {session.volume.description}; {session.model_id} on {session.device}", options.quiet)
     with session, slice_bar(label or "segment", options.quiet) as progress:

@@ -12,7 +12,18 @@ REPO = Path(__file__).resolve().parents[2]
 LIBRARY = REPO / "MedSAMSegmentLib"
 
 SLICER = {"slicer", "qt", "ctk", "vtkSegmentationCorePython", "SegmentEditorEffects"}
-VOCABULARY = {"errors", "prompts", "geometry", "intensity", "registry", "paths", "measurements", "results", "version"}
+VOCABULARY = {
+    "errors",
+    "geometry",
+    "intensity",
+    "measurements",
+    "outlined_window",
+    "paths",
+    "prompts",
+    "registry",
+    "results",
+    "version",
+}
 FORBIDDEN_ANYWHERE = {"torchvision", "timm", "hydra", "iopath", "pickle", "multiprocessing"}
 
 # For each layer: top-level packages and own layers that it must not import, at any depth of the code.
