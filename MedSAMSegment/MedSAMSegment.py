@@ -53,13 +53,13 @@ class MedSAMSegment(ScriptedLoadableModule):
         """Once: when all modules are loaded, or when the panel is first shown in a session that loaded it later."""
         if self.effectRegistered:
             return
-        self.effectRegistered = True
         import qSlicerSegmentationsEditorEffectsPythonQt as effects
 
         effect = effects.qSlicerSegmentEditorScriptedEffect(None)
         source = HERE / "MedSAMSegmentEffect" / "SegmentEditorEffect.py"
         effect.setPythonSource(str(source).replace("\\", "/"))
         effect.self().register()
+        self.effectRegistered = True
 
 
 class MedSAMSegmentWidget(ScriptedLoadableModuleWidget):
@@ -69,9 +69,9 @@ class MedSAMSegmentWidget(ScriptedLoadableModuleWidget):
 
     def setup(self) -> None:
         super().setup()
-        # A module that is loaded while Slicer runs hears of no startup; without this its effect waits for a restart.
-        slicer.modules.MedSAMSegmentInstance.registerEffect()
         try:
+            # A module that is loaded while Slicer runs hears of no startup; its effect would wait for a restart.
+            slicer.modules.MedSAMSegmentInstance.registerEffect()
             from MedSAMSegmentLib.ui.panel.module_panel import ModulePanel
 
             self.panel = ModulePanel(self.layout)

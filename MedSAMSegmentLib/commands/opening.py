@@ -115,11 +115,9 @@ def _is_converted(weights: Path) -> bool:
     from ..checkpoints.records import read_record
     from ..checkpoints.store import CheckpointStore
     from ..checkpoints.transfer import digest_file
-    from ..inference.engines.openvino_model import openvino_version
-    from ..version import __version__
+    from ..inference.engines.openvino_model import is_converted
 
     record = read_record(weights)
     known = record is not None and record.matches(weights)
     sha256 = record.sha256 if record is not None and known else digest_file(weights).sha256
-    converted = f"*.{sha256[:12]}.v{__version__}.openvino-{openvino_version()}.xml"
-    return any(CheckpointStore().derived_folder.glob(converted))
+    return is_converted(CheckpointStore().derived_folder, sha256)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +35,13 @@ def run(options: argparse.Namespace) -> None:
         frame_outputs.check()
     for note in inputs.notes:
         say(note, options.quiet)
+    # Taken before anything is written: that may lie in the folder that was read.
+    facts = input_facts(inputs.volumes[0], options, inputs.notes) if frames[0].report else {}
     predictor = load_model(options)
     for frame, volume in enumerate(inputs.volumes):
         label = f"frame {frame}" if inputs.every_frame else ""
-        _segment(predictor, inputs, volume, frames[frame], options=options, label=label)
+        named = {**facts, "frame": frame} if inputs.every_frame else facts
+        _segment(predictor, inputs, volume, frames[frame], options=options, label=label, facts=named)
 
 
 def _segment(
@@ -48,10 +52,9 @@ def _segment(
     *,
     options: argparse.Namespace,
     label: str,
+    facts: Mapping[str, Any],
 ) -> None:
     """One volume: the image, or one frame of it."""
-    # Taken now: what is written may lie in the folder that was read.
-    read = input_facts(volume, options, inputs.notes) if outputs.report else {}
     session = open_image(predictor, volume, options, inputs.objects)
     named = f"{options.image}, {label}" if label else options.image
     say(f"{named}: {session.volume.description}; {session.model_id} on {session.device}", options.quiet)
@@ -73,7 +76,7 @@ def _segment(
         result,
         grey_u8=session.volume.volume_u8,
         terminology=options.terminology,
-        report={**read, **run_report(volume, session, inputs.objects, result)} if outputs.report else {},
+        report={**facts, **run_report(volume, session, inputs.objects, result)} if outputs.report else {},
         quiet=options.quiet,
     )
     _summarise(result, volume, session, options.quiet)

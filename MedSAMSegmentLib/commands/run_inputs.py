@@ -40,11 +40,14 @@ class RunInputs:
 
 def read_inputs(options: argparse.Namespace) -> RunInputs:
     """Read the image and the prompts. Raises `UsageError`, `InputError`, `PromptError` for what cannot end well."""
+    from ..inference.plan import check_range
+
     volumes = _volumes(options)
     volume = volumes[0]
     axis = array_axis(options.axis)
-    slice_range = tuple(options.range) if options.range else None
-    _check_range(slice_range, volume.shape_zyx[axis])
+    slice_range = (options.range[0], options.range[1]) if options.range else None
+    if slice_range is not None:
+        check_range(slice_range, volume.shape_zyx[axis])
     objects = _objects(options, volume, axis)
     names = _names(options.name, len(objects))
     parse_terminologies(options.terminology, len(objects))
@@ -93,17 +96,6 @@ def _frames_along_k(volume: Volume, name: str) -> Volume:
     return replace(volume, array_zyx=array, geometry=geometry, frames_tzyx=None, time_axis=True)
 
 
-def _check_range(slice_range: tuple[int, int] | None, count: int) -> None:
-    """The range by itself, before it is blamed on a prompt."""
-    if slice_range is None:
-        return
-    first, last = slice_range
-    if first > last:
-        raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
-    if last < 0 or first >= count:
-        raise PromptError(f"The range {first} to {last} lies outside 0 to {count - 1}.", "Use the volume's slices.")
-
-
 def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[list[Prompt]]:
     frame = options.frame if volume.time_axis else None
     objects = objects_from_options(
@@ -116,10 +108,7 @@ def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[lis
     if not objects:
         raise PromptError("There is no prompt.", "Give --box, --line, --point, --mask or --roi.")
     for prompt in chain.from_iterable(objects):
-        # Said now: the model would be fetched and loaded first.
-        fitted = prompt.fitted(volume.shape_zyx)
-        if isinstance(fitted, Box):
-            fitted.require_area(axis, volume.shape_zyx)
+        prompt.fitted(volume.shape_zyx)
     return objects
 
 

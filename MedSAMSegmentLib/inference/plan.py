@@ -126,7 +126,8 @@ def plan_objects(
     """
     if not objects:
         raise PromptError("There is no prompt.", "Draw a box, or give --box.")
-    _check_range(settings)
+    if settings.slice_range is not None:
+        check_range(settings.slice_range, settings.count)
     if names is not None and len(names) != len(objects):
         raise UsageError(f"There are {len(names)} names for {len(objects)} objects.", "Give one name an object.")
     plans = []
@@ -137,16 +138,13 @@ def plan_objects(
     return plans
 
 
-def _check_range(settings: PlanSettings) -> None:
-    if settings.slice_range is None:
-        return
-    first, last = settings.slice_range
+def check_range(slice_range: tuple[int, int], count: int) -> None:
+    """Raises `PromptError` for a range of slices that is none of 0 to `count` - 1."""
+    first, last = slice_range
     if first > last:
         raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
-    if last < 0 or first >= settings.count:
-        raise PromptError(
-            f"The range {first} to {last} lies outside 0 to {settings.count - 1}.", "Use the volume's slices."
-        )
+    if last < 0 or first >= count:
+        raise PromptError(f"The range {first} to {last} lies outside 0 to {count - 1}.", "Use the volume's slices.")
 
 
 def middle_slice(first: int, last: int) -> int:

@@ -22,6 +22,9 @@ _NRRD_NAME = re.compile(
     r"^[^\S\r\n]*data[^\S\r\n]*file[^\S\r\n]*:(?!=)[^\S\r\n]*([^\r\n]*)", re.IGNORECASE | re.MULTILINE
 )
 _NRRD_END = re.compile(r"\n\r?\n")
+_LIST = re.compile(r"LIST(\s+\d+)?")
+"""The word of both formats for names on the lines after it."""
+
 _NUMBERED = re.compile(r"[^%]*%\d{0,2}d[^%]*")
 
 
@@ -53,8 +56,11 @@ def _other_half(path: Path) -> Iterator[Path]:
 def _names(path: Path, named: Callable[[str, Path], Iterator[tuple[str, str]]]) -> Iterator[str]:
     """The names of data files in a header, lists and numbered patterns unfolded."""
     for value, rest in named(_text(path), path):
-        if value.upper().startswith("LIST"):
+        if value.startswith("LIST"):
+            # One reader takes every name that begins so for the word, another one only the word itself.
             yield from (line.strip() for line in rest.splitlines() if line.strip())
+            if not _LIST.fullmatch(value):
+                yield value
         elif "%" in value:
             yield from _numbered(value.split(), path)
         elif value:

@@ -31,12 +31,26 @@ def segment_of(segmentation_node: Any, segment_id: str) -> Any:
     return segment
 
 
+def stored_at(segmentation_node: Any, segment_id: str) -> int:
+    """A number that grows whenever the segment's stored voxels change. Raises `OutputError` as `stored_block`."""
+    return int(_stored_image(segmentation_node, segment_id)[1].GetMTime())
+
+
 def stored_block(segmentation_node: Any, segment_id: str) -> tuple[MaskBlock, Lattice | None]:
     """A segment's voxels on the grid that stores them, and that grid; an empty block and None for an empty segment.
 
     Several segments may share one stored image (a layer); only this one's label counts. Raises `OutputError` when the
     segment is gone or has no binary labelmap.
     """
+    segment, image = _stored_image(segmentation_node, segment_id)
+    if not has_voxels(image):
+        return MaskBlock(_NO_VOXEL), None
+    i0, _, j0, _, k0, _ = image.GetExtent()
+    block = MaskBlock(array_of(image) == segment.GetLabelValue(), (i0, j0, k0))
+    return block.cropped(), Lattice.of_image(image, segmentation_node)
+
+
+def _stored_image(segmentation_node: Any, segment_id: str) -> tuple[Any, Any]:
     segment = segment_of(segmentation_node, segment_id)
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     image = segment.GetRepresentation(name)
@@ -45,11 +59,7 @@ def stored_block(segmentation_node: Any, segment_id: str) -> tuple[MaskBlock, La
             f"The segment {segment.GetName()} is not stored as a labelmap.",
             "Make the binary labelmap the source representation (Segmentations module).",
         )
-    if not has_voxels(image):
-        return MaskBlock(_NO_VOXEL), None
-    i0, _, j0, _, k0, _ = image.GetExtent()
-    block = MaskBlock(array_of(image) == segment.GetLabelValue(), (i0, j0, k0))
-    return block.cropped(), Lattice.of_image(image, segmentation_node)
+    return segment, image
 
 
 def read_segment(segmentation_node: Any, segment_id: str, geometry: VolumeGeometry) -> NDArray[np.bool_]:

@@ -133,6 +133,15 @@ class Batch:
         self._summary.error = error
         self._left.clear()
 
+    def broken(self, error: MedSAMError) -> None:
+        """Something failed between two objects: what is done is written, the rest waits."""
+        run, self.running = self.running, None
+        if run is not None:
+            self._mark_failed(run.lesion, error)
+        self._summary.error = error
+        self._left.clear()
+        self.end()
+
     def dropped(self, reason: str) -> None:
         """The scene changed under it: nothing is written."""
         unfinished = [*(f.run.lesion for f in self._found), *([self.running.lesion] if self.running else [])]
@@ -145,7 +154,7 @@ class Batch:
     def _mark_failed(self, lesion: Lesion, error: MedSAMError) -> None:
         lesion.state = LesionState.CANCELLED if isinstance(error, Cancelled) else LesionState.FAILED
         lesion.message = str(error)
-        lesion.fruitless = isinstance(error, InputError)
+        lesion.fruitless = isinstance(error, PromptError)
         self._summary.error = error
 
     def end(self) -> None:

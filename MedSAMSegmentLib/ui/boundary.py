@@ -23,10 +23,8 @@ def guarded(function: Callable[P, object], fail: Callable[[MedSAMError], None]) 
     def call(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             function(*args, **kwargs)
-        except MedSAMError as error:
-            fail(error)
         except Exception as error:  # noqa: BLE001 - the effect's one boundary: nobody beyond it tells the user
-            fail(_unforeseen(error))
+            _tell(fail, error if isinstance(error, MedSAMError) else _unforeseen(error))
 
     return call
 
@@ -42,6 +40,13 @@ class GuardedView:
         self.slice_ready = guarded(view.slice_ready, fail)
         self.run_finished = guarded(view.run_finished, fail)
         self.run_failed = guarded(view.run_failed, fail)
+
+
+def _tell(fail: Callable[[MedSAMError], None], error: MedSAMError) -> None:
+    try:
+        fail(error)
+    except Exception:  # noqa: BLE001 - telling it failed too, as it does when the panel is gone: the log is left
+        traceback.print_exc()
 
 
 def _unforeseen(error: Exception) -> MedSAMError:

@@ -86,11 +86,12 @@ class Drawing:
         new.prompts.roi, new.roi_id = box, node.GetID()
         return self._queue.append(new)
 
-    def follow_roi(self, lesion: Lesion, volume: SceneVolume) -> None:
-        """Take over where the object's ROI is now."""
-        node = self._scene.roi_node()
-        if lesion.prompts.roi is not None and node is not None and node.GetID() == lesion.roi_id:
+    def follow_roi(self, lesion: Lesion, volume: SceneVolume) -> bool:
+        """Take over where the object's ROI is now; true when it was elsewhere."""
+        node, before = self._scene.roi_node(), lesion.prompts.roi
+        if before is not None and node is not None and node.GetID() == lesion.roi_id:
             lesion.prompts.roi = self._scene.roi_box(volume.geometry)
+        return lesion.prompts.roi != before
 
     def again(self, volume: SceneVolume) -> Lesion | None:
         """The selected segment as an object: one that ran before, or one with painted slices."""

@@ -74,8 +74,7 @@ class EffectController:
         self.selection_changed()
         self._rows.segments_changed()
         self.volume_changed()
-        if self._volume is not None:
-            self.runs.come_back()
+        self.runs.come_back(hint=self._volume is not None)
         self.refresh()
 
     def deactivate(self) -> None:
@@ -242,7 +241,8 @@ class EffectController:
         lesion = self.queue.current or self._drawing.from_roi(volume)
         if lesion is None or lesion.plane is None or not outlines(lesion.prompts.all()):
             raise PromptError(_("There is nothing to segment yet."), _("Drag a box on a slice."))
-        self._drawing.follow_roi(lesion, volume)
+        if self._drawing.follow_roi(lesion, volume):
+            self.runs.preview.clear()
         shown = self._painting.shown_planes(volume, view_widget)
         plane = next((p for p in shown if outlines(lesion.prompts.on(p))), None)
         if plane is not None:
@@ -342,6 +342,8 @@ class EffectController:
         """Nothing to keep while there is no parameter node: the scene is closing then."""
         if self.scene.parameter_node is not None:
             self.scene.set_roi_node(node)
+            self.queue.options_changed()
+            self.runs.run_state_changed()
             self._show_estimate()
 
     def new_roi(self) -> None:

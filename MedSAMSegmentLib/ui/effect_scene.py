@@ -16,7 +16,7 @@ from ..geometry import VolumeGeometry
 from ..mrml.markups import box_of_roi
 from ..mrml.new_segment import NewSegment, numbered_names
 from ..mrml.roi_placement import place_new_roi
-from ..mrml.segment_reader import read_segment, read_slice, stored_block
+from ..mrml.segment_reader import read_segment, read_slice, stored_at, stored_block
 from ..mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
 from ..mrml.slice_view import align_with_volume
 from ..mrml.volume_node import displayed_window_of, geometry_of, modality_of, voxels_of
@@ -139,6 +139,10 @@ class EffectScene:
     def segment_mask(self, segment_id: str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
         """The segment (z,y,x) on the volume's grid."""
         return read_segment(self.segmentation_node, segment_id, geometry)
+
+    def segment_stamp(self, segment_id: str) -> int:
+        """Grows whenever the segment's voxels change. Raises `OutputError`."""
+        return stored_at(self.segmentation_node, segment_id)
 
     def segment_slice(self, segment_id: str, geometry: VolumeGeometry, plane: SlicePlane) -> NDArray[np.bool_]:
         """One slice (rows, columns) of it. Raises `OutputError` when it is no labelmap."""

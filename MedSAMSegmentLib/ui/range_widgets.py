@@ -36,7 +36,8 @@ class RangeWidgets:
         volume, or mean its end."""
         found: dict[str, Any] = {"range_rule": chosen(self.rule), "direction": chosen(self.direction)}
         if self._settings.range_rule == "slices":
-            found.update(first=self.first.value, last=self.last.value)
+            found["first"] = _number(self.first, self._settings.first)
+            found["last"] = _number(self.last, self._settings.last)
         return found
 
     def show(self, settings: EffectSettings) -> None:
@@ -56,6 +57,12 @@ class RangeWidgets:
     def _show_numbers(self) -> None:
         quietly(self.first, self.first.setValue, self._settings.first)
         quietly(self.last, self.last.setValue, self._settings.last)
+
+
+def _number(box: Any, stored: int) -> int:
+    """The stored number while the box shows it, cut to the volume at hand; else what the user set."""
+    shown = max(box.minimum, min(stored, box.maximum))
+    return stored if box.value == shown else int(box.value)
 
 
 def _rules() -> list[tuple[str, str]]:

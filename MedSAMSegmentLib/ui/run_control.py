@@ -159,24 +159,34 @@ class RunControl:
         # Not within the change of effects: a write selects segments, which the editor answers with changes of its own.
         self._later(guarded(write, self.fail))
 
-    def come_back(self) -> None:
-        """The effect is active again: say what became of the run that was left, else what can be done next."""
+    def come_back(self, *, hint: bool = True) -> None:
+        """The effect is active again: say what became of the run that was left, else with `hint` what can be done."""
         self._away = False
         parting, self._parting = self._parting, ""
         if parting:
             self._panel.show_status(parting)
-        else:
+        elif hint:
             self.show_hint()
 
     def fail(self, error: MedSAMError) -> None:
         """A command or an answer ended in an error: a batch that it left behind ends too."""
-        if self.batch is not None and not self.run.propagates:
-            self.batch.dropped(str(error))
+        try:
+            if self.batch is not None and not self.run.propagates:
+                self._end_broken(self.batch, error)
+        finally:
+            self.show_error(error)
+            # No more than that: what failed may have been the painting of the views.
+            self._panel.show_queue(self._queue)
+            self.run_state_changed()
+
+    def _end_broken(self, batch: Batch, error: MedSAMError) -> None:
+        """Objects that are done are written."""
+        if batch.has_results:
+            with self._own_hand():
+                batch.broken(error)
+        else:
+            batch.dropped(str(error))
             self.batch = None
-        self.show_error(error)
-        # No more than that: what failed may have been the painting of the views.
-        self._panel.show_queue(self._queue)
-        self.run_state_changed()
 
     def show_error(self, error: MedSAMError) -> None:
         self.last_error = error

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import OutputError
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InputError
 from ..prompts import MaskPrompt, Prompt
 from .effect_scene import EffectScene, SceneVolume
 from .lesion_queue import Lesion, LesionQueue
@@ -24,6 +27,7 @@ class ViewPainting:
         self._scene = scene
         self._painter = painter
         self._views = views
+        self._keys: dict[tuple[str, SlicePlane], tuple[int, NDArray[np.bool_]]] = {}
 
     def geometry(self, view_widget: Any, volume: SceneVolume) -> ViewGeometry:
         return ViewGeometry(self._host.viewNode(view_widget), volume.geometry)
@@ -44,11 +48,16 @@ class ViewPainting:
 
     def _key(self, lesion: Lesion, plane: SlicePlane, volume: SceneVolume) -> list[Prompt]:
         """The painted slice as the prompt that it is; none while the segment cannot be read."""
+        place = (lesion.segment_id, plane)
         try:
-            mask = self._scene.segment_slice(lesion.segment_id, volume.geometry, plane)
-        except OutputError:
+            stamp = self._scene.segment_stamp(lesion.segment_id)
+            kept = self._keys.get(place)
+            if kept is None or kept[0] != stamp:
+                # Views are painted at every scroll and zoom; reading a large segment takes a tenth of a second.
+                kept = self._keys[place] = (stamp, self._scene.segment_slice(lesion.segment_id, volume.geometry, plane))
+        except InputError:
             return []
-        return [MaskPrompt(plane.axis, plane.index, mask)]
+        return [MaskPrompt(plane.axis, plane.index, kept[1])]
 
     def shown_index(self, axis: int, volume: SceneVolume) -> int:
         """The slice across `axis` that some view shows; -1 when none does."""

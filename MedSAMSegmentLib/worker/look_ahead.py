@@ -26,14 +26,20 @@ class LookAhead:
 
     def __init__(self) -> None:
         self._waiting: deque[SliceToEncode] = deque()
+        self._slow: set[int] = set()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
     def plan(self, session: int, axis: int, index: int, slices: int, seconds: float) -> None:
-        """After slice `index` of `slices` was answered in `seconds`: its neighbours, outwards."""
+        """After slice `index` of `slices` was answered in `seconds`: its neighbours, outwards.
+
+        A session that was slow once stays so: its later answers may be quick because the slice was encoded before.
+        """
         self.forget()
-        if seconds <= PATIENCE_SECONDS:
+        if seconds > PATIENCE_SECONDS:
+            self._slow.add(session)
+        if session not in self._slow:
             around = islice(outwards(index, slices), SLICES)
             self._waiting.extend(SliceToEncode(session, axis, neighbour) for neighbour in around)
 

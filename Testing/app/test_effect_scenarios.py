@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from MedSAMSegmentLib.ui.testing import FILES
+
 REPO = Path(__file__).resolve().parents[2]
-FILES = REPO / "MedSAMSegmentLib" / "ui" / "testing"
+FOLDER = REPO / "MedSAMSegmentLib" / "ui" / "testing"
 
 
 NEED_WEIGHTS = {
@@ -21,23 +23,8 @@ NEED_WEIGHTS = {
 def scenario_names() -> list[str]:
     """Read from the files: the scenarios themselves can only be imported in the application."""
     names = []
-    for file in (
-        "first_steps",
-        "editing",
-        "volumes",
-        "faults",
-        "re_entrancy",
-        "frames",
-        "own_weights",
-        "going_on",
-        "mouse",
-        "mishaps",
-        "undoing",
-        "rois",
-        "ranges",
-        "surroundings",
-    ):
-        lines = (FILES / f"{file}.py").read_text(encoding="utf-8").splitlines()
+    for file in FILES:
+        lines = (FOLDER / f"{file}.py").read_text(encoding="utf-8").splitlines()
         marked = [n for n, line in enumerate(lines) if line == "@scenario"]
         names += [lines[n + 1].split("(")[0].removeprefix("def ") for n in marked]
     return names

@@ -39,7 +39,16 @@ def written(folder: Path, name: str, header: str, data: str) -> Path:
 @pytest.mark.parametrize(("name", "header"), [("v.mhd", META), ("v.mha", META), ("v.nhdr", NRRD), ("v.nrrd", NRRD)])
 @pytest.mark.parametrize(
     "data",
-    ["../secret.txt", "SECRET", "sub/../../secret.txt", "LIST\n../secret.txt", "..\\secret.txt", "C:\\secret.txt"],
+    [
+        "../secret.txt",
+        "SECRET",
+        "sub/../../secret.txt",
+        "LIST\n../secret.txt",
+        "list/../../secret.txt",
+        "LISTS/../../secret.txt",
+        "..\\secret.txt",
+        "C:\\secret.txt",
+    ],
 )
 def test_a_header_does_not_lead_out_of_its_folder(case: Path, name: str, header: str, data: str) -> None:
     (case / "sub").mkdir()

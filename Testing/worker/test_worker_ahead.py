@@ -45,6 +45,10 @@ def test_nothing_is_planned_for_a_model_that_takes_long() -> None:
     plan = LookAhead()
     plan.plan(1, 0, 5, 12, seconds=10.0)
     assert not plan
+    plan.plan(1, 0, 5, 12, seconds=0.1)
+    assert not plan, "the slice was encoded before; its neighbours are not"
+    plan.plan(2, 0, 5, 12, seconds=0.1)
+    assert plan
 
 
 def test_after_a_preview_its_neighbours_are_encoded_nearest_first(start_client: StartClient, a_volume: NDArray) -> None:

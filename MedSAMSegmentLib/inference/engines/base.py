@@ -47,9 +47,14 @@ class EngineFiles:
     @property
     def stem(self) -> str:
         """The beginning of every file name: the model, its weights and the version of this library."""
-        from ...version import __version__
+        return f"{self.entry.id}.{weights_mark(self.weights_sha256)}"
 
-        return f"{self.entry.id}.{self.weights_sha256[:12]}.v{__version__}"
+
+def weights_mark(weights_sha256: str) -> str:
+    """How the names of derived files tell weights and versions of this library apart."""
+    from ...version import __version__
+
+    return f"{weights_sha256[:12]}.v{__version__}"
 
 
 def relative_error(found: Features, expected: Features) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ...checkpoints.folder import locked
 from ..slice_networks import SliceNetwork
-from .base import EngineFiles, Features, probe_input
+from .base import EngineFiles, Features, probe_input, weights_mark
 
 
 def openvino_trouble() -> str:
@@ -40,7 +40,16 @@ def model_path(files: EngineFiles) -> Path | None:
     """Where the converted model (.xml, with .bin beside it) is kept; None when nothing is to be kept."""
     if files.folder is None or not files.weights_sha256:
         return None
-    return files.folder / f"{files.stem}.openvino-{openvino_version()}.xml"
+    return files.folder / f"{files.stem}{_ending()}"
+
+
+def is_converted(folder: Path, weights_sha256: str) -> bool:
+    """Whether `folder` holds a converted network of these weights, whichever model it is."""
+    return any(folder.glob(f"*.{weights_mark(weights_sha256)}{_ending()}"))
+
+
+def _ending() -> str:
+    return f".openvino-{openvino_version()}.xml"
 
 
 def read_or_convert(network: SliceNetwork, module: nn.Module, files: EngineFiles) -> Any:

@@ -108,8 +108,9 @@ class ModelsSection:
     def import_path(self, path: str) -> None:
         """Import a file: as the published one that it is, else as a model of its own."""
         if self.chosen is not None:
-            self._importing = self.chosen.entry.id
-            self._start("import", self._importing, path)
+            model = self.chosen.entry.id
+            if self._start("import", model, path):
+                self._importing = model
 
     def _remove(self) -> None:
         choice = self.chosen
@@ -119,14 +120,18 @@ class ModelsSection:
         if slicer.util.confirmOkCancelDisplay(question, _("Remove a model")):
             self._start("remove", choice.entry.id)
 
-    def _start(self, *arguments: str) -> None:
+    def _start(self, *arguments: str) -> bool:
+        """Whether the job runs now."""
         self.status.text = ""
         try:
             self.jobs.start(*arguments)
         except MedSAMError as error:
             self._show_error(error)
-        self.progress.setRange(0, 0)
-        self._show_buttons()
+            return False
+        finally:
+            self.progress.setRange(0, 0)
+            self._show_buttons()
+        return True
 
     def _show_licence(self) -> None:
         if self.chosen is not None:

@@ -50,6 +50,9 @@ class BrokenSection:
     def cleanup(self) -> None:
         """There is nothing to end."""
 
+    def choose(self, model_id: str) -> None:
+        """There is nothing to choose from."""
+
     def facts(self) -> str:
         return ""
 

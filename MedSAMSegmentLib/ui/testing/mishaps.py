@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import qt
 
+from ...errors import InputError
 from ..lesion_queue import LesionState
 from . import scenario
 from .phantom import Ball, Phantom
@@ -161,3 +162,42 @@ def a_run_that_ended_with_the_effect_is_explained_on_return() -> None:
     with another_effect(workspace):
         pass
     assert "another effect was chosen" in workspace.status
+
+
+@scenario
+def what_is_done_is_written_when_the_next_object_breaks() -> None:
+    workspace = Workspace(TWO_BALLS.node(), stand_in=True, segment=None)
+    for number in (0, 1):
+        workspace.draw_box(TWO_BALLS, number)
+        workspace.wait_for_preview()
+    asked: list[int] = []
+    propagate = workspace.service.propagate
+
+    def breaking(*arguments: Any, **named: Any) -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise RuntimeError("odd")
+        propagate(*arguments, **named)
+
+    workspace.service.propagate = breaking  # type: ignore[method-assign]
+    workspace.propagate()
+    workspace.wait()
+    assert "RuntimeError: odd" in workspace.status
+    first, second = workspace.controller.queue.rows
+    assert (first.state, second.state) == (LesionState.DONE, LesionState.FAILED)
+    np.testing.assert_array_equal(workspace.mask(), TWO_BALLS.ball(0))
+
+
+@scenario
+def a_failure_that_is_not_the_prompts_runs_again_by_itself() -> None:
+    phantom = Phantom()
+    workspace = Workspace(phantom.node(), stand_in=True)
+    workspace.draw_box(phantom)
+    workspace.wait_for_preview()
+    workspace.service.fail_next = InputError("The volume needs 9 GB of memory.", "Close other programs.")
+    workspace.propagate()
+    workspace.wait()
+    assert "9 GB" in workspace.status
+    workspace.propagate()
+    workspace.wait()
+    np.testing.assert_array_equal(workspace.mask(), phantom.ball(0))

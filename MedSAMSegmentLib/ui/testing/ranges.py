@@ -116,3 +116,14 @@ def segment_slice_writes_what_is_shown() -> None:
     workspace.wait()
     assert slices_of(workspace) == [6, 9]
     assert workspace.current.state is LesionState.WAITING
+
+
+@scenario
+def a_range_beyond_the_volume_is_kept_when_another_option_changes() -> None:
+    workspace = Workspace(Phantom().node(), stand_in=True)
+    workspace.set(range_rule="slices", first=100, last=150)
+    choices = workspace.parts.frame.choices
+    assert (choices.range.first.value, choices.range.last.value) == (15, 15), "cut to this volume"
+    assert choices.range.values() == {"range_rule": "slices", "direction": "both", "first": 100, "last": 150}
+    choices.range.last.value = 9
+    assert choices.range.values()["last"] == 9

@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 
 from ...mrml.transforms import to_vtk
+from ..slice_plane import SlicePlane
 from . import scenario
 from .phantom import Phantom
 from .user import show_slice, view_widget
@@ -115,3 +116,25 @@ def an_roi_that_limits_runs_is_no_object_of_its_own() -> None:
     assert [job.name for job in workspace.service.jobs] == ["Lesion", "Lesion"]
     assert len(workspace.segment_ids) == 1
     assert not workspace.mask()[:5].any()
+
+
+@scenario
+def a_preview_of_where_an_roi_was_is_not_written() -> None:
+    phantom = Phantom()
+    workspace = Workspace(phantom.node(), stand_in=True)
+    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    mouse().SwitchToViewTransformMode()
+    roi = workspace.controller.scene.roi_node()
+    place(roi, phantom.ras((24, 24, 8)), (6, 6, 12))
+    show_slice("Red", phantom.ras((24, 24, 8)))
+    workspace.user.press(workspace.parts.frame.runs.segment_slice)
+    workspace.wait()
+    small = int(workspace.mask().sum())
+    controller = workspace.controller
+    shown = controller.scene.volume()
+    controller.runs.ask_preview(workspace.current, SlicePlane(0, 8), shown, controller.settings)
+    workspace.wait_for_preview()
+    place(roi, phantom.ras((24, 24, 8)), (16, 16, 12))
+    workspace.user.press(workspace.parts.frame.runs.segment_slice)
+    workspace.wait()
+    assert int(workspace.mask().sum()) > small, "the slice of the ROI as it is now"
