@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "lite_medsam"
 MODES = ("default", "reference")
-DEFAULT_CACHE_BYTES = 512 * 2**20
+DEFAULT_CACHE_BYTES = 400 * 2**20
+"""About a hundred slices with LiteMedSAM; with it a volume of 512 x 512 x 300 stays below 1.5 GB."""
 
 
 def open_session(

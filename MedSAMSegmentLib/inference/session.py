@@ -61,7 +61,7 @@ class VolumeSession:
         geometry: VolumeGeometry,
         *,
         device: str = "cpu",
-        cache_bytes: int = 512 * 2**20,
+        cache_bytes: int = 400 * 2**20,
         reference: bool = False,
         time_series: bool = False,
     ) -> None:
