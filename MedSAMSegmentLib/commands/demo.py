@@ -43,7 +43,7 @@ class Organ:
 
 WIDE_WINDOW = "-1307.5/3433"
 """LEVEL/WIDTH from the 0.5 to the 99.5 percentile of the scan: one window for lungs and spine, so that each slice is
-encoded once for all of them. LiteMedSAM finds these lungs better in it than in the lung window."""
+encoded once for all of them. The lungs are found about as well as in the lung window (Resources/docs/accuracy.md)."""
 
 ORGANS = (
     Organ("right lung", WIDE_WINDOW, "SCT:3341006:Right lung", (0.30, 0.69, 0.31)),
