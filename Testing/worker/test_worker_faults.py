@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 from numpy.typing import NDArray
+from worker_processes import is_gone
 
 from MedSAMSegmentLib.errors import Cancelled, DeviceError, InputError, MedSAMError, ModelError, WorkerError
 from MedSAMSegmentLib.prompts import Box
@@ -32,19 +32,6 @@ posix_only = pytest.mark.skipif(sys.platform == "win32", reason="the test speaks
 
 StartClient = Callable[..., WorkerClient]
 Volume = NDArray[np.int16]
-
-
-def is_gone(process: psutil.Process, seconds: float = WAIT) -> bool:
-    """Whether a process ends within `seconds`; one that nobody reaped has ended too."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def failure_of(client: WorkerClient, volume: Volume) -> MedSAMError:
@@ -168,7 +155,7 @@ def test_a_run_that_ignores_cancel_is_killed_after_the_grace_period(
     assert not pending.over
     with pytest.raises(Cancelled):
         client.wait(pending, WAIT)
-    assert is_gone(process)
+    assert is_gone(process, WAIT)
     assert not client.running
     assert_next_request_works(start_client, client, a_volume)
 
@@ -188,7 +175,7 @@ def test_closing_the_client_kills_a_worker_that_computes(start_client: StartClie
     process = psutil.Process(client.worker["pid"])
     pending = volume.propagate([A_BOX])
     client.close()
-    assert is_gone(process)
+    assert is_gone(process, WAIT)
     with pytest.raises(Cancelled):
         _ = pending.result
 
@@ -313,7 +300,7 @@ def test_the_worker_ends_by_itself_when_its_parent_is_gone(computing: bool, faul
             assert worker.is_running()
         finally:
             parent.kill()
-    assert is_gone(worker)
+    assert is_gone(worker, WAIT)
 
 
 def test_an_interpreter_that_does_not_exist_is_named(start_client: StartClient, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from numpy.typing import NDArray
+from worker_processes import is_gone
 
 from MedSAMSegmentLib.errors import MedSAMError, WorkerError
 from MedSAMSegmentLib.prompts import Box
@@ -88,18 +88,6 @@ def qprocess_transport(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     if QtCore.QCoreApplication.instance() is None:
         monkeypatch.setattr(sys, "harness_qt_application", QtCore.QCoreApplication([]), raising=False)
     return QProcessTransport
-
-
-def is_gone(process: psutil.Process, seconds: float = 20.0) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def a_run(client: WorkerClient, volume: Volume) -> tuple[psutil.Process, Any]:
