@@ -110,7 +110,8 @@ def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
     if pad_h or pad_w:
         x = F.pad(x, (0, 0, 0, pad_w, 0, pad_h))
     rows, columns = (height + pad_h) // size, (width + pad_w) // size
-    x = x.view(batch, rows, size, columns, size, channels).transpose(2, 3)
+    # A window's row is one run of numbers: the copy moves whole runs.
+    x = x.reshape(batch, rows, size, columns, size * channels).transpose(2, 3)
     return x.reshape(-1, size, size, channels), (height + pad_h, width + pad_w)
 
 
@@ -118,5 +119,18 @@ def join_windows(windows: Tensor, size: int, padded: tuple[int, int], shape: tup
     """Undo `split_windows`: (B*n,size,size,C) -> (B,H,W,C) with `shape` = (H,W); the padding is cut off."""
     rows, columns = padded[0] // size, padded[1] // size
     channels = windows.shape[-1]
-    x = windows.view(-1, rows, columns, size, size, channels).transpose(2, 3)
-    return x.reshape(-1, padded[0], padded[1], channels)[:, : shape[0], : shape[1]]
+    x = windows.reshape(-1, rows, columns, size, size * channels).transpose(2, 3)
+    x = x.reshape(-1, padded[0], padded[1], channels)
+    return x if padded == shape else x[:, : shape[0], : shape[1]]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Attention (B,heads,N,c), (B,heads,M,c) twice -> (B,heads,N,c); queries come scaled, `bias` adds to the scores.
+
+    While a graph is traced it is written out: OpenVINO makes one kernel of the products, the softmax and the
+    transpositions around them, which it does not of torch's fused operation.
+    """
+    if not torch.jit.is_tracing():
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
+    scores = query @ key.transpose(-2, -1)
+    return (scores if bias is None else scores + bias).softmax(dim=-1) @ value

@@ -1,6 +1,8 @@
 """TinyViT as LiteMedSAM uses it: the first stride is 1 and the third stage keeps its resolution (Wu et al. 2022).
 
-Names follow the checkpoint. Inside, images are (B,C,H,W) in the convolutional stage and (B,H,W,C) after it.
+Names follow the checkpoint. Inside, images are (B,C,H,W) in the convolutional stage and tokens (B,H*W,C) after it.
+Three axes for tokens are no matter of taste: four are an image to OpenVINO, which then copies them into the order that
+it likes for images, before and after each depthwise convolution.
 """
 
 from __future__ import annotations
@@ -12,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import DerivedTensors, LayerNorm2d, join_windows, split_windows
+from .layers import DerivedTensors, LayerNorm2d, attend, join_windows, split_windows
 
 HEAD_DIM = 32
+ROWS_AT_A_TIME = 32
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,15 @@ class ConvNorm(DerivedTensors):
         self.bn = nn.BatchNorm2d(out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.c.padding)
+
+    def convolve(self, x: Tensor, padding: tuple[int, ...] | str) -> Tensor:
+        """`forward` with other zeros around (rows, columns)."""
         if self.training or torch.is_grad_enabled():
-            return self.bn(self.c(x))
+            return self.bn(F.conv2d(x, self.c.weight, None, self.c.stride, padding, groups=self.c.groups))
         weight = self.derived("weight", lambda: self.c.weight * self._scale()[:, None, None, None])
         bias = self.derived("bias", self._shift)
-        return F.conv2d(x, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups)
+        return F.conv2d(x, weight, bias, self.c.stride, padding, groups=self.c.groups)
 
     def _scale(self) -> Tensor:
         """What the batch norm multiplies each channel by."""
@@ -73,7 +80,10 @@ class PatchEmbed(nn.Module):
 
 
 class MBConv(nn.Module):
-    """Inverted bottleneck with a residual before the last activation."""
+    """Inverted bottleneck with a residual before the last activation.
+
+    It works on some rows at a time, so that the wide maps in the middle stay in the processor's cache.
+    """
 
     def __init__(self, dim: int, expand: int = 4) -> None:
         super().__init__()
@@ -82,8 +92,16 @@ class MBConv(nn.Module):
         self.conv3 = ConvNorm(expand * dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = F.gelu(self.conv2(F.gelu(self.conv1(x))))
-        return F.gelu(x + self.conv3(inner))
+        starts = range(0, x.shape[2], ROWS_AT_A_TIME)
+        return torch.cat([self._rows(x, start, min(start + ROWS_AT_A_TIME, x.shape[2])) for start in starts], dim=2)
+
+    def _rows(self, x: Tensor, first: int, end: int) -> Tensor:
+        """Rows `first` to `end` of the result; the depthwise convolution looks at one more on either side."""
+        above, below = int(first > 0), int(end < x.shape[2])
+        inner = F.gelu(self.conv1(x[:, :, first - above : end + below]))
+        inner = F.pad(inner, (0, 0, 1 - above, 1 - below))
+        inner = F.gelu(self.conv2.convolve(inner, (0, 1)))
+        return F.gelu(x[:, :, first:end] + self.conv3(inner))
 
 
 class PatchMerging(nn.Module):
@@ -123,11 +141,23 @@ class WindowAttention(DerivedTensors):
         return self.attention_biases[None, :, rows_apart * self.window + columns_apart]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B,N,C) -> (B,N,C); queries, keys and values of one head lie side by side."""
-        qkv = self.qkv(self.norm(x)).unflatten(-1, (self.heads, 3 * HEAD_DIM)).transpose(1, 2)
-        q, k, v = qkv.split(HEAD_DIM, dim=-1)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias())
-        return self.proj(attended.transpose(1, 2).flatten(2))
+        """(B,N,C) -> (B,N,C), before the last projection, which does not care about windows."""
+        x = self.norm(x)
+        query, key, value = (self._heads(F.linear(x, *self._projection(part))) for part in range(3))
+        return attend(query, key, value, self.bias()).transpose(1, 2).flatten(2)
+
+    def _projection(self, part: int) -> tuple[Tensor, Tensor]:
+        """Weight and bias for the queries (0, scaled), keys (1) or values (2), which alternate head by head."""
+        scale = HEAD_DIM**-0.5 if part == 0 else 1.0
+
+        def pick(whole: Tensor) -> Tensor:
+            return whole.unflatten(0, (self.heads, 3, HEAD_DIM))[:, part].flatten(0, 1) * scale
+
+        weight = self.derived(f"weight {part}", lambda: pick(self.qkv.weight))
+        return weight, self.derived(f"bias {part}", lambda: pick(self.qkv.bias))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, HEAD_DIM)).transpose(1, 2)
 
 
 class NormMlp(nn.Module):
@@ -142,7 +172,7 @@ class NormMlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Window attention, a depthwise convolution without residual, and an MLP; on (B,H,W,C)."""
+    """Window attention, a depthwise convolution without residual, and an MLP; on (B,H*W,C)."""
 
     def __init__(self, dim: int, window: int) -> None:
         super().__init__()
@@ -151,14 +181,24 @@ class Block(nn.Module):
         self.local_conv = ConvNorm(dim, dim, 3, groups=dim)
         self.mlp = NormMlp(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[1:3]
+    def forward(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
+        """`shape` = (H,W)."""
         # Zeros are added before the attention's own norm: padded tokens take part in the softmax, as in training.
-        windows, padded = split_windows(x, self.window)
-        attended = self.attn(windows.flatten(1, 2)).view_as(windows)
-        x = x + join_windows(attended, self.window, padded, (height, width))
-        x = self.local_conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        windows, padded = split_windows(x.unflatten(1, shape), self.window)
+        attended = self.attn(windows.flatten(1, 2)).unflatten(1, (self.window, self.window))
+        x = x + self.attn.proj(join_windows(attended, self.window, padded, shape).flatten(1, 2))
+        x = as_tokens(self.local_conv(as_image(x, shape)))
         return x + self.mlp(x)
+
+
+def as_tokens(x: Tensor) -> Tensor:
+    """(B,C,H,W) -> (B,H*W,C)."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def as_image(x: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(B,H*W,C) -> (B,C,H,W)."""
+    return x.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
 class ConvStage(nn.Module):
@@ -174,7 +214,7 @@ class ConvStage(nn.Module):
 
 
 class AttentionStage(nn.Module):
-    """(B,C,H,W) -> (B,C',H',W'), with (B,H,W,C) in between."""
+    """(B,C,H,W) -> (B,C',H',W'), with (B,H*W,C) in between."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
@@ -184,10 +224,11 @@ class AttentionStage(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.permute(0, 2, 3, 1)
+        shape = (int(x.shape[2]), int(x.shape[3]))
+        x = as_tokens(x)
         for block in self.blocks:
-            x = block(x)
-        return self.downsample(x.permute(0, 3, 1, 2))
+            x = block(x, shape)
+        return self.downsample(as_image(x, shape))
 
 
 class TinyViT(nn.Module):

@@ -97,7 +97,25 @@ def _from_trace(traced: Any, images: Tensor) -> Any:
     decoder = TorchScriptPythonDecoder(traced, example_input=(images,))  # the reader keeps no reference of its own
     model = reader.convert(reader.load(decoder))
     model.reshape({0: list(images.shape)})
+    _separate_biases(model)
     return model
+
+
+def _separate_biases(model: Any) -> None:
+    """Give each convolution a bias of its own: OpenVINO joins one that several share to none of them."""
+    import numpy as np
+    from openvino import opset13
+
+    for node in model.get_ordered_ops():
+        if node.get_type_name() != "Add":
+            continue
+        sides = [port.get_source_output().get_node() for port in node.inputs()]
+        if not (sides[0].get_type_name().endswith("Convolution") and sides[1].get_type_name() == "Reshape"):
+            continue
+        values = sides[1].input_value(0).get_node()
+        if values.get_type_name() == "Constant":
+            bias = np.array(values.data).reshape(1, -1, 1, 1)
+            node.input(1).replace_source_output(opset13.constant(bias).output(0))
 
 
 class _EncoderGraph(nn.Module):
