@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -72,3 +73,8 @@ def _choice(name: str, precision: str, reason: str, by_name: bool = False) -> De
     if precision == "auto":
         precision = "bfloat16" if fast_bfloat16 else "float32"
     return DeviceChoice(torch.device(name), getattr(torch, precision), reason, by_name)
+
+
+def reduced_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
+    """An autocast region, or nothing for float32."""
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)

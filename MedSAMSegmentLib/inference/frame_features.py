@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-
-import torch
 
 from ..models.sam2 import ImageFeatures
 from .slice_predictor import SliceEmbedding
@@ -27,8 +24,3 @@ class FrameFeatures:
         """What a `SlicePredictor` encoded, without encoding it again: preview and tracking share one embedding."""
         first, *skips = embedding.features
         return cls(ImageFeatures(first, (skips[0], skips[1]) if skips else None), embedding.transform.shape)
-
-
-def reduced_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
-    """An autocast region, or nothing for float32."""
-    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..models.memory_attention import LookBack
 from ..models.sam2 import ABSENT_LOGIT, MASK_LOGIT, MaskAnswer, PointPrompt, Sam2
-from .frame_features import FrameFeatures, reduced_precision
+from .device import reduced_precision
+from .frame_features import FrameFeatures
 from .memory_bank import FrameMemory, MemoryBank
 from .tracker_options import TrackerOptions
 
@@ -20,11 +22,19 @@ HOLE_LOGIT = 0.1
 class ObjectTrack:
     """One object: its prompts, its memory bank, and answers that have not entered the bank yet (`pending`)."""
 
-    def __init__(self, model: Sam2, options: TrackerOptions, dtype: torch.dtype, num_frames: int) -> None:
+    def __init__(
+        self,
+        model: Sam2,
+        options: TrackerOptions,
+        dtype: torch.dtype,
+        num_frames: int,
+        look_back: LookBack | None = None,
+    ) -> None:
         self.model = model
         self.options = options
         self.dtype = dtype
         self.num_frames = num_frames
+        self.look_back = look_back
         self.bank = MemoryBank(options.separate_directions, options.retained_frames)
         self.pending: dict[int, FrameMemory] = {}
         self._clicks: dict[int, PointPrompt] = {}
@@ -119,7 +129,7 @@ class ObjectTrack:
         else:
             memories, pointers = self.bank.select(frame, direction, self.num_frames)
             with reduced_precision(model.device, self.dtype):
-                embedding = model.with_memory(image, memories, pointers).float()
+                embedding = model.with_memory(image, memories, pointers, self.look_back).float()
             attended = _token_counts(model, len(memories), len(pointers))
         answer = model.decode(embedding, image, prompt, mask_logits, stability_fallback=self.options.stability_fallback)
         return FrameMemory(answer, attended=attended)

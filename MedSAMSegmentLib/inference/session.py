@@ -286,6 +286,7 @@ class AxisView:
             self._transform.shape,
             options.for_video() if self._session.time_series and self.axis == 0 else options,
             dtype=self._session.predictor.device.dtype,
+            look_back=self._session.predictor.engine.look_back,
         )
 
     def count_prediction(self) -> None:

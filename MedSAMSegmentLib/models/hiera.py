@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, join_windows, split_windows
+from .layers import MLP, DerivedTensors, attend, join_windows, split_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
+Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class HieraConfig:
 
 
 def halve(x: Tensor) -> Tensor:
-    """Maximum over 2x2 cells of (B,H,W,C)."""
-    return F.max_pool2d(x.permute(0, 3, 1, 2), kernel_size=2, stride=2).permute(0, 2, 3, 1)
+    """Maximum over 2x2 cells of (B,H,W,C), H and W even."""
+    rows = torch.maximum(x[:, 0::2], x[:, 1::2])
+    return torch.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
 
 
 class PatchEmbed(nn.Module):
@@ -48,7 +50,7 @@ class PatchEmbed(nn.Module):
         return self.proj(x).permute(0, 2, 3, 1)
 
 
-class MultiScaleAttention(nn.Module):
+class MultiScaleAttention(DerivedTensors):
     """Attention over the cells of a window; with `pool` the queries, and so the result, are halved in size."""
 
     def __init__(self, dim: int, dim_out: int, num_heads: int, pool: bool) -> None:
@@ -60,12 +62,20 @@ class MultiScaleAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B,H,W,C) -> (B,H',W',C_out)."""
-        query, key, value = self.qkv(x).chunk(3, dim=-1)
+        query, key, value = (F.linear(x, *self._projection(part)) for part in range(3))
         if self.pool:
             query = halve(query)
         height, width = query.shape[1:3]
-        attended = F.scaled_dot_product_attention(self._heads(query), self._heads(key), self._heads(value))
+        attended = attend(self._heads(query), self._heads(key), self._heads(value))
         return self.proj(attended.transpose(1, 2).flatten(2).unflatten(1, (height, width)))
+
+    def _projection(self, part: int) -> tuple[Tensor, Tensor]:
+        """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
+        width = self.proj.in_features
+        scale = (width // self.num_heads) ** -0.5 if part == 0 else 1.0
+        rows = slice(part * width, (part + 1) * width)
+        weight = self.derived(f"weight {part}", lambda: self.qkv.weight[rows] * scale)
+        return weight, self.derived(f"bias {part}", lambda: self.qkv.bias[rows] * scale)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
@@ -86,16 +96,17 @@ class MultiScaleBlock(nn.Module):
         if self.changes_width:
             self.proj = nn.Linear(dim, dim_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B,H,W,C) -> (B,H,W,C_out), or half the height and width when the block pools."""
+    def forward(self, x: Tensor, shape: Shape) -> tuple[Tensor, Shape]:
+        """(B,H*W,C) with `shape` = (H,W) -> (B,H'*W',C_out) and (H',W'), which are half when the block pools."""
         normed = self.norm1(x)
         shortcut = self.proj(normed) if self.changes_width else x
+        halved = (shape[0] // 2, shape[1] // 2) if self.pool else shape
         if self.pool:
-            shortcut = halve(shortcut)
-        x = shortcut + self._attend(normed, shortcut.shape[1], shortcut.shape[2])
-        return x + self.mlp(self.norm2(x))
+            shortcut = halve(shortcut.unflatten(1, shape)).flatten(1, 2)
+        x = shortcut + self._attend(normed.unflatten(1, shape), halved).flatten(1, 2)
+        return x + self.mlp(self.norm2(x)), halved
 
-    def _attend(self, x: Tensor, height: int, width: int) -> Tensor:
+    def _attend(self, x: Tensor, shape: Shape) -> Tensor:
         if self.window == 0:
             return self.attn(x)
         windows, padded = split_windows(x, self.window)
@@ -103,7 +114,7 @@ class MultiScaleBlock(nn.Module):
         attended = self.attn(windows)
         if self.pool:
             size, padded = size // 2, (padded[0] // 2, padded[1] // 2)
-        return join_windows(attended, size, padded, (height, width))
+        return join_windows(attended, size, padded, shape)
 
 
 class Hiera(DerivedTensors):
@@ -120,13 +131,14 @@ class Hiera(DerivedTensors):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x = self.patch_embed(images)
-        height, width = x.shape[1:3]
-        x = x + self.derived(f"position {height}x{width}", lambda: self._position(height, width))
+        height, width = shape = (int(x.shape[1]), int(x.shape[2]))
+        position = self.derived(f"position {height}x{width}", lambda: self._position(height, width))
+        x = x.flatten(1, 2) + position.flatten(1, 2)
         maps = []
         for index, block in enumerate(self.blocks):
-            x = block(x)
+            x, shape = block(x, shape)
             if index in self.stage_ends:
-                maps.append(x.permute(0, 3, 1, 2))
+                maps.append(x.unflatten(1, shape).permute(0, 3, 1, 2))
         return maps
 
     def _position(self, height: int, width: int) -> Tensor:

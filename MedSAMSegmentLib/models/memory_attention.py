@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import DerivedTensors
-from .position_encoding import axial_rotations, rotate_pairs
+from .position_encoding import Turn, quarter_turn
+
+LookBack: TypeAlias = Callable[[Tensor, Tensor, Tensor, Turn], Tensor]
+"""`MemoryAttention.look_back`, or what runs the same elsewhere."""
 
 INPUT_POSITION_WEIGHT = 0.1
 QUERIES_AT_A_TIME = 128
 
 
-class RotaryAttention(nn.Module):
-    """One-head attention whose queries and spatial keys are turned by their place in the grid."""
+class RotaryAttention(DerivedTensors):
+    """One-head attention whose queries and keys are turned by their place in the grid."""
 
     def __init__(self, dim: int, memory_dim: int) -> None:
         super().__init__()
@@ -23,30 +29,40 @@ class RotaryAttention(nn.Module):
         self.v_proj = nn.Linear(memory_dim, dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(
-        self, query: Tensor, key: Tensor, value: Tensor, rotations: tuple[Tensor, Tensor], unplaced: int = 0
-    ) -> Tensor:
-        """(B,N,dim), (B,M,memory_dim) twice -> (B,N,dim); the last `unplaced` keys have no place."""
-        query = rotate_pairs(self.q_proj(query), *rotations)
-        key = self.k_proj(key)
-        placed = key.shape[1] - unplaced
-        key = torch.cat([rotate_pairs(key[:, :placed], *rotations), key[:, placed:]], dim=1)
-        if query.device.type == "cpu":
-            # Weights that sum to 1 may be applied before the value projection: memories are narrower than features.
-            return self.out_proj(self.v_proj(attend_on_cpu(query, key, value)))
-        # One head: the axis is added because the fused kernels want four.
-        attended = F.scaled_dot_product_attention(query[:, None], key[:, None], self.v_proj(value)[:, None])
-        return self.out_proj(attended[:, 0])
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, query_turn: Turn, key_turn: Turn) -> Tensor:
+        """(B,N,dim), (B,M,memory_dim) twice -> (B,N,dim)."""
+        query = self._turned("q_proj", query, query_turn, self.q_proj.out_features**-0.5)
+        key = self._turned("k_proj", key, key_turn)
+        if query.device.type != "cpu":
+            # One head: the axis is added because the fused kernels want four.
+            value = self.v_proj(value)[:, None]
+            return self.out_proj(F.scaled_dot_product_attention(query[:, None], key[:, None], value, scale=1.0)[:, 0])
+        # Weights that sum to 1 may be applied before the value projection: memories are narrower than features.
+        attended = attend_on_cpu(query, key, value)
+        weight = self.derived("value weight", lambda: self.out_proj.weight @ self.v_proj.weight)
+        bias = self.derived("value bias", lambda: self.out_proj.weight @ self.v_proj.bias + self.out_proj.bias)
+        return F.linear(attended, weight, bias)
+
+    def _turned(self, name: str, x: Tensor, turn: Turn, scale: float = 1.0) -> Tensor:
+        """`x` projected, scaled and turned: the turn by 90 degrees is part of a second projection's weights."""
+        projection = self.get_submodule(name)
+        assert isinstance(projection, nn.Linear)
+        weight = self.derived(f"{name} weight", lambda: projection.weight * scale)
+        bias = self.derived(f"{name} bias", lambda: projection.bias * scale)
+        quarter = self.derived(f"{name} quarter weight", lambda: quarter_turn(weight))
+        quarter_bias = self.derived(f"{name} quarter bias", lambda: quarter_turn(bias))
+        return turn.apply(F.linear(x, weight, bias), F.linear(x, quarter, quarter_bias))
 
 
 def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention (B,N,C), (B,M,C), (B,M,V) -> (B,N,V) by matrix products.
+    """Attention (B,N,C), (B,M,C), (B,M,V) -> (B,N,V) by matrix products; queries come scaled.
 
     For one wide head they are faster than torch's fused kernel: a little in float32, where a few queries at a time
     keep the scores in the processor's cache, and more than twice in bfloat16, which that kernel does not speed up.
     """
-    query = query * query.shape[-1] ** -0.5
     key = key.transpose(1, 2)
+    if torch.jit.is_tracing():
+        return (query @ key).softmax(dim=-1) @ value
     if torch.is_autocast_enabled("cpu"):
         reduced = torch.get_autocast_dtype("cpu")
         with torch.autocast("cpu", enabled=False):  # which would widen the scores for the softmax and back
@@ -67,10 +83,10 @@ class MemoryAttentionLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, key: Tensor, value: Tensor, rotations: tuple[Tensor, Tensor], unplaced: int) -> Tensor:
+    def forward(self, x: Tensor, key: Tensor, value: Tensor, turn: Turn, key_turn: Turn) -> Tensor:
         normed = self.norm1(x)
-        x = x + self.self_attn(normed, normed, normed, rotations)
-        x = x + self.cross_attn_image(self.norm2(x), key, value, rotations, unplaced)
+        x = x + self.self_attn(normed, normed, normed, turn, turn)
+        x = x + self.cross_attn_image(self.norm2(x), key, value, turn, key_turn)
         return x + self.linear2(F.relu(self.linear1(self.norm3(x))))
 
 
@@ -83,21 +99,49 @@ class MemoryAttention(DerivedTensors):
         self.norm = nn.LayerNorm(dim)
         self.grid = grid
         self.dim = dim
+        self._key_turn: tuple[tuple[int, int], Turn] | None = None
 
     def forward(
-        self, features: Tensor, position: Tensor, memory: Tensor, memory_position: Tensor, pointers: int
+        self,
+        features: Tensor,
+        position: Tensor,
+        memory: Tensor,
+        memory_position: Tensor,
+        pointers: int,
+        look_back: LookBack | None = None,
     ) -> Tensor:
-        """Condition features on memories.
+        """Condition features on memories. `look_back` runs the layers in place of this network's own.
 
         `features` and `position` (B,N,dim); `memory` and `memory_position` (B,M,memory_dim): whole grids first, then
         `pointers` tokens without a place. Returns (B,N,dim).
         """
         x = features + INPUT_POSITION_WEIGHT * position
-        key = memory + memory_position
+        turn = self.key_turn(memory.shape[1], pointers)
+        return (look_back or self.look_back)(x, memory + memory_position, memory, turn)
+
+    def look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
+        """The layers: `x` (B,N,dim), `key` and `memory` (B,M,memory_dim) -> (B,N,dim)."""
+        turn = self._turn()
         for layer in self.layers:
-            x = layer(x, key, memory, self._rotations(x.device), pointers)
+            x = layer(x, key, memory, turn, key_turn)
         return self.norm(x)
 
-    def _rotations(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        both = self.derived("rotations", lambda: torch.stack(axial_rotations(*self.grid, self.dim)).to(device))
-        return both[0], both[1]
+    def key_turn(self, tokens: int, pointers: int) -> Turn:
+        """How `tokens` keys turn of which the last `pointers` have no place. That of the last call is kept."""
+        kept = self._key_turn
+        turn = self._turn()
+        if kept is None or kept[0] != (tokens, pointers) or kept[1].cosines.device != turn.cosines.device:
+            grids = (tokens - pointers) // (self.grid[0] * self.grid[1])
+            # One assignment, so that two threads at worst compute it twice.
+            kept = self._key_turn = ((tokens, pointers), turn.repeated(grids, pointers))
+        return kept[1]
+
+    def _turn(self) -> Turn:
+        device = self.norm.weight.device
+
+        def tables() -> Tensor:
+            turn = Turn.of_grid(*self.grid, self.dim)
+            return torch.stack([turn.cosines, turn.sines]).to(device)
+
+        both = self.derived("turn", tables)
+        return Turn(both[0], both[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -45,16 +46,33 @@ def axial_rotations(height: int, width: int, channels: int) -> tuple[Tensor, Ten
     return angle.cos(), angle.sin()
 
 
-def rotate_pairs(x: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-    """Turn each pair of adjacent channels of (..., n, C) by its angle; `cosines` and `sines` are (n, C/2).
+@dataclass(frozen=True)
+class Turn:
+    """How each of n tokens turns its pairs of adjacent channels: `cosines` and `sines` (n,C), alike within a pair."""
 
-    More tokens than angles: the angles repeat (several memories of the same grid, one after the other).
-    """
-    repeats = x.shape[-2] // cosines.shape[0]
-    pairs = x.unflatten(-1, (-1, 2)).unflatten(-3, (repeats, cosines.shape[0]))
-    even, odd = pairs.unbind(-1)
-    turned = torch.stack([even * cosines - odd * sines, even * sines + odd * cosines], dim=-1)
-    return turned.flatten(-2).flatten(-3, -2)
+    cosines: Tensor
+    sines: Tensor
+
+    @classmethod
+    def of_grid(cls, height: int, width: int, channels: int) -> Turn:
+        """By the place in a grid, row by row."""
+        return cls(*(table.repeat_interleave(2, dim=1) for table in axial_rotations(height, width, channels)))
+
+    def repeated(self, times: int, still: int) -> Turn:
+        """Several grids one after the other, then `still` tokens that do not turn."""
+        channels = self.cosines.shape[1]
+        cosines = torch.cat([self.cosines.repeat(times, 1), self.cosines.new_ones(still, channels)])
+        return Turn(cosines, torch.cat([self.sines.repeat(times, 1), self.sines.new_zeros(still, channels)]))
+
+    def apply(self, x: Tensor, quarter: Tensor) -> Tensor:
+        """Turn `x` (...,n,C); `quarter` is `x` with each pair turned by 90 degrees."""
+        return x * self.cosines + quarter * self.sines
+
+
+def quarter_turn(x: Tensor) -> Tensor:
+    """Each pair of adjacent rows (a, b) of (C,...) becomes (-b, a)."""
+    pairs = x.unflatten(0, (-1, 2))
+    return torch.stack([-pairs[:, 1], pairs[:, 0]], dim=1).flatten(0, 1)
 
 
 def resize_position_table(table: Tensor, height: int, width: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .fpn_neck import ImageEncoder
 from .layers import MLP, DerivedTensors
 from .mask_decoder import DecodedMasks, MaskDecoder
-from .memory_attention import MemoryAttention
+from .memory_attention import LookBack, MemoryAttention
 from .memory_encoder import MemoryEncoder
 from .position_encoding import sine_grid, sine_of_distance
 from .prompt_encoder import PADDING, PromptEncoder
@@ -145,8 +145,9 @@ class Sam2(DerivedTensors):
         features: ImageFeatures,
         memories: Sequence[tuple[Tensor, int]],
         pointers: Sequence[tuple[Tensor, float]],
+        look_back: LookBack | None = None,
     ) -> Tensor:
-        """The embedding (1,C,h,w) conditioned on memories.
+        """The embedding (1,C,h,w) conditioned on memories. `look_back` runs the attention's layers elsewhere.
 
         `memories`: at least one of (memory (1,memory_dim,h,w), slot of its time code); `pointers`: any number of
         (object pointer (1,C), distance in time as a share of the furthest that is used).
@@ -167,6 +168,7 @@ class Sam2(DerivedTensors):
             torch.cat(tokens, dim=1),
             torch.cat(codes, dim=1),
             pointer_count,
+            look_back,
         )
         return conditioned.transpose(1, 2).unflatten(2, self.config.grid)
 

@@ -121,6 +121,7 @@ def one_slice(predictor: SlicePredictor) -> Iterator[None]:
             (SIDE, SIDE),
             tracker_options(entry.family),
             dtype=predictor.device.dtype,
+            look_back=predictor.engine.look_back,
         )
         tracker.add_points(1, 0, box_xyxy=BOX)
         for frame in tracker.propagate(stop=60):

@@ -83,6 +83,31 @@ def test_openvino_gives_the_numbers_of_torch(make: object) -> None:
 
 
 @needs_openvino
+@pytest.mark.parametrize(("memories", "pointer_tokens"), [(1, 0), (1, 4), (7, 64), (9, 12)])
+def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: int, pointer_tokens: int) -> None:
+    model = toy_model()
+    engine = choose_engine(toy_encoder(None, model), "openvino").engine
+    assert engine.look_back is not None
+    random = torch.Generator().manual_seed(memories)
+    cells = model.config.grid[0] * model.config.grid[1]
+    tokens = memories * cells + pointer_tokens
+    x = torch.randn((1, cells, model.config.dim), generator=random)
+    key, memory = (torch.randn((1, tokens, model.config.memory_dim), generator=random) for _ in range(2))
+    arguments = (x, key, memory, model.memory_attention.key_turn(tokens, pointer_tokens))
+    with torch.inference_mode():
+        expected = model.memory_attention.look_back(*arguments)
+    assert relative_error((engine.look_back(*arguments),), (expected,)) < 1e-5
+
+
+@needs_openvino
+def test_a_look_back_with_other_numbers_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = OpenVinoEngine._look_back
+    monkeypatch.setattr(OpenVinoEngine, "_look_back", lambda self, *arguments: honest(self, *arguments) * 1.01)
+    with pytest.raises(DeviceError, match="other numbers than torch"):
+        choose_engine(toy_encoder(None, toy_model()), "openvino")
+
+
+@needs_openvino
 def test_an_answer_does_not_change_when_the_next_slice_is_encoded(kept: Path) -> None:
     engine = choose_engine(toy_encoder(kept), "openvino").engine
     first = engine.encode(torch.zeros(1, 3, 64, 64))[0]

@@ -7,7 +7,7 @@ import torch
 from toy_sam2 import toy_model
 
 from MedSAMSegmentLib.models import sam2_builders
-from MedSAMSegmentLib.models.position_encoding import axial_rotations, rotate_pairs, sine_grid, sine_of_distance
+from MedSAMSegmentLib.models.position_encoding import Turn, quarter_turn, sine_grid, sine_of_distance
 from MedSAMSegmentLib.models.sam2 import PointPrompt, stability
 
 MILLIONS = {
@@ -41,9 +41,9 @@ def test_the_grid_follows_the_image_size(image_size: int) -> None:
 
 
 def test_rotation_by_place_keeps_lengths_and_depends_on_the_difference_of_places_only() -> None:
-    cosines, sines = axial_rotations(4, 6, 16)
+    turn = Turn.of_grid(4, 6, 16)
     vectors = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
-    turned = [rotate_pairs(v.expand(24, 16), cosines, sines) for v in vectors]
+    turned = [turn.apply(v.expand(24, 16), quarter_turn(v).expand(24, 16)) for v in vectors]
     assert torch.allclose(turned[0].norm(dim=1), vectors[0].norm().expand(24), atol=1e-5)
     products = turned[0] @ turned[1].T
     at = {(y, x): y * 6 + x for y in range(4) for x in range(6)}
@@ -51,12 +51,16 @@ def test_rotation_by_place_keeps_lengths_and_depends_on_the_difference_of_places
     assert abs(products[at[0, 0], at[2, 3]] - products[at[0, 0], at[3, 2]]) > 1e-3
 
 
-def test_rotations_repeat_for_several_memories() -> None:
-    cosines, sines = axial_rotations(2, 2, 8)
-    x = torch.randn(1, 4, 8, generator=torch.Generator().manual_seed(2))
-    twice = rotate_pairs(torch.cat([x, x], dim=1), cosines, sines)
-    assert torch.equal(twice[:, :4], twice[:, 4:])
-    assert torch.equal(twice[:, :4], rotate_pairs(x, cosines, sines))
+def test_rotations_repeat_for_several_memories_and_leave_pointers_alone() -> None:
+    turn = Turn.of_grid(2, 2, 8)
+    x = torch.randn(4, 8, generator=torch.Generator().manual_seed(2))
+    once = turn.apply(x, quarter_turn(x.T).T)
+    keys = torch.cat([x, x, x[:3]])
+    turned = turn.repeated(2, still=3).apply(keys, quarter_turn(keys.T).T)
+    assert torch.equal(turned[:4], once)
+    assert torch.equal(turned[4:8], once)
+    assert torch.equal(turned[8:], x[:3])
+    assert not torch.equal(once, x)
 
 
 def test_sine_grid_codes_rows_in_the_first_half_and_columns_in_the_second() -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ...models.memory_attention import LookBack
 from ...registry import ModelEntry
 
 Features = tuple[Tensor, ...]
@@ -19,7 +20,10 @@ ERROR_LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 
 
 class ImageEncoderEngine(Protocol):
-    """Runs one image encoder at one precision. May be called from several threads."""
+    """Runs one image encoder, and the memory attention if it has one, at one precision.
+
+    May be called from several threads.
+    """
 
     @property
     def name(self) -> str:
@@ -28,6 +32,10 @@ class ImageEncoderEngine(Protocol):
     @property
     def precision(self) -> torch.dtype:
         """What it computes in; inputs and outputs are float32 all the same."""
+
+    @property
+    def look_back(self) -> LookBack | None:
+        """Runs the layers of the memory attention; None leaves them to the network itself."""
 
     def encode(self, images: Tensor) -> Features:
         """Network input (1,3,S,S) float32 -> the features, float32, in the order of `SliceNetwork.encode`."""

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
 from ...errors import DeviceError, UsageError
-from ..device import DeviceChoice
+from ...models.sam2 import Sam2
+from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from . import ENGINES
-from .base import ERROR_LIMITS, EngineFiles, ImageEncoderEngine, probe_input, relative_error
+from .base import ERROR_LIMITS, EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
+from .graphs import encoder_graph, look_back_graph, look_back_probe
 from .measurements import Measurement, Measurements
 from .openvino_engine import OpenVinoEngine
 from .openvino_model import openvino_trouble, openvino_version, read_or_convert
 from .torch_engine import TorchEngine
 
-BFLOAT16_AGREES: frozenset[str] = frozenset()
+BFLOAT16_AGREES = frozenset({"lite_medsam"})
 """Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
 
 
@@ -74,7 +76,7 @@ def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
     """
     title = encoder.files.entry.title
     try:
-        engine = OpenVinoEngine(read_or_convert(encoder.network, encoder.module, encoder.files), precision)
+        engine = _compile(encoder, precision)
         known = Measurements(encoder.files).get(label(engine)) or _measure(encoder, engine)
     except RuntimeError as failure:
         detail = str(failure)
@@ -85,6 +87,15 @@ def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
             "Use the engine torch, or auto.",
         )
     return engine
+
+
+def _compile(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
+    files = encoder.files
+    encoding = encoder_graph(encoder.network, encoder.module, probe_input(files.entry))
+    looking_back = look_back_graph(encoder.module)
+    return OpenVinoEngine(
+        read_or_convert(encoding, files), precision, looking_back and read_or_convert(looking_back, files)
+    )
 
 
 def label(engine: ImageEncoderEngine) -> str:
@@ -113,18 +124,30 @@ def _fastest(encoder: Encoder, in_torch: TorchEngine, free_precision: bool) -> E
 
 
 def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
-    """Compare with torch in float32 on a fixed input, time the better of two runs, and remember both."""
-    images = probe_input(encoder.files.entry)
-    with torch.inference_mode():
-        expected = encoder.network.encode(images.to(encoder.device.device))
+    """Compare with torch in float32 on a fixed input, time the better of two runs, and remember both.
+
+    For a network with memory a run is a slice and its look back at a full memory.
+    """
+    expected = _probe(encoder, TorchEngine(encoder.network, replace(encoder.device, dtype=torch.float32)))
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
-        found = engine.encode(images)
+        found = _probe(encoder, engine)
         seconds.append(time.perf_counter() - started)
-    measurement = Measurement(relative_error(found, tuple(item.float() for item in expected)), min(seconds))
+    measurement = Measurement(relative_error(found, expected), min(seconds))
     Measurements(encoder.files).put(label(engine), measurement)
     return measurement
+
+
+@torch.inference_mode()
+def _probe(encoder: Encoder, engine: ImageEncoderEngine) -> Features:
+    features = engine.encode(probe_input(encoder.files.entry))
+    if not isinstance(encoder.module, Sam2):
+        return features
+    own = encoder.module.memory_attention.look_back
+    with reduced_precision(encoder.device.device, engine.precision):
+        conditioned = (engine.look_back or own)(*look_back_probe(encoder.module))
+    return (*features, conditioned.float())
 
 
 def _openvino_trouble(encoder: Encoder) -> str:

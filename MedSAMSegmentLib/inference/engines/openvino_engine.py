@@ -1,35 +1,60 @@
-"""The image encoder in OpenVINO, on the CPU."""
+"""The image encoder and the memory attention in OpenVINO, on the CPU."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...models.memory_attention import LookBack
+from ...models.position_encoding import Turn
+
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
 class OpenVinoEngine:
-    """A compiled encoder. `choose.open_openvino` makes one and compares it with torch first."""
+    """Compiled graphs. `choose.open_openvino` makes one and compares it with torch first."""
 
     name = "openvino"
 
+    def __init__(self, encoder: Any, precision: torch.dtype, look_back: Any = None) -> None:
+        """Both are of the class `openvino.Model`. Raises RuntimeError when OpenVINO cannot compile one."""
+        self.precision = precision
+        self._encoder = _Compiled(encoder, precision)
+        self._attention = None if look_back is None else _Compiled(look_back, precision)
+
+    @property
+    def look_back(self) -> LookBack | None:
+        return None if self._attention is None else self._look_back
+
+    @torch.inference_mode()
+    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(1,3,S,S) float32 -> the features, float32."""
+        return self._encoder.run([images])
+
+    def _look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
+        assert self._attention is not None
+        return self._attention.run([x, key, memory, key_turn.cosines, key_turn.sines])[0]
+
+
+class _Compiled:
+    """One compiled graph and its request, which one thread at a time may use."""
+
     def __init__(self, model: Any, precision: torch.dtype) -> None:
-        """`model` is an `openvino.Model`. Raises RuntimeError when OpenVINO cannot compile it."""
         import openvino
 
-        self.precision = precision
         self._compiled = openvino.Core().compile_model(
             model, "CPU", {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
         )
         self._request = self._compiled.create_infer_request()
         self._one_at_a_time = threading.Lock()
 
-    @torch.inference_mode()
-    def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(1,3,S,S) float32 -> the features, float32."""
+    def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The outputs as tensors of their own. The inputs are read where they lie."""
+        arrays = [tensor.detach().cpu().float().contiguous().numpy() for tensor in inputs]
         with self._one_at_a_time:
-            answers = self._request.infer([images.cpu().numpy()])
+            answers = self._request.infer(arrays, share_inputs=True)
             return tuple(torch.from_numpy(answers[output].copy()) for output in self._compiled.outputs)

@@ -1,4 +1,4 @@
-"""From a torch encoder to an OpenVINO model: converted once a model and version, then read from disk."""
+"""From a part of a network in torch to an OpenVINO model: converted once a model and version, then read from disk."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...checkpoints.folder import locked
-from ..slice_networks import SliceNetwork
-from .base import EngineFiles, Features, probe_input, weights_mark
+from .base import EngineFiles, weights_mark
+from .graphs import Graph
 
 
 def openvino_trouble() -> str:
@@ -36,11 +36,11 @@ def openvino_version() -> str:
     return openvino.__version__.split("-")[0]
 
 
-def model_path(files: EngineFiles) -> Path | None:
-    """Where the converted model (.xml, with .bin beside it) is kept; None when nothing is to be kept."""
+def model_path(files: EngineFiles, graph: str = "") -> Path | None:
+    """Where a converted graph (.xml, with .bin beside it) is kept; None when nothing is to be kept."""
     if files.folder is None or not files.weights_sha256:
         return None
-    return files.folder / f"{files.stem}{_ending()}"
+    return files.folder / f"{files.stem}{graph and f'.{graph}'}{_ending()}"
 
 
 def is_converted(folder: Path, weights_sha256: str) -> bool:
@@ -52,14 +52,14 @@ def _ending() -> str:
     return f".openvino-{openvino_version()}.xml"
 
 
-def read_or_convert(network: SliceNetwork, module: nn.Module, files: EngineFiles) -> Any:
-    """The encoder as an `openvino.Model` in float32, from the disk where it is there already.
+def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
+    """The graph as an `openvino.Model` in float32, from the disk where it is there already.
 
-    A folder that cannot be written is no error: the model is converted again in the next process.
+    A folder that cannot be written is no error: the graph is converted again in the next process.
     """
-    path = model_path(files)
+    path = model_path(files, graph.name)
     if path is None:
-        return convert(network, module, files)
+        return convert(graph)
     found = _read(path)
     if found is not None:
         return found
@@ -69,36 +69,35 @@ def read_or_convert(network: SliceNetwork, module: nn.Module, files: EngineFiles
             # Another process may have converted it while this one waited for the lock.
             found = _read(path)
         if found is None:
-            found = convert(network, module, files)
+            found = convert(graph)
             with contextlib.suppress(OSError, RuntimeError):
                 _save(found, path)
     return found
 
 
-def convert(network: SliceNetwork, module: nn.Module, files: EngineFiles) -> Any:
-    """Trace the encoder at its one input size and hand the graph to OpenVINO. Weights stay float32."""
-    images = probe_input(files.entry)
-    graph = _EncoderGraph(network, module).eval()
+def convert(graph: Graph) -> Any:
+    """Trace the graph and hand it to OpenVINO. Weights stay float32."""
+    module = graph.module.eval()
     with torch.no_grad(), warnings.catch_warnings():
         # The tracer warns that sizes become constants; they are.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        graph(images)  # what modules derive from their weights must exist before the trace, not be part of it
-        traced = torch.jit.trace(graph, images, check_trace=False)
-    return _from_trace(traced, images)
+        module(*graph.example)  # what modules derive from their weights must exist before the trace, not be part of it
+        traced = torch.jit.trace(module, graph.example, check_trace=False)
+    model = _from_trace(traced, graph.example)
+    model.reshape({place: list(shape) for place, shape in enumerate(graph.shapes)})
+    _separate_biases(model)
+    return model
 
 
-def _from_trace(traced: Any, images: Tensor) -> Any:
+def _from_trace(traced: Any, example: tuple[Tensor, ...]) -> Any:
     # Not by `openvino.convert_model`: that reports its use over the network unless the user has opted out.
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     reader = FrontEndManager().load_by_framework("pytorch")
-    decoder = TorchScriptPythonDecoder(traced, example_input=(images,))  # the reader keeps no reference of its own
-    model = reader.convert(reader.load(decoder))
-    model.reshape({0: list(images.shape)})
-    _separate_biases(model)
-    return model
+    decoder = TorchScriptPythonDecoder(traced, example_input=example)  # the reader keeps no reference of its own
+    return reader.convert(reader.load(decoder))
 
 
 def _separate_biases(model: Any) -> None:
@@ -116,18 +115,6 @@ def _separate_biases(model: Any) -> None:
         if values.get_type_name() == "Constant":
             bias = np.array(values.data).reshape(1, -1, 1, 1)
             node.input(1).replace_source_output(opset13.constant(bias).output(0))
-
-
-class _EncoderGraph(nn.Module):
-    """`SliceNetwork.encode` as a module."""
-
-    def __init__(self, network: SliceNetwork, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-        self._network = network
-
-    def forward(self, images: Tensor) -> Features:
-        return self._network.encode(images)
 
 
 def _read(path: Path) -> Any | None:

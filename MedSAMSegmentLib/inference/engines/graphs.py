@@ -1,0 +1,74 @@
+"""The parts of a network that an engine other than torch may run, as modules to trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ...models.memory_attention import MemoryAttention
+from ...models.position_encoding import Turn
+from ...models.sam2 import NUM_MEMORIES, Sam2
+from ..slice_networks import Features, SliceNetwork
+
+POINTER_TOKENS = 64
+"""Of sixteen object pointers, as many as a frame attends to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A module to trace on `example`. `shapes` are those that its inputs may have; -1 is any size.
+
+    `name` tells the files of one model's graphs apart; that of the encoder is empty.
+    """
+
+    name: str
+    module: nn.Module
+    example: tuple[Tensor, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+
+def encoder_graph(network: SliceNetwork, module: nn.Module, images: Tensor) -> Graph:
+    """`SliceNetwork.encode` at the size of `images` (1,3,S,S)."""
+    return Graph("", _Encoder(network, module), (images,), (tuple(images.shape),))
+
+
+def look_back_graph(module: nn.Module) -> Graph | None:
+    """`MemoryAttention.look_back` for any number of memories; None for a network without memory."""
+    if not isinstance(module, Sam2):
+        return None
+    attention = module.memory_attention
+    x, key, memory, turn = look_back_probe(module)
+    shapes = (tuple(x.shape), (1, -1, key.shape[2]), (1, -1, key.shape[2]), (-1, attention.dim), (-1, attention.dim))
+    return Graph("attention", _LookBack(attention), (x, key, memory, turn.cosines, turn.sines), shapes)
+
+
+def look_back_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, Turn]:
+    """Fixed arguments for `look_back`, with as many memories and pointers as a long run has."""
+    height, width = sam2.config.grid
+    tokens = NUM_MEMORIES * height * width + POINTER_TOKENS
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn((1, height * width, sam2.config.dim), generator=random)
+    memory, position = (torch.randn((1, tokens, sam2.config.memory_dim), generator=random) for _ in range(2))
+    turn = sam2.memory_attention.key_turn(tokens, POINTER_TOKENS)
+    return x.to(sam2.device), (memory + position).to(sam2.device), memory.to(sam2.device), turn
+
+
+class _Encoder(nn.Module):
+    def __init__(self, network: SliceNetwork, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self._network = network
+
+    def forward(self, images: Tensor) -> Features:
+        return self._network.encode(images)
+
+
+class _LookBack(nn.Module):
+    def __init__(self, attention: MemoryAttention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        return self.attention.look_back(x, key, memory, Turn(cosines, sines))
