@@ -8,8 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..models.mask_decoder import CANDIDATES, SINGLE
 from ..models.prompt_encoder import BOX_FIRST, BOX_LAST
-from ..models.sam import Sam
+from ..models.sam import Decode, Sam
 from ..models.sam2 import ImageFeatures, PointPrompt, Sam2
 from ..models.two_way_transformer import ImageSide
 
@@ -36,27 +37,27 @@ class SliceNetwork(Protocol):
 
 
 class SamSlices:
-    """SAM, MedSAM and LiteMedSAM. What every prompt on the slice at hand shares is computed once and kept."""
+    """SAM, MedSAM and LiteMedSAM. What every prompt on the slice at hand shares is computed once and kept.
 
-    def __init__(self, sam: Sam) -> None:
+    `decode` answers single prompts in place of the network itself.
+    """
+
+    def __init__(self, sam: Sam, decode: Decode | None = None) -> None:
         self.sam = sam
+        self._decode = decode
         self._kept: tuple[Features, ImageSide] | None = None
 
     def encode(self, images: Tensor) -> Features:
         return self.sam.encode(images)
 
     def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
-        decoded = self.sam.decode(
-            features,
-            points=prompts.points,
-            labels=prompts.labels,
-            boxes=prompts.boxes,
-            masks=prompts.masks,
-            side=self._image_side(features) if prompts.masks is None else None,
-        ).select(multimask)
-        best = decoded.ious.argmax(dim=1)
+        sparse, dense = self.sam.prompt_encoder(prompts.points, prompts.labels, prompts.boxes, prompts.masks)
+        side = self._image_side(features) if prompts.masks is None else self.sam.image_side(features, dense)
+        decode = self._decode if self._decode is not None and len(sparse) == 1 else self.sam.answer
+        logits, ious = (answer[:, CANDIDATES if multimask else SINGLE] for answer in decode(side.image, sparse))
+        best = ious.argmax(dim=1)
         each = torch.arange(len(best), device=best.device)
-        return decoded.logits[each, best], decoded.ious[each, best]
+        return logits[each, best], ious[each, best]
 
     def _image_side(self, features: Features) -> ImageSide:
         kept = self._kept
@@ -110,9 +111,9 @@ def _as_points(prompts: NetworkPrompts) -> list[tuple[PointPrompt | None, Tensor
     ]
 
 
-def slice_network(module: torch.nn.Module) -> SliceNetwork:
-    """The face of a built network."""
+def slice_network(module: torch.nn.Module, decode: Decode | None = None) -> SliceNetwork:
+    """The face of a built network. `decode` answers single prompts in its place, if it is one of SAM's relatives."""
     if isinstance(module, Sam2):
         return Sam2Slices(module)
     assert isinstance(module, Sam)
-    return SamSlices(module)
+    return SamSlices(module, decode)

@@ -70,7 +70,7 @@ class SlicePredictor:
         self.device = device
         self.weights_sha256 = weights_sha256
         self.weights_note = weights_note
-        self._network = slice_network(self.module)
+        self._network = slice_network(self.module, None if engine is None else engine.decode)
         self.engine = engine or TorchEngine(self._network, device)
 
     @property
@@ -90,6 +90,7 @@ class SlicePredictor:
         """Go on elsewhere, in torch. Embeddings made before cannot be used with it any more."""
         self.module.to(device.device)
         self.device = device
+        self._network = slice_network(self.module)
         self.engine = TorchEngine(self._network, device)
 
     @property

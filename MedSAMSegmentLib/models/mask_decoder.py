@@ -12,6 +12,7 @@ from .layers import MLP, DerivedTensors, LayerNorm2d
 from .two_way_transformer import ImageSide, TwoWayTransformer, sam2_feed_forward, sam_feed_forward
 
 NUM_MASKS = 4
+SINGLE, CANDIDATES = slice(0, 1), slice(1, None)
 """Mask 0 answers unambiguous prompts, masks 1 to 3 are the candidates for an ambiguous one."""
 
 
@@ -26,7 +27,7 @@ class DecodedMasks:
 
     def select(self, multimask: bool) -> DecodedMasks:
         """Masks 1 to 3 for an ambiguous prompt, else mask 0."""
-        chosen = slice(1, None) if multimask else slice(0, 1)
+        chosen = CANDIDATES if multimask else SINGLE
         return DecodedMasks(self.logits[:, chosen], self.ious[:, chosen], self.tokens[:, chosen], self.object_score)
 
 
@@ -71,26 +72,28 @@ class MaskDecoder(DerivedTensors):
         sparse: Tensor,
         dense: Tensor,
         high_res: tuple[Tensor, Tensor] | None = None,
-        *,
-        side: ImageSide | None = None,
     ) -> DecodedMasks:
         """Decode all four masks of B prompts.
 
         `image_embedding` (1 or B,C,h,w); `image_pe` (1,C,h,w); `sparse` (B,T,C) and `dense` from the prompt encoder;
-        `high_res` = (level 0 (1 or B,C/8,4h,4w), level 1 (1 or B,C/4,2h,2w)), already through `conv_s0` and `conv_s1`;
-        `side` what `image_side` gave for this image and `dense`, if that was kept.
+        `high_res` = (level 0 (1 or B,C/8,4h,4w), level 1 (1 or B,C/4,2h,2w)), already through `conv_s0` and `conv_s1`.
         One image serves all B prompts without being repeated up to the first attention from image to tokens.
         """
+        return self.answer(self.image_side(image_embedding, image_pe, dense), image_pe, sparse, high_res)
+
+    def answer(
+        self, side: ImageSide, image_pe: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None = None
+    ) -> DecodedMasks:
+        """`forward` from what `image_side` made on."""
         own = [self.iou_token.weight, self.mask_tokens.weight]
         if self.has_object_score:
             own.insert(0, self.obj_score_token.weight)
         own_tokens = torch.cat(own)[None].expand(sparse.shape[0], -1, -1)
         tokens = torch.cat([own_tokens, sparse.to(own_tokens.dtype)], dim=1)
 
-        height, width = image_embedding.shape[-2:]
-        side = self.image_side(image_embedding, image_pe, dense) if side is None else side
+        grid = (int(image_pe.shape[-2]), int(image_pe.shape[-1]))
         tokens, image = self.transformer(side, image_pe, tokens)
-        upscaled = self._upscale(image.unflatten(1, (height, width)), high_res)
+        upscaled = self._upscale(image.unflatten(1, grid), high_res)
 
         first = 1 if self.has_object_score else 0
         mask_tokens = tokens[:, first + 1 : first + 1 + NUM_MASKS]

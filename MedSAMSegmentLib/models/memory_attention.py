@@ -108,6 +108,7 @@ class MemoryAttention(DerivedTensors):
         memory: Tensor,
         memory_position: Tensor,
         pointers: int,
+        *,
         look_back: LookBack | None = None,
     ) -> Tensor:
         """Condition features on memories. `look_back` runs the layers in place of this network's own.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from torch import Tensor, nn
 
 from .mask_decoder import DecodedMasks, MaskDecoder
@@ -10,6 +13,9 @@ from .two_way_transformer import ImageSide
 
 Features = tuple[Tensor, ...]
 """What `encode` leaves behind for `decode`."""
+
+Decode: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""`Sam.answer`, or what runs the same elsewhere."""
 
 
 class Sam(nn.Module):
@@ -30,10 +36,20 @@ class Sam(nn.Module):
         """Normalised images (B,3,S,S), float -> the embedding (B,256,64,64)."""
         return (self.image_encoder(images),)
 
-    def image_side(self, features: Features) -> ImageSide:
-        """The part of `decode` that is the same for every prompt without a mask."""
+    def image_side(self, features: Features, dense: Tensor | None = None) -> ImageSide:
+        """The part of `decode` that is the same for every prompt with the same `dense`; None: without a mask."""
         encoder = self.prompt_encoder
-        return self.mask_decoder.image_side(features[0], encoder.dense_position_encoding(), encoder.encode_masks(None))
+        dense = encoder.encode_masks(None) if dense is None else dense
+        return self.mask_decoder.image_side(features[0], encoder.dense_position_encoding(), dense)
+
+    def answer(self, image: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        """`decode` from `image_side(...).image` (1 or B,N,C) and the prompts' tokens (B,T,C) on.
+
+        Returns the logits (B,4,4h,4w) and IoUs (B,4) of all four masks.
+        """
+        position = self.prompt_encoder.dense_position_encoding()
+        decoded = self.mask_decoder.answer(ImageSide.of(image, position), position, sparse)
+        return decoded.logits, decoded.ious
 
     def decode(
         self,
@@ -43,16 +59,15 @@ class Sam(nn.Module):
         labels: Tensor | None = None,
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
-        side: ImageSide | None = None,
     ) -> DecodedMasks:
         """All four masks (B,4,256,256) of B prompts on one image.
 
         Coordinates are network pixels: `points` (B,N,2) with `labels` (B,N), `boxes` (B,4); `masks` (B,1,256,256)
-        are logits of an earlier answer. `side` is what `image_side` gave for these features; not with `masks`.
+        are logits of an earlier answer.
         """
         sparse, dense = self.prompt_encoder(points, labels, boxes, masks)
         position = self.prompt_encoder.dense_position_encoding()
-        return self.mask_decoder(features[0], position, sparse, dense, side=side if masks is None else None)
+        return self.mask_decoder(features[0], position, sparse, dense)
 
     def forward(self, images: Tensor, boxes: Tensor) -> Tensor:
         """One image (1,3,S,S) and boxes (B,4) in network pixels -> logits (B,1,256,256) of mask 0."""

@@ -168,7 +168,7 @@ class Sam2(DerivedTensors):
             torch.cat(tokens, dim=1),
             torch.cat(codes, dim=1),
             pointer_count,
-            look_back,
+            look_back=look_back,
         )
         return conditioned.transpose(1, 2).unflatten(2, self.config.grid)
 

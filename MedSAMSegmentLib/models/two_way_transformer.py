@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import MLP, FeedForward
 
 FeedForwardFactory = Callable[[int, int], nn.Module]
-
-MANY_QUERIES = 16
-"""So many queries for each key make it worth while to lay the scores out with the queries last."""
 
 
 def sam_feed_forward(dim: int, hidden_dim: int) -> nn.Module:
@@ -29,13 +27,16 @@ def sam2_feed_forward(dim: int, hidden_dim: int) -> nn.Module:
 class Attention(nn.Module):
     """Multi-head attention whose inner width is `embed_dim / downsample_rate`.
 
-    A batch of 1 on either side is shared by all prompts of the other side.
+    Between a handful of tokens and thousands of image cells the cells are never projected (`gather`, `spread`): what
+    the tokens ask or say is brought to the cells' width instead, which is the same sums in another order and about
+    half the work. A batch of 1 on either side is shared by all prompts of the other side.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, downsample_rate: int = 1) -> None:
         super().__init__()
         inner = embed_dim // downsample_rate
         self.num_heads = num_heads
+        self.scale = (inner // num_heads) ** -0.5
         self.q_proj = nn.Linear(embed_dim, inner)
         self.k_proj = nn.Linear(embed_dim, inner)
         self.v_proj = nn.Linear(embed_dim, inner)
@@ -43,39 +44,61 @@ class Attention(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """(B,Nq,C), (B,Nk,C), (B,Nk,C) -> (B,Nq,C)."""
-        return self.attend(self.q_proj(q), self.k_proj(k), self.v_proj(v))
+        query, key, value = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
+        return self.out_proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """The same for what is projected already, each (B,N,inner)."""
-        batch = max(q.shape[0], k.shape[0])
-        q, k, v = (self._heads(x, batch) for x in (q, k, v))
-        if q.device.type == "cpu" and q.shape[2] >= MANY_QUERIES * k.shape[2]:
-            return self.out_proj(attend_to_few(q, k, v).flatten(1, 2).transpose(1, 2))
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+    def gather(self, tokens: Tensor, side: ImageSide) -> Tensor:
+        """What tokens (B,T,C) see in the image: `forward` with the cells as keys and values. (B,T,C)."""
+        count = tokens.shape[1]
+        # The keys' bias adds the same to all scores of a token, which the softmax takes out again.
+        asked = (self._heads(self.q_proj(tokens)) * self.scale) @ self._by_head(self.k_proj)
+        weights = _scores(asked.flatten(1, 2), side.placed).softmax(dim=-1)
+        seen = (weights @ side.image).unflatten(1, (self.num_heads, count))
+        values = seen @ self._by_head(self.v_proj).transpose(1, 2) + self._bias_by_head(self.v_proj)
+        return self.out_proj(values.transpose(1, 2).flatten(2))
 
-    def _heads(self, x: Tensor, batch: int) -> Tensor:
-        heads = x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-        return heads.expand(batch, -1, -1, -1)
+    def spread(self, side: ImageSide, keys: Tensor, values: Tensor) -> Tensor:
+        """What tokens (B,T,C) tell the image: `forward` with the cells as queries. (B,N,C)."""
+        count = keys.shape[1]
+        key = self._heads(self.k_proj(keys)) * self.scale
+        asked = key @ self._by_head(self.q_proj)
+        offset = (key * self._bias_by_head(self.q_proj)).sum(dim=-1)
+        scores = _scores(asked.flatten(1, 2), side.placed) + offset.flatten(1)[..., None]
+        weights = scores.unflatten(1, (self.num_heads, count)).softmax(dim=2).flatten(1, 2)
+        told = self._heads(self.v_proj(values)) @ self.out_proj.weight.unflatten(1, (self.num_heads, -1)).permute(
+            1, 2, 0
+        )
+        return weights.transpose(1, 2) @ told.flatten(1, 2) + self.out_proj.bias
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """(B,N,inner) -> (B,heads,N,c)."""
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+    def _by_head(self, projection: nn.Linear) -> Tensor:
+        """(heads,c,C)."""
+        return projection.weight.unflatten(0, (self.num_heads, -1))
+
+    def _bias_by_head(self, projection: nn.Linear) -> Tensor:
+        """(heads,1,c)."""
+        return projection.bias.unflatten(0, (self.num_heads, -1))[:, None]
 
 
-def attend_to_few(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention (B,heads,Nq,c), (B,heads,Nk,c) twice -> (B,heads,c,Nq), for few keys.
-
-    The fused kernel takes one query after the other, each with a softmax over a handful of keys. With the queries
-    along the last axis the same sums run over thousands of numbers in a row: about four times as fast on a CPU.
-    """
-    weights = (k * k.shape[-1] ** -0.5 @ q.transpose(-1, -2)).softmax(dim=-2)
-    return v.transpose(-1, -2) @ weights
+def _scores(asked: Tensor, cells: Tensor) -> Tensor:
+    """(B,R,C) and (1 or B,N,C) -> (B,R,N). One product a prompt: together they take a path ten times as slow."""
+    return torch.stack([one @ image.t() for one, image in zip(asked, cells.expand(len(asked), -1, -1), strict=True)])
 
 
 @dataclass(frozen=True)
 class ImageSide:
-    """What a block needs of the image, whatever the tokens are: tokens (1 or B,N,C) and projections of them."""
+    """The cells of the image as tokens (1 or B,N,C): `image` alone and `placed` with the code of their places."""
 
     image: Tensor
-    keys: Tensor
-    values: Tensor
-    queries: Tensor
+    placed: Tensor
+
+    @classmethod
+    def of(cls, image: Tensor, image_pe: Tensor) -> ImageSide:
+        """Of cells (1 or B,N,C) and the code of their places (1,C,h,w)."""
+        return cls(image, image + _as_tokens(image_pe))
 
 
 class TwoWayBlock(nn.Module):
@@ -95,12 +118,6 @@ class TwoWayBlock(nn.Module):
         self.cross_attn_image_to_token = Attention(dim, num_heads, downsample_rate=2)
         self.is_first = is_first
 
-    def image_side(self, image: Tensor, image_pe: Tensor) -> ImageSide:
-        """`image` (1 or B,N,C) and the code of its places (1,N,C) as this block looks at them."""
-        placed = image + image_pe
-        look = self.cross_attn_token_to_image
-        return ImageSide(image, look.k_proj(placed), look.v_proj(image), self.cross_attn_image_to_token.q_proj(placed))
-
     def forward(self, tokens: Tensor, side: ImageSide, token_pe: Tensor) -> tuple[Tensor, Tensor]:
         if self.is_first:
             # The tokens still are their own position code here: it is not added and there is no residual.
@@ -110,10 +127,9 @@ class TwoWayBlock(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
 
-        look, answer = self.cross_attn_token_to_image, self.cross_attn_image_to_token
-        tokens = self.norm2(tokens + look.attend(look.q_proj(tokens + token_pe), side.keys, side.values))
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image.gather(tokens + token_pe, side))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        change = answer.attend(side.queries, answer.k_proj(tokens + token_pe), answer.v_proj(tokens))
+        change = self.cross_attn_image_to_token.spread(side, tokens + token_pe, tokens)
         return tokens, self.norm4(side.image + change)
 
 
@@ -137,22 +153,17 @@ class TwoWayTransformer(nn.Module):
 
     def image_side(self, image: Tensor, image_pe: Tensor) -> ImageSide:
         """(1 or B,C,h,w), (1,C,h,w) -> the image as the first block looks at it: the same for every prompt."""
-        first, *_ = self.layers
-        assert isinstance(first, TwoWayBlock)
         # Laid out as tokens once, not again in each product.
-        return first.image_side(_as_tokens(image).contiguous(), _as_tokens(image_pe))
+        return ImageSide.of(_as_tokens(image).contiguous(), image_pe)
 
     def forward(self, side: ImageSide, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """What `image_side` made, `image_pe` (1,C,h,w), `tokens` (B,N,C) -> tokens (B,N,C), image (B,h*w,C)."""
-        places = _as_tokens(image_pe)
-        first, *others = self.layers
         token_pe = tokens
-        tokens, image = first(tokens, side, token_pe)
-        for layer in others:
-            assert isinstance(layer, TwoWayBlock)
-            tokens, image = layer(tokens, layer.image_side(image, places), token_pe)
-        attended = self.final_attn_token_to_image(tokens + token_pe, image + places, image)
-        return self.norm_final_attn(tokens + attended), image
+        for layer in self.layers:
+            tokens, image = layer(tokens, side, token_pe)
+            side = ImageSide.of(image, image_pe)
+        tokens = tokens + self.final_attn_token_to_image.gather(tokens + token_pe, side)
+        return self.norm_final_attn(tokens), side.image
 
 
 def _as_tokens(x: Tensor) -> Tensor:

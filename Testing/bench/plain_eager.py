@@ -40,6 +40,7 @@ class PlainEager:
 
     name = "plain eager"
     precision = torch.float32
+    decode = None
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
@@ -79,17 +80,15 @@ class PlainEager:
         turn = attention.key_turn(x.shape[1], 0)
         for layer in attention.layers:
             normed = layer.norm1(x)
-            x = x + _attend(layer.self_attn, normed, normed, normed, turn, turn)
-            x = x + _attend(layer.cross_attn_image, layer.norm2(x), key, memory, turn, key_turn)
+            x = x + _attend(layer.self_attn, normed, normed, normed, (turn, turn))
+            x = x + _attend(layer.cross_attn_image, layer.norm2(x), key, memory, (turn, key_turn))
             x = x + layer.linear2(F.relu(layer.linear1(layer.norm3(x))))
         return attention.norm(x)
 
 
-def _attend(
-    attention: RotaryAttention, query: Tensor, key: Tensor, value: Tensor, query_turn: Turn, key_turn: Turn
-) -> Tensor:
+def _attend(attention: RotaryAttention, query: Tensor, key: Tensor, value: Tensor, turns: tuple[Turn, Turn]) -> Tensor:
     query, key, value = attention.q_proj(query), attention.k_proj(key), attention.v_proj(value)
-    query, key = _turned(query, query_turn), _turned(key, key_turn)
+    query, key = _turned(query, turns[0]), _turned(key, turns[1])
     attended = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])
     return attention.out_proj(attended[:, 0])
 

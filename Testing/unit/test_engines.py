@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from toy_sam2 import toy_model
@@ -22,7 +23,7 @@ from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measure
 from MedSAMSegmentLib.inference.engines.openvino_engine import OpenVinoEngine
 from MedSAMSegmentLib.inference.engines.torch_engine import TorchEngine
 from MedSAMSegmentLib.inference.slice_networks import slice_network
-from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
+from MedSAMSegmentLib.inference.slice_predictor import SliceEmbedding, SlicePredictor, SlicePrompts
 from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
 from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
 from MedSAMSegmentLib.models.sam import Sam
@@ -34,7 +35,7 @@ needs_openvino = pytest.mark.skipif(bool(openvino_model.openvino_trouble()), rea
 
 def toy_sam() -> Sam:
     torch.manual_seed(0)
-    stages = (Stage(32, 1, window=3, next_dim=64), Stage(64, 1, window=5))
+    stages = (Stage(32, 1, window=3, next_dim=64, next_stride=2), Stage(64, 1, window=5))
     encoder = TinyViT(dim=8, depth=1, stages=stages, out_dim=16)
     for module in encoder.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -83,6 +84,28 @@ def test_openvino_gives_the_numbers_of_torch(make: object) -> None:
 
 
 @needs_openvino
+def test_openvino_answers_prompts_of_any_length_as_torch_does(kept: Path) -> None:
+    sam = toy_sam()
+    engine = choose_engine(toy_encoder(kept, sam), "openvino").engine
+    in_torch = SlicePredictor(sam, registry.get("lite_medsam"), CPU)
+    in_openvino = SlicePredictor(sam, registry.get("lite_medsam"), CPU, engine=engine)
+    embedding = SliceEmbedding((torch.randn(1, 16, 16, 16),), in_torch.transform((64, 64)))
+    points = np.array([[10.0, 20.0], [40.0, 50.0], [3.0, 60.0]], dtype=np.float32)
+    labels = np.array([1, 0, 1])
+    mask = np.where(np.arange(64)[:, None] < np.full(64, 20), 8, -8).astype(np.float32)
+    for prompts in (
+        SlicePrompts(box_xyxy=(5, 6, 40, 50)),
+        SlicePrompts(points_xy=points[:1], labels=labels[:1]),
+        SlicePrompts(points_xy=points, labels=labels, box_xyxy=(5, 6, 40, 50), mask_logits=mask),
+    ):
+        for multimask in (False, True):
+            expected = in_torch.predict(embedding, prompts, multimask)
+            found = in_openvino.predict(embedding, prompts, multimask)
+            np.testing.assert_allclose(found.low_res_logits, expected.low_res_logits, atol=1e-4, rtol=1e-4)
+            assert found.score == pytest.approx(expected.score, abs=1e-5)
+
+
+@needs_openvino
 @pytest.mark.parametrize(("memories", "pointer_tokens"), [(1, 0), (1, 4), (7, 64), (9, 12)])
 def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: int, pointer_tokens: int) -> None:
     model = toy_model()
@@ -121,9 +144,11 @@ def test_an_answer_does_not_change_when_the_next_slice_is_encoded(kept: Path) ->
 def test_a_network_is_converted_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.rand(1, 3, 64, 64)
     first = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
-    (path,) = tmp_path.glob("*.xml")
-    assert path.name.startswith("lite_medsam.0123456789ab.v")
-    assert openvino_model.openvino_version() in path.name
+    paths = sorted(tmp_path.glob("*.xml"))
+    assert len(paths) == 2
+    assert ".decoder." in paths[0].name
+    assert all(path.name.startswith("lite_medsam.0123456789ab.v") for path in paths)
+    assert all(openvino_model.openvino_version() in path.name for path in paths)
     monkeypatch.setattr(openvino_model, "convert", refuse)
     monkeypatch.setattr(choose, "_measure", refuse)
     again = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
@@ -136,7 +161,7 @@ def test_other_weights_are_converted_by_themselves(kept: Path) -> None:
     encoder = toy_encoder(kept)
     others = dataclasses.replace(encoder, files=dataclasses.replace(encoder.files, weights_sha256="f" * 64))
     choose_engine(others, "openvino")
-    assert len(list(kept.glob("*.xml"))) == 2
+    assert len(list(kept.glob("*.xml"))) == 4
 
 
 @needs_openvino
@@ -153,14 +178,15 @@ def test_removing_a_checkpoint_removes_what_was_derived_from_it(converted_once: 
 @pytest.mark.parametrize("damage", ["", "<net", None])
 def test_a_damaged_file_is_converted_anew(kept: Path, damage: str | None) -> None:
     encoder = toy_encoder(kept)
-    (path,) = kept.glob("*.xml")
-    if damage is None:
-        path.with_suffix(".bin").unlink()
-    else:
-        path.write_text(damage)
+    for path in kept.glob("*.xml"):
+        if damage is None:
+            path.with_suffix(".bin").unlink()
+        else:
+            path.write_text(damage)
     choose_engine(encoder, "openvino")
-    assert path.with_suffix(".bin").stat().st_size > 1000
-    assert path.stat().st_size > 1000
+    for path in kept.glob("*.xml"):
+        assert path.with_suffix(".bin").stat().st_size > 1000
+        assert path.stat().st_size > 1000
 
 
 @needs_openvino
@@ -287,7 +313,7 @@ def test_the_relative_error_is_that_of_the_worst_output(found: tuple, expected: 
 
 def test_a_predictor_goes_back_to_torch_for_the_reference() -> None:
     class Elsewhere:
-        name, precision = "openvino", torch.bfloat16
+        name, precision, decode = "openvino", torch.bfloat16, None
 
     entry = dataclasses.replace(registry.get("lite_medsam"), input_size=64)
     predictor = SlicePredictor(toy_sam(), entry, CPU, weights_sha256="ab", engine=Elsewhere())  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
 from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
 from MedSAMSegmentLib.models.sam_vit import RelativeAttention
 from MedSAMSegmentLib.models.tiny_vit import ConvNorm, WindowAttention
-from MedSAMSegmentLib.models.two_way_transformer import attend_to_few
+from MedSAMSegmentLib.models.two_way_transformer import Attention, ImageSide
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(8, 8, 4), (9, 14, 7), (5, 3, 14)])
@@ -106,11 +106,18 @@ def test_relative_attention_follows_its_formula() -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("keys", [1, 7, 20])
-def test_attention_to_few_keys_answers_as_the_fused_one(keys: int) -> None:
-    q, k, v = (torch.randn(2, 4, count, 16) for count in (640, keys, keys))
-    fused = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    torch.testing.assert_close(attend_to_few(q, k, v).transpose(-1, -2), fused, atol=1e-5, rtol=1e-5)
+@pytest.mark.parametrize("count", [1, 7, 20])
+@pytest.mark.parametrize("images", [1, 2])
+def test_tokens_and_cells_meet_as_in_plain_attention(count: int, images: int) -> None:
+    torch.manual_seed(count)
+    attention = Attention(32, num_heads=4, downsample_rate=2)
+    tokens, others = torch.randn(2, 2, count, 32).unbind()
+    cells, places = torch.randn(images, 640, 32), torch.randn(1, 640, 32)
+    side = ImageSide(cells, cells + places)
+    cells, placed = (x.expand(2, -1, -1) for x in (side.image, side.placed))
+    close = {"atol": 1e-5, "rtol": 1e-5}
+    torch.testing.assert_close(attention.gather(tokens, side), attention(tokens, placed, cells), **close)
+    torch.testing.assert_close(attention.spread(side, tokens, others), attention(placed, tokens, others), **close)
 
 
 def test_points_get_a_padding_token_only_without_a_box() -> None:

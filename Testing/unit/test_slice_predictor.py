@@ -85,7 +85,7 @@ def test_what_prompts_on_a_slice_share_is_computed_once(
 ) -> None:
     shared = predictor.module.image_side
     computed: list[int] = []
-    monkeypatch.setattr(predictor.module, "image_side", lambda features: computed.append(1) or shared(features))
+    monkeypatch.setattr(predictor.module, "image_side", lambda *arguments: computed.append(1) or shared(*arguments))
     embedding = predictor.encode(image)
     for box in (BOX, (0.0, 0.0, 49.0, 39.0)):
         predictor.predict(embedding, SlicePrompts(box_xyxy=box))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...models.memory_attention import LookBack
+from ...models.sam import Decode
 from ...registry import ModelEntry
 
 Features = tuple[Tensor, ...]
@@ -20,7 +21,7 @@ ERROR_LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 
 
 class ImageEncoderEngine(Protocol):
-    """Runs one image encoder, and the memory attention if it has one, at one precision.
+    """Runs one image encoder at one precision, and what else of the network pays.
 
     May be called from several threads.
     """
@@ -32,6 +33,10 @@ class ImageEncoderEngine(Protocol):
     @property
     def precision(self) -> torch.dtype:
         """What it computes in; inputs and outputs are float32 all the same."""
+
+    @property
+    def decode(self) -> Decode | None:
+        """Answers single prompts of a SAM; None leaves them to the network itself."""
 
     @property
     def look_back(self) -> LookBack | None:

@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from ...errors import DeviceError, UsageError
+from ...models.sam import Sam
 from ...models.sam2 import Sam2
 from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from . import ENGINES
 from .base import ERROR_LIMITS, EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
-from .graphs import encoder_graph, look_back_graph, look_back_probe
+from .graphs import decoder_graph, decoder_probe, encoder_graph, look_back_graph, look_back_probe
 from .measurements import Measurement, Measurements
 from .openvino_engine import OpenVinoEngine
 from .openvino_model import openvino_trouble, openvino_version, read_or_convert
@@ -92,9 +93,12 @@ def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
 def _compile(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
     files = encoder.files
     encoding = encoder_graph(encoder.network, encoder.module, probe_input(files.entry))
-    looking_back = look_back_graph(encoder.module)
+    decoding, looking_back = decoder_graph(encoder.module), look_back_graph(encoder.module)
     return OpenVinoEngine(
-        read_or_convert(encoding, files), precision, looking_back and read_or_convert(looking_back, files)
+        read_or_convert(encoding, files),
+        precision,
+        decoding and read_or_convert(decoding, files),
+        looking_back and read_or_convert(looking_back, files),
     )
 
 
@@ -126,7 +130,7 @@ def _fastest(encoder: Encoder, in_torch: TorchEngine, free_precision: bool) -> E
 def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
     """Compare with torch in float32 on a fixed input, time the better of two runs, and remember both.
 
-    For a network with memory a run is a slice and its look back at a full memory.
+    A run is a slice and a prompt on it, for a network with memory a slice and its look back at a full memory.
     """
     expected = _probe(encoder, TorchEngine(encoder.network, replace(encoder.device, dtype=torch.float32)))
     seconds = []
@@ -142,8 +146,10 @@ def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
 @torch.inference_mode()
 def _probe(encoder: Encoder, engine: ImageEncoderEngine) -> Features:
     features = engine.encode(probe_input(encoder.files.entry))
-    if not isinstance(encoder.module, Sam2):
-        return features
+    if isinstance(encoder.module, Sam):
+        decoded = (engine.decode or encoder.module.answer)(*decoder_probe(encoder.module, features))
+        return (*features, *decoded)
+    assert isinstance(encoder.module, Sam2)
     own = encoder.module.memory_attention.look_back
     with reduced_precision(encoder.device.device, engine.precision):
         conditioned = (engine.look_back or own)(*look_back_probe(encoder.module))

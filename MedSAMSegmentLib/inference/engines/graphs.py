@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...models.memory_attention import MemoryAttention
 from ...models.position_encoding import Turn
+from ...models.sam import Sam
 from ...models.sam2 import NUM_MEMORIES, Sam2
 from ..slice_networks import Features, SliceNetwork
 
@@ -32,6 +33,24 @@ class Graph:
 def encoder_graph(network: SliceNetwork, module: nn.Module, images: Tensor) -> Graph:
     """`SliceNetwork.encode` at the size of `images` (1,3,S,S)."""
     return Graph("", _Encoder(network, module), (images,), (tuple(images.shape),))
+
+
+def decoder_graph(module: nn.Module) -> Graph | None:
+    """`Sam.answer` for one prompt of any number of tokens; None for other networks."""
+    if not isinstance(module, Sam):
+        return None
+    size = module.prompt_encoder.image_embedding_size
+    image, sparse = decoder_probe(module, (torch.zeros(1, module.prompt_encoder.embed_dim, *size),))
+    return Graph("decoder", _Decoder(module), (image, sparse), (tuple(image.shape), (1, -1, sparse.shape[2])))
+
+
+def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor]:
+    """Arguments for `answer`: a box on these features."""
+    with torch.no_grad():
+        side = float(sam.image_size)
+        box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=features[0].device)
+        sparse, _ = sam.prompt_encoder(boxes=box)
+        return sam.image_side(features).image, sparse
 
 
 def look_back_graph(module: nn.Module) -> Graph | None:
@@ -63,6 +82,15 @@ class _Encoder(nn.Module):
 
     def forward(self, images: Tensor) -> Features:
         return self._network.encode(images)
+
+
+class _Decoder(nn.Module):
+    def __init__(self, sam: Sam) -> None:
+        super().__init__()
+        self.sam = sam
+
+    def forward(self, image: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        return self.sam.answer(image, sparse)
 
 
 class _LookBack(nn.Module):

@@ -1,4 +1,4 @@
-"""The image encoder and the memory attention in OpenVINO, on the CPU."""
+"""The image encoder, the mask decoder and the memory attention in OpenVINO, on the CPU."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...models.memory_attention import LookBack
 from ...models.position_encoding import Turn
+from ...models.sam import Decode
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -20,11 +21,16 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, encoder: Any, precision: torch.dtype, look_back: Any = None) -> None:
-        """Both are of the class `openvino.Model`. Raises RuntimeError when OpenVINO cannot compile one."""
+    def __init__(self, encoder: Any, precision: torch.dtype, decoder: Any = None, look_back: Any = None) -> None:
+        """All are of the class `openvino.Model`. Raises RuntimeError when OpenVINO cannot compile one."""
         self.precision = precision
         self._encoder = _Compiled(encoder, precision)
+        self._decoder = None if decoder is None else _Compiled(decoder, precision)
         self._attention = None if look_back is None else _Compiled(look_back, precision)
+
+    @property
+    def decode(self) -> Decode | None:
+        return None if self._decoder is None else self._decode
 
     @property
     def look_back(self) -> LookBack | None:
@@ -34,6 +40,11 @@ class OpenVinoEngine:
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """(1,3,S,S) float32 -> the features, float32."""
         return self._encoder.run([images])
+
+    def _decode(self, image: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        assert self._decoder is not None
+        logits, ious = self._decoder.run([image, sparse])
+        return logits, ious
 
     def _look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
         assert self._attention is not None

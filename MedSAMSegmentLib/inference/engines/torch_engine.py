@@ -14,6 +14,7 @@ class TorchEngine:
     """Runs the network itself; below float32 inside an autocast region."""
 
     name = "torch"
+    decode = None
     look_back = None
 
     def __init__(self, network: SliceNetwork, device: DeviceChoice) -> None:

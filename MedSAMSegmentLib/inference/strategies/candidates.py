@@ -90,14 +90,24 @@ def fuse(candidates: Sequence[Candidate], shape: tuple[int, int]) -> tuple[NDArr
     depends on the object's contrast.
     """
     weights = np.array([candidate.quality**SHARPNESS for candidate in candidates])
-    if not candidates or weights.sum() == 0:
+    union = np.logical_or.reduce([candidate.mask for candidate in candidates])
+    if not union.any() or weights.sum() == 0:
         return np.zeros(shape, dtype=bool), 0.0
     weights = weights / weights.sum()
-    pairs = list(zip(weights, candidates, strict=True))
-    vote = sum(weight * candidate.mask for weight, candidate in pairs) >= 0.5
-    if not vote.any():
+    near = bounding_slices(union)
+    parts = [candidate.mask[near] for candidate in candidates]
+    voted = sum(weight * part for weight, part in zip(weights, parts, strict=True)) >= 0.5
+    vote = np.zeros(shape, dtype=bool)
+    vote[near] = voted
+    if not voted.any():
         return vote, 0.0
-    agreement = np.mean([overlap(candidate.mask, vote) for candidate in candidates])
-    stability = sum(weight * candidate.stability for weight, candidate in pairs)
+    agreement = np.mean([overlap(part, voted) for part in parts])
+    stability = sum(weight * candidate.stability for weight, candidate in zip(weights, candidates, strict=True))
     best = max(candidate.quality for candidate in candidates)
     return vote, float(np.clip((best * agreement * stability) ** (1 / 3), 0.0, 1.0))
+
+
+def bounding_slices(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns that a mask, not empty, reaches over."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

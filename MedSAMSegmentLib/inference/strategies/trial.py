@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..slice_prompts import SlicePrompts
-from .appearance import Appearance, edge_contrast
+from .appearance import EDGE, Appearance, edge_contrast
 from .base import SliceSource
 from .candidates import BoxXY, Candidate, inside_box
 
@@ -36,6 +36,8 @@ class Trial:
         self.bounds = bounds
         self.appearance = appearance
         self.candidates: list[Candidate] = []
+        x0, y0, x1, y1 = bounds
+        self._near = np.s_[max(y0 - EDGE, 0) : y1 + EDGE + 1, max(x0 - EDGE, 0) : x1 + EDGE + 1]
         self._slices = slices
         self._plane: tuple[int, int] | None = None
 
@@ -57,12 +59,14 @@ class Trial:
         return np.where(self._slices.mask_to_low_res(mask, self._plane), SURE, -SURE).astype(np.float32)
 
     def _judge(self, mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> None:
-        if not mask.any():
+        # All that is looked at lies within the bounds or just around them.
+        pixels, part = self.pixels[self._near], mask[self._near]
+        if not part.any():
             return
         iou = float(np.clip(predicted_iou, LEAST, 1.0))
-        quality = iou * max(edge_contrast(self.pixels, mask), LEAST) ** 0.5
+        quality = iou * max(edge_contrast(pixels, part), LEAST) ** 0.5
         if self.appearance is not None:
-            quality *= self.appearance.likeness(self.pixels, mask) ** 2
-            mask = self.appearance.without_foreign(self.pixels, mask)
-        if mask.any():
+            quality *= self.appearance.likeness(pixels, part) ** 2
+            mask[self._near] = part = self.appearance.without_foreign(pixels, part)
+        if part.any():
             self.candidates.append(Candidate(mask, quality, stability, iou))
