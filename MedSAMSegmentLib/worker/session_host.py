@@ -57,10 +57,14 @@ class LibrarySessions:
 
     def warm_up(self) -> None:
         """Import what the first volume will need."""
-        from ..inference import open, slice_predictor  # noqa: F401 - both import torch, which takes a second or more
+        # torch, which both import, takes a second or more; scipy is what the first preview would wait for.
+        from scipy import ndimage  # noqa: F401
+
+        from ..inference import open, slice_predictor  # noqa: F401
 
     def __call__(self, request: OpenVolume, report: Callable[[str], None]) -> Session:
         report("load torch")
+        self.warm_up()
         from ..inference.open import load_predictor, open_session
 
         options = dict(request.options)

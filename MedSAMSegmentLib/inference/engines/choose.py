@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,10 +76,14 @@ def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
 
     Raises `DeviceError` when OpenVINO cannot run the network or gives other numbers.
     """
+    return _open_openvino(encoder, precision)[0]
+
+
+def _open_openvino(encoder: Encoder, precision: torch.dtype) -> tuple[OpenVinoEngine, Measurement]:
     title = encoder.files.entry.title
     try:
         engine = _compile(encoder, precision)
-        known = Measurements(encoder.files).get(label(engine)) or _measure(encoder, engine)
+        known = _known(encoder, engine)
     except RuntimeError as failure:
         detail = str(failure)
         raise DeviceError(f"OpenVINO cannot run {title}.", "Use the engine torch, or auto.", detail) from failure
@@ -87,7 +92,7 @@ def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
             f"OpenVINO gives other numbers than torch for {title} (relative error {known.error:.2g}).",
             "Use the engine torch, or auto.",
         )
-    return engine
+    return engine, known
 
 
 def _compile(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
@@ -104,27 +109,60 @@ def _compile(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
 
 def label(engine: ImageEncoderEngine) -> str:
     """The engine and its precision, for people and as a key: "openvino 2025.3.0 float32"."""
-    name = f"openvino {openvino_version()}" if engine.name == "openvino" else engine.name
-    return f"{name} {str(engine.precision).removeprefix('torch.')}"
+    return _label(engine.name, engine.precision)
+
+
+def _label(engine: str, precision: torch.dtype) -> str:
+    name = f"openvino {openvino_version()}" if engine == "openvino" else engine
+    return f"{name} {str(precision).removeprefix('torch.')}"
 
 
 def _fastest(encoder: Encoder, in_torch: TorchEngine, free_precision: bool) -> EngineChoice:
-    candidates: list[ImageEncoderEngine] = [in_torch]
-    notes = []
     precisions = {encoder.device.dtype}
     if free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
         precisions.add(torch.bfloat16)
+    notes = []
+    opened: dict[torch.dtype, OpenVinoEngine] = {}
+    known = _remembered(encoder, in_torch, precisions)
+    if known is None:
+        known = {label(in_torch): _known(encoder, in_torch)}
+        for precision in sorted(precisions, key=str):
+            try:
+                opened[precision], known[_label("openvino", precision)] = _open_openvino(encoder, precision)
+            except DeviceError as error:
+                notes.append(error.message)
+    best = min(known, key=lambda name: known[name].seconds)
+    figures = ", ".join(f"{name} {known[name].seconds:.2f} s a slice" for name in known)
+    for precision in precisions:
+        if best == _label("openvino", precision):
+            try:
+                return EngineChoice(opened.get(precision) or open_openvino(encoder, precision), figures)
+            except DeviceError as error:
+                notes.append(error.message)
+    return EngineChoice(in_torch, " ".join(notes) or figures)
+
+
+def _remembered(
+    encoder: Encoder, in_torch: TorchEngine, precisions: Collection[torch.dtype]
+) -> dict[str, Measurement] | None:
+    """All figures of this machine that the choice needs, without those of engines that are not to be used.
+
+    None where one is missing. With them, one engine alone need be compiled.
+    """
+    measurements = Measurements(encoder.files)
+    found = {label(in_torch): measurements.get(label(in_torch))}
+    limits = {label(in_torch): float("inf")}
     for precision in sorted(precisions, key=str):
-        try:
-            candidates.append(open_openvino(encoder, precision))
-        except DeviceError as error:
-            notes.append(error.message)
-    if len(candidates) == 1:
-        return EngineChoice(in_torch, " ".join(notes))
-    known = Measurements(encoder.files)
-    seconds = {item: (known.get(label(item)) or _measure(encoder, item)).seconds for item in candidates}
-    best = min(candidates, key=lambda item: seconds[item])
-    return EngineChoice(best, ", ".join(f"{label(item)} {seconds[item]:.2f} s a slice" for item in candidates))
+        name = _label("openvino", precision)
+        found[name], limits[name] = measurements.get(name), ERROR_LIMITS[precision]
+    complete = {name: figures for name, figures in found.items() if figures is not None}
+    if len(complete) < len(found):
+        return None
+    return {name: figures for name, figures in complete.items() if figures.error <= limits[name]}
+
+
+def _known(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
+    return Measurements(encoder.files).get(label(engine)) or _measure(encoder, engine)
 
 
 def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:

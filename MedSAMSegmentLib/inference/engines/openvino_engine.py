@@ -26,6 +26,10 @@ class OpenVinoEngine:
         self.precision = precision
         self._encoder = _Compiled(encoder, precision)
         self._decoder = None if decoder is None else _Compiled(decoder, precision)
+        if decoder is not None:
+            # The first run of a graph takes several times as long, and the first prompt is waited for.
+            image, sparse = (port.get_partial_shape() for port in decoder.inputs)
+            self._decode(torch.zeros(tuple(image.to_shape())), torch.zeros(1, 2, sparse[2].get_length()))
         self._attention = None if look_back is None else _Compiled(look_back, precision)
 
     @property
