@@ -17,15 +17,22 @@ from ..models.two_way_transformer import ImageSide
 
 @dataclass(frozen=True)
 class NetworkPrompts:
-    """B objects' prompts as tensors in network pixels: points (B,N,2), labels (B,N), boxes (B,4), masks (B,1,h,w)."""
+    """B objects' prompts as tensors in network pixels: points (B,N,2), labels (B,N), boxes (B,4), masks (B,1,h,w).
+
+    `within` x0, y0, x1, y1: what lies further than a cell of the embedding from it need not be answered.
+    """
 
     points: Tensor | None = None
     labels: Tensor | None = None
     boxes: Tensor | None = None
     masks: Tensor | None = None
+    within: tuple[float, float, float, float] | None = None
 
 
 Features = tuple[Tensor, ...]
+
+NOT_ANSWERED = -32.0
+"""Logit outside the part of a slice that was asked for."""
 
 
 class SliceNetwork(Protocol):
@@ -54,10 +61,32 @@ class SamSlices:
         sparse, dense = self.sam.prompt_encoder(prompts.points, prompts.labels, prompts.boxes, prompts.masks)
         side = self._image_side(features) if prompts.masks is None else self.sam.image_side(features, dense)
         decode = self._decode if self._decode is not None and len(sparse) == 1 else self.sam.answer
-        logits, ious = (answer[:, CANDIDATES if multimask else SINGLE] for answer in decode(side.image, sparse))
+        rows, columns = self._cells(prompts.within)
+        places = (torch.arange(part.start, part.stop, device=sparse.device) for part in (rows, columns))
+        logits, ious = (
+            answer[:, CANDIDATES if multimask else SINGLE] for answer in decode(side.image, sparse, *places)
+        )
         best = ious.argmax(dim=1)
         each = torch.arange(len(best), device=best.device)
-        return logits[each, best], ious[each, best]
+        return self._put_back(logits[each, best], rows, columns), ious[each, best]
+
+    def _cells(self, within: tuple[float, float, float, float] | None) -> tuple[slice, slice]:
+        """Rows and columns of the embedding that a box in network pixels covers, and one more on each side."""
+        height, width = self.sam.prompt_encoder.image_embedding_size
+        if within is None:
+            return slice(0, height), slice(0, width)
+        cell = self.sam.image_size / width
+        x0, y0, x1, y1 = (int(value // cell) for value in within)
+        return _around(y0, y1, height), _around(x0, x1, width)
+
+    def _put_back(self, part: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Logits (B,4r,4c) of a part -> (B,4h,4w), surely outside where nothing was answered."""
+        height, width = self.sam.prompt_encoder.mask_input_size
+        if part.shape[1:] == (height, width):
+            return part
+        whole = part.new_full((len(part), height, width), NOT_ANSWERED)
+        whole[:, 4 * rows.start : 4 * rows.stop, 4 * columns.start : 4 * columns.stop] = part
+        return whole
 
     def _image_side(self, features: Features) -> ImageSide:
         kept = self._kept
@@ -65,6 +94,12 @@ class SamSlices:
         if kept is None or kept[0] is not features:
             kept = self._kept = (features, self.sam.image_side(features))
         return kept[1]
+
+
+def _around(first: int, last: int, count: int) -> slice:
+    """From one before `first` to one after `last`, as far as there are any; never empty."""
+    start = min(max(first - 1, 0), count - 1)
+    return slice(start, max(min(last + 2, count), start + 1))
 
 
 class Sam2Slices:

@@ -142,7 +142,8 @@ class SlicePredictor:
             boxes = self._tensor([transform.box_to_network(prompts.box_xyxy)])
         if prompts.mask_logits is not None:
             masks = self._tensor(prompts.mask_logits)[None, None]
-        return NetworkPrompts(points, labels, boxes, masks)
+        within = None if prompts.within is None else transform.box_to_network(prompts.within)
+        return NetworkPrompts(points, labels, boxes, masks, within)
 
     def _tensor(self, values: object) -> Tensor:
         return torch.from_numpy(np.array(values, dtype=np.float32)).to(self.device.device)

@@ -19,7 +19,8 @@ class SlicePrompts:
 
     `points_xy` (n,2) with `labels` (n,), 1 inside the object and 0 outside; `mask_logits` (h,w) are the
     `low_res_logits` of an earlier prediction. `network_box` is a box that is already in network pixels, where a
-    handover rounds on the network's own grid; it replaces `box_xyxy`.
+    handover rounds on the network's own grid; it replaces `box_xyxy`. `within` is a box that the answer is cut to
+    anyhow: a network may leave the rest of the slice out, and the stability is that of the answer within.
     Raises `PromptError` when nothing is given or the points and labels do not match.
     """
 
@@ -28,6 +29,7 @@ class SlicePrompts:
     labels: NDArray[np.int64] | None = None
     mask_logits: NDArray[np.float32] | None = None
     network_box: BoxXYXY | None = None
+    within: BoxXYXY | None = None
 
     def __post_init__(self) -> None:
         if self.points_xy is not None:

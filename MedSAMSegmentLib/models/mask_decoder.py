@@ -82,9 +82,19 @@ class MaskDecoder(DerivedTensors):
         return self.answer(self.image_side(image_embedding, image_pe, dense), image_pe, sparse, high_res)
 
     def answer(
-        self, side: ImageSide, image_pe: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None = None
+        self,
+        side: ImageSide,
+        image_pe: Tensor,
+        sparse: Tensor,
+        high_res: tuple[Tensor, Tensor] | None = None,
+        *,
+        part: tuple[Tensor, Tensor] | None = None,
     ) -> DecodedMasks:
-        """`forward` from what `image_side` made on."""
+        """`forward` from what `image_side` made on.
+
+        `part` = indices of rows (r,) and columns (c,) of the embedding: logits (B,M,4r,4c) of these cells alone, whose
+        numbers are those that the whole has there. Not together with `high_res`.
+        """
         own = [self.iou_token.weight, self.mask_tokens.weight]
         if self.has_object_score:
             own.insert(0, self.obj_score_token.weight)
@@ -93,7 +103,10 @@ class MaskDecoder(DerivedTensors):
 
         grid = (int(image_pe.shape[-2]), int(image_pe.shape[-1]))
         tokens, image = self.transformer(side, image_pe, tokens)
-        upscaled = self._upscale(image.unflatten(1, grid), high_res)
+        cells = image.unflatten(1, grid)
+        if part is not None:
+            cells = cells.index_select(1, part[0]).index_select(2, part[1])
+        upscaled = self._upscale(cells, high_res)
 
         first = 1 if self.has_object_score else 0
         mask_tokens = tokens[:, first + 1 : first + 1 + NUM_MASKS]

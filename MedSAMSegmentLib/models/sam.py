@@ -14,7 +14,7 @@ from .two_way_transformer import ImageSide
 Features = tuple[Tensor, ...]
 """What `encode` leaves behind for `decode`."""
 
-Decode: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Decode: TypeAlias = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 """`Sam.answer`, or what runs the same elsewhere."""
 
 
@@ -42,13 +42,14 @@ class Sam(nn.Module):
         dense = encoder.encode_masks(None) if dense is None else dense
         return self.mask_decoder.image_side(features[0], encoder.dense_position_encoding(), dense)
 
-    def answer(self, image: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
-        """`decode` from `image_side(...).image` (1 or B,N,C) and the prompts' tokens (B,T,C) on.
+    def answer(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """`decode` from `image_side(...).image` (1 or B,N,C) and the prompts' tokens (B,T,C) on, for a part.
 
-        Returns the logits (B,4,4h,4w) and IoUs (B,4) of all four masks.
+        `rows` (r,) and `columns` (c,), int64, are those of the embedding that are wanted.
+        Returns the logits (B,4,4r,4c) and IoUs (B,4) of all four masks.
         """
         position = self.prompt_encoder.dense_position_encoding()
-        decoded = self.mask_decoder.answer(ImageSide.of(image, position), position, sparse)
+        decoded = self.mask_decoder.answer(ImageSide.of(image, position), position, sparse, part=(rows, columns))
         return decoded.logits, decoded.ious
 
     def decode(

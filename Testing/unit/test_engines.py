@@ -87,8 +87,9 @@ def test_openvino_gives_the_numbers_of_torch(make: object) -> None:
 def test_openvino_answers_prompts_of_any_length_as_torch_does(kept: Path) -> None:
     sam = toy_sam()
     engine = choose_engine(toy_encoder(kept, sam), "openvino").engine
-    in_torch = SlicePredictor(sam, registry.get("lite_medsam"), CPU)
-    in_openvino = SlicePredictor(sam, registry.get("lite_medsam"), CPU, engine=engine)
+    entry = dataclasses.replace(registry.get("lite_medsam"), input_size=64)
+    in_torch = SlicePredictor(sam, entry, CPU)
+    in_openvino = SlicePredictor(sam, entry, CPU, engine=engine)
     embedding = SliceEmbedding((torch.randn(1, 16, 16, 16),), in_torch.transform((64, 64)))
     points = np.array([[10.0, 20.0], [40.0, 50.0], [3.0, 60.0]], dtype=np.float32)
     labels = np.array([1, 0, 1])
@@ -96,6 +97,7 @@ def test_openvino_answers_prompts_of_any_length_as_torch_does(kept: Path) -> Non
     for prompts in (
         SlicePrompts(box_xyxy=(5, 6, 40, 50)),
         SlicePrompts(points_xy=points[:1], labels=labels[:1]),
+        SlicePrompts(box_xyxy=(5, 6, 40, 50), within=(10, 20, 30, 44)),
         SlicePrompts(points_xy=points, labels=labels, box_xyxy=(5, 6, 40, 50), mask_logits=mask),
     ):
         for multimask in (False, True):

@@ -92,6 +92,19 @@ def test_what_prompts_on_a_slice_share_is_computed_once(
     assert len(computed) == 1
 
 
+def test_within_a_part_the_answer_is_that_of_the_whole(predictor: SlicePredictor, image: np.ndarray) -> None:
+    embedding = predictor.encode(image)
+    x0, y0, x1, y1 = within = (8, 10, 20, 24)
+    whole = predictor.predict(embedding, SlicePrompts(box_xyxy=BOX))
+    part = predictor.predict(embedding, SlicePrompts(box_xyxy=BOX, within=within))
+    inside = np.s_[y0 : y1 + 1, x0 : x1 + 1]
+    np.testing.assert_array_equal(part.mask[inside], whole.mask[inside])
+    answered = part.low_res_logits > -32
+    assert 0 < answered.sum() < answered.size
+    np.testing.assert_allclose(part.low_res_logits[answered], whole.low_res_logits[answered], atol=1e-4)
+    assert part.score == pytest.approx(whole.score, abs=1e-5)
+
+
 def test_no_boxes_give_no_answers(predictor: SlicePredictor, image: np.ndarray) -> None:
     assert predictor.predict_boxes(predictor.encode(image), []) == []
 

@@ -36,21 +36,23 @@ def encoder_graph(network: SliceNetwork, module: nn.Module, images: Tensor) -> G
 
 
 def decoder_graph(module: nn.Module) -> Graph | None:
-    """`Sam.answer` for one prompt of any number of tokens; None for other networks."""
+    """`Sam.answer` for one prompt of any number of tokens and any part; None for other networks."""
     if not isinstance(module, Sam):
         return None
     size = module.prompt_encoder.image_embedding_size
-    image, sparse = decoder_probe(module, (torch.zeros(1, module.prompt_encoder.embed_dim, *size),))
-    return Graph("decoder", _Decoder(module), (image, sparse), (tuple(image.shape), (1, -1, sparse.shape[2])))
+    example = decoder_probe(module, (torch.zeros(1, module.prompt_encoder.embed_dim, *size),))
+    image, sparse, *_ = example
+    return Graph("decoder", _Decoder(module), example, (tuple(image.shape), (1, -1, sparse.shape[2]), (-1,), (-1,)))
 
 
-def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor]:
-    """Arguments for `answer`: a box on these features."""
+def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Arguments for `answer`: a box on these features, and all of the slice."""
     with torch.no_grad():
         side = float(sam.image_size)
         box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=features[0].device)
         sparse, _ = sam.prompt_encoder(boxes=box)
-        return sam.image_side(features).image, sparse
+        rows, columns = (torch.arange(side, device=box.device) for side in sam.prompt_encoder.image_embedding_size)
+        return sam.image_side(features).image, sparse, rows, columns
 
 
 def look_back_graph(module: nn.Module) -> Graph | None:
@@ -89,8 +91,8 @@ class _Decoder(nn.Module):
         super().__init__()
         self.sam = sam
 
-    def forward(self, image: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
-        return self.sam.answer(image, sparse)
+    def forward(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        return self.sam.answer(image, sparse, rows, columns)
 
 
 class _LookBack(nn.Module):

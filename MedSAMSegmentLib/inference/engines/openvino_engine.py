@@ -28,8 +28,9 @@ class OpenVinoEngine:
         self._decoder = None if decoder is None else _Compiled(decoder, precision)
         if decoder is not None:
             # The first run of a graph takes several times as long, and the first prompt is waited for.
-            image, sparse = (port.get_partial_shape() for port in decoder.inputs)
-            self._decode(torch.zeros(tuple(image.to_shape())), torch.zeros(1, 2, sparse[2].get_length()))
+            image, sparse, *_ = (port.get_partial_shape() for port in decoder.inputs)
+            some = torch.arange(2)
+            self._decode(torch.zeros(tuple(image.to_shape())), torch.zeros(1, 2, sparse[2].get_length()), some, some)
         self._attention = None if look_back is None else _Compiled(look_back, precision)
 
     @property
@@ -45,9 +46,9 @@ class OpenVinoEngine:
         """(1,3,S,S) float32 -> the features, float32."""
         return self._encoder.run([images])
 
-    def _decode(self, image: Tensor, sparse: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         assert self._decoder is not None
-        logits, ious = self._decoder.run([image, sparse])
+        logits, ious = self._decoder.run([image, sparse, rows, columns])
         return logits, ious
 
     def _look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
@@ -69,7 +70,7 @@ class _Compiled:
 
     def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The outputs as tensors of their own. The inputs are read where they lie."""
-        arrays = [tensor.detach().cpu().float().contiguous().numpy() for tensor in inputs]
+        arrays = [tensor.detach().cpu().contiguous().numpy() for tensor in inputs]
         with self._one_at_a_time:
             answers = self._request.infer(arrays, share_inputs=True)
             return tuple(torch.from_numpy(answers[output].copy()) for output in self._compiled.outputs)

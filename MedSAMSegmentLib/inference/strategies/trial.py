@@ -47,7 +47,8 @@ class Trial:
 
     def ask(self, box: BoxXY, mask: NDArray[np.bool_] | None = None) -> None:
         """Adds the answer to a box, or to a box with a mask (rows, columns); the first time it is a box alone."""
-        prediction = self._slices.predict(self.index, SlicePrompts(box_xyxy=box, mask_logits=self._logits(mask)))
+        prompts = SlicePrompts(box_xyxy=box, mask_logits=self._logits(mask), within=self.bounds)
+        prediction = self._slices.predict(self.index, prompts)
         rows, columns = prediction.low_res_logits.shape
         self._plane = (rows, columns)
         self._judge(inside_box(prediction.mask, self.bounds), prediction.score, prediction.stability)
