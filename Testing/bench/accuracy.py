@@ -4,12 +4,15 @@ Every strategy gets the 3D box of the reference; "official" is the handover from
 "upper mark" gives each slice its own reference box. "jittered" is the mean over
 JITTERED boxes (none when left out: nan) whose faces are moved by up to 3 voxels in the plane, with a fixed seed.
 Three blocks: the seven cases, the lungs in the lung window, and the cases of the folder MEDSAM_UNSEEN.
+
+Under each block the same cases open-ended: one box, the outline on the reference's middle slice, and no range. "under"
+and "over" are the slices at both ends together that the run did not reach, and those that it went too far.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +21,7 @@ from scipy.stats import spearmanr
 
 from MedSAMSegmentLib.evaluation.metrics import dice
 from MedSAMSegmentLib.inference.open import load_predictor, open_session
+from MedSAMSegmentLib.inference.plan import middle_slice
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
 from MedSAMSegmentLib.inference.strategies.slicewise import mask_box
@@ -40,6 +44,43 @@ class Row:
     rank: float
     worst_flagged: str
     prompts: float
+
+
+@dataclass(frozen=True)
+class OpenRow:
+    """`handover` and `consensus`, each with its "under / over" in slices; `asked` is the prompts a slice encoded."""
+
+    name: str
+    handover: float
+    handover_missed: str
+    consensus: float
+    consensus_missed: str
+    asked: float
+
+
+def measure_open(session: VolumeSession, case: Case) -> OpenRow:
+    middle = middle_slice(*case.box.k)
+    box = Box(i=case.outline.i, j=case.outline.j, k=(middle, middle))
+    session.close()  # so that the slices are encoded anew, and counted
+    result = session.propagate([box], strategy="consensus")
+    ours = result.objects[0].mask
+    handover = session.propagate([box], strategy="handover").objects[0].mask
+    return OpenRow(
+        case.name,
+        dice(handover, case.reference),
+        missed(handover, case.box.k),
+        dice(ours, case.reference),
+        missed(ours, case.box.k),
+        result.predictions / result.encodes,
+    )
+
+
+def missed(mask: np.ndarray, extent: tuple[int, int]) -> str:
+    """By how many slices, at both ends together, the mask (z,y,x) stays short of the extent, and passes it."""
+    first, last = Box.around(mask).k
+    under = max(0, first - extent[0]) + max(0, extent[1] - last)
+    over = max(0, extent[0] - first) + max(0, last - extent[1])
+    return f"{under} / {over}"
 
 
 def measure(session: VolumeSession, case: Case, times: int = 0) -> Row:
@@ -101,31 +142,38 @@ def jittered(case: Case, times: int) -> list[Box]:
 
 def main(times: int = 0) -> None:
     predictor = load_predictor("lite_medsam", device="cpu", precision="float32")
-    print(
-        "| case | official | handover | static | consensus | upper mark | static, jittered | consensus, jittered "
-        "| Spearman | worst fifth flagged, of flags | prompts a slice |"
-    )
-    print("|---" * 11 + "|")
     blocks = {"the seven": all_cases(), "the lung window": lung_window_cases(), "the unseen": unseen_cases()}
     for title, cases in blocks.items():
         print_block(title, cases, predictor, times)
 
 
 def print_block(title: str, cases: Iterable[Case], predictor: SlicePredictor, times: int) -> None:
-    rows = []
+    print(
+        "| case | official | handover | static | consensus | upper mark | static, jittered | consensus, jittered "
+        "| Spearman | worst fifth flagged, of flags | prompts a slice |"
+    )
+    print("|---" * 11 + "|")
+    rows, open_rows = [], []
     for case in cases:
         with open_session(predictor, case.image, geometry=case.geometry, window=case.window) as session:
             rows.append(measure(session, case, times))
+            open_rows.append(measure_open(session, case))
         print_row(rows[-1])
     print_mean(f"**mean of {title}**", rows)
+    print("\n| open-ended | handover | under / over | consensus | under / over | prompts a slice |")
+    print("|---" * 6 + "|")
+    for row in open_rows:
+        print_row(row)
+    print_mean(f"**mean of {title}**", open_rows)
+    print()
 
 
-def print_row(row: Row) -> None:
+def print_row(row: Row | OpenRow) -> None:
     values = [v if isinstance(v, str) else f"{v:.3f}" for v in vars(row).values()]
     print("| " + " | ".join(values) + " |", flush=True)
 
 
-def print_mean(title: str, rows: list[Row]) -> None:
+def print_mean(title: str, rows: Sequence[Row | OpenRow]) -> None:
     numbers = [name for name, value in vars(rows[0]).items() if not isinstance(value, str)]
     means = {name: f"{np.mean([vars(row)[name] for row in rows]):.3f}" for name in numbers}
     print("| " + " | ".join([title, *(means.get(name, "") for name in list(vars(rows[0]))[1:])]) + " |")

@@ -1,7 +1,7 @@
 """The path around the encoder, step by step as a user meets it; a line of JSON for each figure.
 
 python Testing/bench/measure_path.py start                 the command line, the worker, previews (LiteMedSAM)
-python Testing/bench/measure_path.py objects MODEL ENGINE   a CT of 13 slices of 512 x 512 with 1 and 3 objects
+python Testing/bench/measure_path.py objects MODEL ENGINE PRECISION    13 slices of 512 x 512 with 1 and 3 objects
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from measure import load, picture, plain_device
+from measure import load, picture
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
+from MedSAMSegmentLib.inference.device import DeviceChoice
+from MedSAMSegmentLib.inference.engines.base import EngineFiles
+from MedSAMSegmentLib.inference.engines.choose import Encoder, choose_engine
 from MedSAMSegmentLib.inference.open import load_predictor, open_session
+from MedSAMSegmentLib.inference.slice_networks import slice_network
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
-from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.prompts import Box, Point
 from MedSAMSegmentLib.worker.client import WorkerClient
 from MedSAMSegmentLib.worker.launch import worker_command
 from MedSAMSegmentLib.worker.popen_transport import PopenTransport
@@ -81,22 +84,23 @@ def with_worker() -> None:
 
 
 def previews(client: WorkerClient, volume: RemoteVolume) -> None:
-    def preview(index: int, number: int = 0) -> float:
-        return seconds(lambda: client.wait(volume.segment_slice(0, index, [box(number, index, index)]), 600))
+    def preview(index: int, number: int = 0, *clicks: Point) -> float:
+        prompts = [box(number, index, index), *clicks]
+        return seconds(lambda: client.wait(volume.segment_slice(0, index, prompts), 600))
 
     first = preview(0)
     prompts = [preview(0, number % 3) for number in range(8)]
+    clicks = [preview(0, 0, Point(i=240, j=255 + number, k=0)) for number in range(8)]
     # Far from what is encoded ahead: each of these encodes a slice.
     fresh = [preview(index) for index in (12, 6, 9)]
     encode = min(fresh) - min(prompts)
     tell("first preview after opening a volume", first, "s", f"1 encode + 0.1 s = {encode + 0.1:.2f} s")
-    tell(
-        "second prompt on an encoded slice, with the way to the worker and back", 1000 * min(prompts), "ms", "<= 60 ms"
-    )
+    tell("a click more on an encoded slice, with the way to the worker and back", 1000 * min(clicks), "ms", "<= 60 ms")
+    tell("another box on an encoded slice, which is four prompts, the same way", 1000 * min(prompts), "ms", "<= 60 ms")
 
 
-def objects(model_id: str, engine: str) -> None:
-    predictor = a_predictor(model_id, engine)
+def objects(model_id: str, engine: str, precision: str) -> None:
+    predictor = a_predictor(model_id, engine, precision)
     times = {count: whole(predictor, count) for count in (1, 3)}
     title = f"{registry.get(model_id).title}, {predictor.title}"
     tell(f"{title}: {SLICES} slices, 1 object", times[1], "s")
@@ -116,16 +120,18 @@ def whole(predictor: Any, count: int) -> float:
         return seconds(lambda: session.propagate(boxes, slice_range=(0, SLICES - 1)))
 
 
-def a_predictor(model_id: str, engine: str) -> SlicePredictor:
+def a_predictor(model_id: str, engine: str, precision: str) -> SlicePredictor:
     """With the published weights where they are here, else with made-up ones, of which an object is always found."""
     entry = registry.get(model_id)
     if CheckpointStore().state(entry) == "ready":
-        return load_predictor(model_id, device="cpu", precision="float32", engine=engine)
+        return load_predictor(model_id, device="cpu", precision=precision, engine=engine)
     module, sha256 = load(entry)
     if entry.kind == "memory":
         with torch.no_grad():
             module.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(6.0)  # type: ignore[union-attr, operator]
-    return SlicePredictor(module, entry, replace(plain_device(), reason="for the measurement"), weights_sha256=sha256)
+    device = DeviceChoice(torch.device("cpu"), getattr(torch, precision), "asked for")
+    chosen = choose_engine(Encoder(slice_network(module), module, device, EngineFiles(entry, sha256, None)), engine)
+    return SlicePredictor(module, entry, device, weights_sha256=sha256, engine=chosen.engine)
 
 
 if __name__ == "__main__":

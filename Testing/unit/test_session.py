@@ -76,7 +76,7 @@ def test_the_key_slice_comes_first_then_upwards_then_downwards() -> None:
 
 
 def test_a_box_on_one_slice_stops_by_itself_at_the_ends_of_the_object() -> None:
-    ball = a_ball()
+    ball = a_ball(radius=7.3)
     outline = Box.around(ball[10][None])
     result = a_session(ball).propagate([Box(i=outline.i, j=outline.j, k=(10, 10))])
     assert np.array_equal(result.mask, ball)
@@ -101,8 +101,8 @@ def test_a_corrected_slice_stays_and_is_handed_over_to_its_neighbours() -> None:
     result = session.propagate([prompts], slice_range=(3, 17))
     assert np.array_equal(result.mask[14], corrected)
     assert result.objects[0].slices[14].key
-    box_after = next(p for p in session.predictor.asked if p.box_xyxy == (21, 16, 29, 24))  # type: ignore[attr-defined]
-    assert box_after is not None
+    masks = [p.mask_logits for p in session.predictor.asked if p.mask_logits is not None]  # type: ignore[attr-defined]
+    assert any(np.array_equal(mask > 0, corrected) for mask in masks)
 
 
 def test_points_belong_to_the_slice_they_lie_on() -> None:

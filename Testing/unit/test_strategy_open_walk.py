@@ -1,0 +1,230 @@
+"""A box on one slice of an object whose end is not known: how far it goes, where it ends, and what it costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fake_model import BrightPixels
+from numpy.typing import NDArray
+
+from MedSAMSegmentLib.errors import Cancelled
+from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.inference.strategies.base import StopRule
+from MedSAMSegmentLib.inference.strategies.object_end import EndJudge, Evidence
+from MedSAMSegmentLib.inference.strategies.open_walk import reach_beyond
+from MedSAMSegmentLib.intensity import to_uint8
+from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
+from MedSAMSegmentLib.results import ObjectResult
+
+SHAPE = (20, 40, 50)
+KEY = 8
+DISC = Box(i=(18, 32), j=(13, 27), k=(KEY, KEY))
+
+
+def a_ball() -> NDArray[np.uint8]:
+    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    return np.where((z - 10) ** 2 + (y - 20) ** 2 + (x - 25) ** 2 <= 7.3**2, 255, 0).astype(np.uint8)
+
+
+def a_cylinder(first: int = 3, last: int = 16) -> NDArray[np.uint8]:
+    """A bright disc in the box `DISC` on the slices `first` to `last`; everything else is black."""
+    y, x = np.ogrid[: SHAPE[1], : SHAPE[2]]
+    volume = np.zeros(SHAPE, dtype=np.uint8)
+    volume[first : last + 1, (y - 20) ** 2 + (x - 25) ** 2 <= 49] = 255
+    return volume
+
+
+def a_session(pixels: NDArray[np.uint8], model: BrightPixels | None = None) -> VolumeSession:
+    volume = to_uint8(pixels, "none")
+    return VolumeSession(model or BrightPixels(), volume, VolumeGeometry.from_spacing(pixels.shape))  # type: ignore[arg-type]
+
+
+def found_in(pixels: NDArray[np.uint8], strategy: str = "consensus") -> ObjectResult:
+    return a_session(pixels).propagate([DISC], strategy=strategy).objects[0]
+
+
+def evidence(quality: float, *, likeness: float = 1.0, overlap: float = 0.9, area: int = 90) -> Evidence:
+    mask = np.arange(100).reshape(10, 10) < area
+    return Evidence(mask, 0.9, quality, predicted_iou=0.9, likeness=likeness, overlap=overlap)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_ball_is_found_from_the_box_of_its_middle_slice_along_every_axis(axis: int) -> None:
+    ball = a_ball() > 0
+    middle = (10, 20, 25)[axis]
+    outline = Box.around(np.moveaxis(np.moveaxis(ball, axis, 0)[middle][None], 0, axis))
+    sides = [outline.k, outline.j, outline.i]
+    sides[axis] = (middle, middle)
+    box = Box(i=sides[2], j=sides[1], k=sides[0])
+    assert np.array_equal(a_session(a_ball()).propagate([box], axis=axis).objects[0].mask, ball)
+
+
+@pytest.mark.parametrize("blank", [[12], [12, 13]])
+def test_one_or_two_slices_without_the_object_do_not_end_it(blank: list[int]) -> None:
+    pixels = a_cylinder()
+    pixels[blank] = 0
+    result = found_in(pixels)
+    assert np.array_equal(result.mask, pixels > 0)
+    assert sorted(result.slices) == list(range(3, 17))
+    assert set(blank) <= set(result.flagged)
+
+
+def test_three_slices_without_the_object_end_it() -> None:
+    pixels = a_cylinder()
+    pixels[12:15] = 0
+    assert sorted(found_in(pixels).slices) == list(range(3, 12))
+
+
+def test_it_does_not_go_on_into_what_looks_different() -> None:
+    """As from a lung into the abdomen: same outline, other grey values."""
+    pixels = a_cylinder()
+    pixels[13:, 13:28, 18:33] = np.where(a_cylinder(0, 19)[13:, 13:28, 18:33] > 0, 150, 0)
+    assert max(found_in(pixels, "handover").slices) == SHAPE[0] - 1
+    assert sorted(found_in(pixels).slices) == list(range(3, 13))
+
+
+def test_it_does_not_flood_a_slice_where_everything_is_bright() -> None:
+    pixels = a_cylinder()
+    pixels[13:] = 255
+    result = found_in(pixels)
+    assert sorted(result.slices) == list(range(3, 13))
+    assert np.array_equal(result.mask[:13], pixels[:13] > 0)
+
+
+def test_it_does_not_jump_to_a_neighbour_that_looks_alike() -> None:
+    pixels = a_cylinder(3, 12)
+    pixels[13:17, 22:28, 29:35] = 255  # beside the disc's end, within reach of its box
+    assert max(found_in(pixels).slices) == 12
+
+
+def test_a_thin_thing_behind_the_object_is_not_followed() -> None:
+    """As a vessel at the end of a lesion: alike in grey values, in its place, and on every slice to the last."""
+    pixels = a_cylinder(3, 10)
+    for k, half in enumerate([5, 4, 3, 2, 2, 2, 2, 2, 2], start=11):
+        pixels[k, 20 - half : 21 + half, 25 - half : 26 + half] = 255
+    assert max(found_in(pixels, "handover").slices) == SHAPE[0] - 1
+    assert max(found_in(pixels).slices) == 14
+    ranged = a_session(pixels).propagate([DISC], slice_range=(3, 19)).objects[0]
+    assert np.array_equal(ranged.mask, pixels > 0)
+
+
+def test_a_small_cap_still_belongs_to_the_object_and_ends_it() -> None:
+    cap = a_cylinder(3, 12)
+    cap[13, 17:24, 22:29] = 255  # overlap 0.5 with the disc, and so faint that its edge hardly shows
+    faint = cap.copy()
+    faint[13] = np.where(cap[13] > 0, 255, 250)
+    assert max(found_in(cap).slices) == 13
+    assert not found_in(faint).mask[14:].any()
+
+
+def test_a_slice_costs_three_prompts_at_most_and_one_encode() -> None:
+    model = BrightPixels()
+    session = a_session(a_cylinder(), model)
+    result = session.propagate([DISC])
+    # Two slices are tried behind the first that is not sure, on either side: 0..2 and 17..19.
+    assert result.encodes == SHAPE[0]
+    assert result.predictions <= 4 + 3 * (result.encodes - 1)
+    with_mask = [asked for asked in model.asked if asked.mask_logits is not None]
+    assert len(with_mask) == 2 + result.encodes - 1
+
+
+def test_the_preview_of_a_box_on_one_slice_is_what_the_run_gives_there() -> None:
+    session = a_session(a_ball())
+    box = Box(i=(18, 32), j=(13, 27), k=(10, 10))
+    preview = session.segment_slice(0, 10, box)
+    result = session.propagate([box]).objects[0]
+    np.testing.assert_array_equal(preview.mask, result.mask[10])
+    assert preview.score == result.slices[10].score
+
+
+def test_a_painted_slice_stays_and_the_object_goes_on_from_it() -> None:
+    pixels = a_cylinder()
+    painted = pixels[KEY] > 0
+    painted[20, 25] = False
+    result = a_session(pixels).propagate([MaskPrompt(0, KEY, painted)]).objects[0]
+    assert np.array_equal(result.mask[KEY], painted)
+    assert np.array_equal(result.mask[KEY + 1 :], pixels[KEY + 1 :] > 0)
+    assert np.array_equal(result.mask[:KEY], pixels[:KEY] > 0)
+
+
+def test_a_range_is_filled_whatever_the_slices_show() -> None:
+    pixels = a_cylinder(3, 12)
+    result = a_session(pixels).propagate([DISC], slice_range=(2, 19)).objects[0]
+    assert sorted(result.slices) == list(range(2, 20))
+    assert np.array_equal(result.mask, pixels > 0)
+
+
+def test_it_goes_on_behind_a_slice_that_clicks_emptied() -> None:
+    pixels = a_cylinder()
+    pixels[12] = 0
+    prompts = [DISC, Point(25, 20, 12, positive=False)]
+    result = a_session(pixels).propagate([prompts], slice_range=(3, 16)).objects[0]
+    assert not result.mask[12].any()
+    assert np.array_equal(result.mask, pixels > 0)
+
+
+def test_the_callers_stop_rule_counts_as_well() -> None:
+    result = a_session(a_cylinder()).propagate([DISC], stop=StopRule(low_score=0.95)).objects[0]  # all answers: 0.9
+    assert sorted(result.slices) == [KEY]
+
+
+def test_cancel_answers_while_it_looks_ahead() -> None:
+    model = BrightPixels()
+    session = a_session(a_cylinder(0, KEY), model)  # above the key slice there is nothing
+    with pytest.raises(Cancelled):
+        session.propagate([DISC], cancel=lambda: len(model.asked) >= 8)
+    assert len(model.asked) == 8  # four on the key slice, the rest on the two slices above it
+
+
+def test_what_is_usual_is_the_median_of_the_slices_that_were_sure() -> None:
+    judge = EndJudge(StopRule(), [0.5], 90)
+    assert judge.is_sure(evidence(0.16), 90)
+    assert not judge.is_sure(evidence(0.14), 90)
+    for _ in range(2):
+        judge.remember(evidence(1.0))
+    assert not judge.is_sure(evidence(0.29), 90)
+    assert not judge.is_sure(evidence(1.0, likeness=0.6), 90)
+    assert not judge.is_sure(evidence(1.0, overlap=0.1), 90)
+    assert not judge.is_sure(evidence(1.0), 30)  # it would have grown threefold
+
+
+def test_more_is_asked_to_come_back_than_to_go_on() -> None:
+    judge = EndJudge(StopRule(), [1.0], 90)
+    half = evidence(0.4)
+    assert judge.is_sure(half, 90)
+    assert not judge.is_back(half, 90)
+    assert judge.is_back(evidence(0.6), 90)
+    assert not judge.is_back(evidence(0.6, overlap=0.4), 90)
+
+
+def test_a_fading_slice_is_alike_in_place_and_smaller() -> None:
+    judge = EndJudge(StopRule(), [1.0], 90)
+    assert judge.is_fading(evidence(0.05, area=40), 90)
+    assert not judge.is_fading(evidence(0.05, area=90), 90)
+    assert not judge.is_fading(evidence(0.05, area=40, likeness=0.7), 90)
+    assert not judge.is_fading(evidence(0.05, area=40, overlap=0.2), 90)
+    assert not judge.is_fading(evidence(0.05, area=0), 90)
+
+
+def test_two_slices_in_a_row_of_less_than_a_quarter_of_the_largest_are_a_collapse() -> None:
+    judge = EndJudge(StopRule(), [1.0], 20)
+    judge.remember(evidence(1.0, area=90))
+    assert not judge.has_collapsed(evidence(1.0, area=20))
+    judge.remember(evidence(1.0, area=20))
+    assert judge.has_collapsed(evidence(1.0, area=22))
+    assert not judge.has_collapsed(evidence(1.0, area=30))
+    assert not judge.is_back(evidence(1.0, area=20), 20)
+
+
+def test_nothing_is_usual_behind_a_painted_slice() -> None:
+    judge = EndJudge(StopRule(), [], 90)
+    assert judge.is_sure(evidence(0.01), 90)
+    judge.remember(evidence(1.0))
+    assert not judge.is_sure(evidence(0.01), 90)
+
+
+def test_a_mask_may_reach_a_quarter_beyond_its_neighbour_within_the_slice() -> None:
+    assert reach_beyond((100, 100, 140, 120), (0, 0, 255, 255)) == (90, 95, 150, 125)
+    assert reach_beyond((100, 100, 104, 104), (0, 0, 255, 255)) == (96, 96, 108, 108)
+    assert reach_beyond((0, 100, 200, 250), (0, 0, 219, 255)) == (0, 62, 219, 255)
