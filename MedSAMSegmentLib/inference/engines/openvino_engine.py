@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -24,8 +25,11 @@ class OpenVinoEngine:
     def __init__(self, encoder: Any, precision: torch.dtype, decoder: Any = None, look_back: Any = None) -> None:
         """All are of the class `openvino.Model`. Raises RuntimeError when OpenVINO cannot compile one."""
         self.precision = precision
-        self._encoder = _Compiled(encoder, precision)
-        self._decoder = None if decoder is None else _Compiled(decoder, precision)
+        with ThreadPoolExecutor(2) as pool:  # to compile a graph is mostly the work of one thread
+            others = (decoder, look_back)
+            waiting = [None if model is None else pool.submit(_Compiled, model, precision) for model in others]
+            self._encoder = _Compiled(encoder, precision)
+            self._decoder, self._attention = (None if item is None else item.result() for item in waiting)
         if decoder is not None:
             # The first run of a graph takes several times as long, and the first prompt is waited for.
             image, sparse, *_ = (port.get_partial_shape() for port in decoder.inputs)
