@@ -100,6 +100,11 @@ class FeedForward(nn.Module):
         return self.lin2(self.activation(self.lin1(x)))
 
 
+def as_tokens(x: Tensor) -> Tensor:
+    """(B,C,H,W) -> (B,H*W,C)."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
 def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
     """Cut (B,H,W,C) into windows (B*n,size,size,C), zero-padded at the bottom and right.
 

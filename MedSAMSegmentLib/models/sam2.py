@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .fpn_neck import ImageEncoder
-from .layers import MLP, DerivedTensors
+from .layers import MLP, DerivedTensors, as_tokens
 from .mask_decoder import DecodedMasks, MaskDecoder
 from .memory_attention import LookBack, MemoryAttention
 from .memory_encoder import MemoryEncoder
@@ -154,7 +154,7 @@ class Sam2(DerivedTensors):
         """
         embedding = features.embedding
         grid_code = self._grid_code("memory position", self.config.memory_dim)
-        tokens = [_to_tokens(memory.to(embedding.device, embedding.dtype)) for memory, _ in memories]
+        tokens = [as_tokens(memory.to(embedding.device, embedding.dtype)) for memory, _ in memories]
         codes = [grid_code + self.maskmem_tpos_enc[slot] for _, slot in memories]
         pointer_count = 0
         if pointers:
@@ -163,7 +163,7 @@ class Sam2(DerivedTensors):
             codes.append(pointer_codes)
             pointer_count = pointer_tokens.shape[1]
         conditioned = self.memory_attention(
-            _to_tokens(embedding),
+            as_tokens(embedding),
             self._grid_code("position", self.config.dim),
             torch.cat(tokens, dim=1),
             torch.cat(codes, dim=1),
@@ -267,7 +267,7 @@ class Sam2(DerivedTensors):
         return tokens, codes.repeat_interleave(self.config.dim // memory_dim, dim=0)[None]
 
     def _grid_code(self, name: str, channels: int) -> Tensor:
-        return self.derived(name, lambda: _to_tokens(sine_grid(*self.config.grid, channels)).to(self.device))
+        return self.derived(name, lambda: as_tokens(sine_grid(*self.config.grid, channels)).to(self.device))
 
 
 def resize_antialiased(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -293,8 +293,3 @@ def _choose(decoded: DecodedMasks, ambiguous: bool, stability_fallback: bool) ->
     if stability_fallback and float(stability(single.logits)[0, 0]) < STABILITY_THRESHOLD:
         return candidates.logits[:, best : best + 1], candidates.ious[0, best], token
     return single.logits, single.ious[0, 0], token
-
-
-def _to_tokens(x: Tensor) -> Tensor:
-    """(B,C,h,w) -> (B,h*w,C)."""
-    return x.flatten(2).transpose(1, 2)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import DerivedTensors, LayerNorm2d, attend, join_windows, split_windows
+from .layers import DerivedTensors, LayerNorm2d, as_tokens, attend, join_windows, split_windows
 
 HEAD_DIM = 32
 ROWS_AT_A_TIME = 32
@@ -101,7 +101,8 @@ class MBConv(nn.Module):
         """Rows `first` to `end` of the result; the depthwise convolution looks at one more on either side."""
         above, below = int(first > 0), int(end < x.shape[2])
         inner = F.gelu(self.conv1(x[:, :, first - above : end + below]))
-        inner = F.pad(inner, (0, 0, 1 - above, 1 - below))
+        if not (above and below):  # a pad by nothing would copy the widest maps
+            inner = F.pad(inner, (0, 0, 1 - above, 1 - below))
         inner = F.gelu(self.conv2.convolve(inner, (0, 1)))
         return F.gelu(x[:, :, first:end] + self.conv3(inner))
 
@@ -191,11 +192,6 @@ class Block(nn.Module):
         x = x + self.attn.proj(join_windows(attended, self.window, padded, shape).flatten(1, 2))
         x = as_tokens(self.local_conv(as_image(x, shape)))
         return x + self.mlp(x)
-
-
-def as_tokens(x: Tensor) -> Tensor:
-    """(B,C,H,W) -> (B,H*W,C)."""
-    return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def as_image(x: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, FeedForward
+from .layers import MLP, FeedForward, as_tokens
 
 FeedForwardFactory = Callable[[int, int], nn.Module]
 
@@ -98,7 +98,7 @@ class ImageSide:
     @classmethod
     def of(cls, image: Tensor, image_pe: Tensor) -> ImageSide:
         """Of cells (1 or B,N,C) and the code of their places (1,C,h,w)."""
-        return cls(image, image + _as_tokens(image_pe))
+        return cls(image, image + as_tokens(image_pe))
 
 
 class TwoWayBlock(nn.Module):
@@ -154,7 +154,7 @@ class TwoWayTransformer(nn.Module):
     def image_side(self, image: Tensor, image_pe: Tensor) -> ImageSide:
         """(1 or B,C,h,w), (1,C,h,w) -> the image as the first block looks at it: the same for every prompt."""
         # Laid out as tokens once, not again in each product.
-        return ImageSide.of(_as_tokens(image).contiguous(), image_pe)
+        return ImageSide.of(as_tokens(image).contiguous(), image_pe)
 
     def forward(self, side: ImageSide, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """What `image_side` made, `image_pe` (1,C,h,w), `tokens` (B,N,C) -> tokens (B,N,C), image (B,h*w,C)."""
@@ -164,8 +164,3 @@ class TwoWayTransformer(nn.Module):
             side = ImageSide.of(image, image_pe)
         tokens = tokens + self.final_attn_token_to_image.gather(tokens + token_pe, side)
         return self.norm_final_attn(tokens), side.image
-
-
-def _as_tokens(x: Tensor) -> Tensor:
-    """(B,C,h,w) -> (B,h*w,C)."""
-    return x.flatten(2).transpose(1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -121,44 +121,45 @@ def _fastest(encoder: Encoder, in_torch: TorchEngine, free_precision: bool) -> E
     precisions = {encoder.device.dtype}
     if free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
         precisions.add(torch.bfloat16)
+    labels = {_label("openvino", precision): precision for precision in sorted(precisions, key=str)}
     notes = []
-    opened: dict[torch.dtype, OpenVinoEngine] = {}
-    known = _remembered(encoder, in_torch, precisions)
+    opened: dict[str, OpenVinoEngine] = {}
+    known = _remembered(encoder, in_torch, labels)
     if known is None:
         known = {label(in_torch): _known(encoder, in_torch)}
-        for precision in sorted(precisions, key=str):
+        for name, precision in labels.items():
             try:
-                opened[precision], known[_label("openvino", precision)] = _open_openvino(encoder, precision)
+                opened[name], known[name] = _open_openvino(encoder, precision)
             except DeviceError as error:
                 notes.append(error.message)
     best = min(known, key=lambda name: known[name].seconds)
     figures = ", ".join(f"{name} {known[name].seconds:.2f} s a slice" for name in known)
-    for precision in precisions:
-        if best == _label("openvino", precision):
-            try:
-                return EngineChoice(opened.get(precision) or open_openvino(encoder, precision), figures)
-            except DeviceError as error:
-                notes.append(error.message)
+    if best in labels:
+        try:
+            return EngineChoice(opened.get(best) or open_openvino(encoder, labels[best]), figures)
+        except DeviceError as error:
+            notes.append(error.message)
     return EngineChoice(in_torch, " ".join(notes) or figures)
 
 
 def _remembered(
-    encoder: Encoder, in_torch: TorchEngine, precisions: Collection[torch.dtype]
+    encoder: Encoder, in_torch: TorchEngine, labels: Mapping[str, torch.dtype]
 ) -> dict[str, Measurement] | None:
     """All figures of this machine that the choice needs, without those of engines that are not to be used.
 
-    None where one is missing. With them, one engine alone need be compiled.
+    `labels` are OpenVINO's, with their precisions. None where a figure is missing. With all of them, one engine alone
+    need be compiled.
     """
     measurements = Measurements(encoder.files)
-    found = {label(in_torch): measurements.get(label(in_torch))}
-    limits = {label(in_torch): float("inf")}
-    for precision in sorted(precisions, key=str):
-        name = _label("openvino", precision)
-        found[name], limits[name] = measurements.get(name), ERROR_LIMITS[precision]
-    complete = {name: figures for name, figures in found.items() if figures is not None}
-    if len(complete) < len(found):
+    names = (label(in_torch), *labels)
+    found = {name: figures for name in names if (figures := measurements.get(name)) is not None}
+    if len(found) < len(names):
         return None
-    return {name: figures for name, figures in complete.items() if figures.error <= limits[name]}
+    return {
+        name: figures
+        for name, figures in found.items()
+        if name not in labels or figures.error <= ERROR_LIMITS[labels[name]]
+    }
 
 
 def _known(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:

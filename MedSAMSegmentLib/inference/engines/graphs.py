@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,30 +20,34 @@ POINTER_TOKENS = 64
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A module to trace on `example`. `shapes` are those that its inputs may have; -1 is any size.
+    """A module to trace on what `example` makes. `shapes` are those that its inputs may have; -1 is any size.
 
     `name` tells the files of one model's graphs apart; that of the encoder is empty.
     """
 
     name: str
     module: nn.Module
-    example: tuple[Tensor, ...]
+    example: Callable[[], tuple[Tensor, ...]]
     shapes: tuple[tuple[int, ...], ...]
 
 
 def encoder_graph(network: SliceNetwork, module: nn.Module, images: Tensor) -> Graph:
     """`SliceNetwork.encode` at the size of `images` (1,3,S,S)."""
-    return Graph("", _Encoder(network, module), (images,), (tuple(images.shape),))
+    return Graph("", _Encoder(network, module), lambda: (images,), (tuple(images.shape),))
 
 
 def decoder_graph(module: nn.Module) -> Graph | None:
     """`Sam.answer` for one prompt of any number of tokens and any part; None for other networks."""
     if not isinstance(module, Sam):
         return None
-    size = module.prompt_encoder.image_embedding_size
-    example = decoder_probe(module, (torch.zeros(1, module.prompt_encoder.embed_dim, *size),))
-    image, sparse, *_ = example
-    return Graph("decoder", _Decoder(module), example, (tuple(image.shape), (1, -1, sparse.shape[2]), (-1,), (-1,)))
+    encoder = module.prompt_encoder
+    (height, width), dim = encoder.image_embedding_size, encoder.embed_dim
+    return Graph(
+        "decoder",
+        _Decoder(module),
+        lambda: decoder_probe(module, (torch.zeros(1, dim, height, width),)),
+        ((1, height * width, dim), (1, -1, dim), (-1,), (-1,)),
+    )
 
 
 def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -59,10 +64,14 @@ def look_back_graph(module: nn.Module) -> Graph | None:
     """`MemoryAttention.look_back` for any number of memories; None for a network without memory."""
     if not isinstance(module, Sam2):
         return None
-    attention = module.memory_attention
-    x, key, memory, turn = look_back_probe(module)
-    shapes = (tuple(x.shape), (1, -1, key.shape[2]), (1, -1, key.shape[2]), (-1, attention.dim), (-1, attention.dim))
-    return Graph("attention", _LookBack(attention), (x, key, memory, turn.cosines, turn.sines), shapes)
+    (height, width), dim, memory_dim = module.config.grid, module.config.dim, module.config.memory_dim
+
+    def example() -> tuple[Tensor, ...]:
+        x, key, memory, turn = look_back_probe(module)
+        return x, key, memory, turn.cosines, turn.sines
+
+    shapes = ((1, height * width, dim), (1, -1, memory_dim), (1, -1, memory_dim), (-1, dim), (-1, dim))
+    return Graph("attention", _LookBack(module.memory_attention), example, shapes)
 
 
 def look_back_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, Turn]:

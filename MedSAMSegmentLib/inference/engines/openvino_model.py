@@ -77,14 +77,14 @@ def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
 
 def convert(graph: Graph) -> Any:
     """Trace the graph and hand it to OpenVINO. Weights stay float32."""
-    module = graph.module.eval()
+    module, example = graph.module.eval(), graph.example()
     with torch.no_grad(), warnings.catch_warnings():
         # The tracer warns that sizes become constants; they are.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
-        module(*graph.example)  # what modules derive from their weights must exist before the trace, not be part of it
-        traced = torch.jit.trace(module, graph.example, check_trace=False)
-    model = _from_trace(traced, graph.example)
+        module(*example)  # what modules derive from their weights must exist before the trace, not be part of it
+        traced = torch.jit.trace(module, example, check_trace=False)
+    model = _from_trace(traced, example)
     model.reshape({place: list(shape) for place, shape in enumerate(graph.shapes)})
     _separate_biases(model)
     return model

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .slicewise import mask_box
+
 BoxXY = tuple[float, float, float, float]
+
+HANDOVER_MARGIN = 3 / 256
+"""Of the longer side of a slice: the margin of the official handover."""
+
+SAME_BOX = 1 / 256
+"""Of the longer side of a slice: boxes that differ less get the same answer."""
 
 SHARPNESS = 4
 """Power of the qualities that gives the votes' weights: a clearly better candidate outvotes two worse ones."""
@@ -70,10 +78,16 @@ def widened_within(box: BoxXY, margin: float, bounds: BoxXY) -> BoxXY | None:
 
 def inside_box(mask: NDArray[np.bool_], box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
     """The part of a mask within a box of whole pixels, inclusive."""
-    x0, y0, x1, y1 = box
+    part = pixels_of(box)
     cut = np.zeros_like(mask)
-    cut[y0 : y1 + 1, x0 : x1 + 1] = mask[y0 : y1 + 1, x0 : x1 + 1]
+    cut[part] = mask[part]
     return cut
+
+
+def pixels_of(box: tuple[int, int, int, int], margin: int = 0) -> tuple[slice, slice]:
+    """The rows and columns of a box of whole pixels, inclusive, with a margin as far as the slice goes."""
+    x0, y0, x1, y1 = box
+    return slice(max(y0 - margin, 0), y1 + margin + 1), slice(max(x0 - margin, 0), x1 + margin + 1)
 
 
 def overlap(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -90,14 +104,14 @@ def fuse(candidates: Sequence[Candidate], shape: tuple[int, int]) -> tuple[NDArr
     depends on the object's contrast.
     """
     weights = np.array([candidate.quality**SHARPNESS for candidate in candidates])
-    union = np.logical_or.reduce([candidate.mask for candidate in candidates])
-    if not union.any() or weights.sum() == 0:
-        return np.zeros(shape, dtype=bool), 0.0
+    vote = np.zeros(shape, dtype=bool)
+    bounds = mask_box(np.logical_or.reduce([vote, *(candidate.mask for candidate in candidates)]))
+    if bounds is None or weights.sum() == 0:
+        return vote, 0.0
     weights = weights / weights.sum()
-    near = bounding_slices(union)
+    near = pixels_of(bounds)
     parts = [candidate.mask[near] for candidate in candidates]
     voted = sum(weight * part for weight, part in zip(weights, parts, strict=True)) >= 0.5
-    vote = np.zeros(shape, dtype=bool)
     vote[near] = voted
     if not voted.any():
         return vote, 0.0
@@ -105,9 +119,3 @@ def fuse(candidates: Sequence[Candidate], shape: tuple[int, int]) -> tuple[NDArr
     stability = sum(weight * candidate.stability for weight, candidate in zip(weights, candidates, strict=True))
     best = max(candidate.quality for candidate in candidates)
     return vote, float(np.clip((best * agreement * stability) ** (1 / 3), 0.0, 1.0))
-
-
-def bounding_slices(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
-    """The rows and columns that a mask, not empty, reaches over."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -8,17 +8,11 @@ from ...results import SliceResult
 from ..plan import KeyPrompt, ObjectPlan
 from .appearance import Appearance
 from .base import RunOptions, SliceSource
-from .candidates import differs, ellipse_mask, ellipsoid_box, fuse, shrunken, widened_within
+from .candidates import HANDOVER_MARGIN, SAME_BOX, differs, ellipse_mask, ellipsoid_box, fuse, shrunken, widened_within
 from .handover import HandoverStrategy
 from .open_walk import OpenWalk
 from .slicewise import Chain, mask_box
 from .trial import Trial
-
-HANDOVER_MARGIN = 3 / 256
-"""Of the longer side of a slice: the margin of the official handover."""
-
-SAME_BOX = 1 / 256
-"""Of the longer side of a slice: boxes that differ less get the same answer."""
 
 
 class ConsensusStrategy(HandoverStrategy):

@@ -7,16 +7,10 @@ from collections.abc import Sequence
 
 from .appearance import Appearance
 from .base import SliceSource, StopRule
-from .candidates import BoxXY, differs, fuse, overlap, widened_within
+from .candidates import HANDOVER_MARGIN, SAME_BOX, BoxXY, differs, fuse, overlap, widened_within
 from .object_end import EndJudge, Evidence
 from .slicewise import Chain, mask_box
 from .trial import Trial
-
-HANDOVER_MARGIN = 3 / 256
-"""Of the longer side of a slice: the margin of the official handover."""
-
-SAME_BOX = 1 / 256
-"""Of the longer side of a slice: boxes that differ less get the same answer."""
 
 GROWTH = 0.25
 """Of the neighbour's width and height: how far a mask may reach beyond its neighbour's bounds."""

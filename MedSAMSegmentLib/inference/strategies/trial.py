@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..slice_prompts import SlicePrompts
 from .appearance import EDGE, Appearance, edge_contrast
 from .base import SliceSource
-from .candidates import BoxXY, Candidate, inside_box
+from .candidates import BoxXY, Candidate, inside_box, pixels_of
 
 SURE = 8.0
 """Logit inside a prompted mask, and minus this outside: about as sure as the networks' own answers are."""
@@ -36,8 +36,7 @@ class Trial:
         self.bounds = bounds
         self.appearance = appearance
         self.candidates: list[Candidate] = []
-        x0, y0, x1, y1 = bounds
-        self._near = np.s_[max(y0 - EDGE, 0) : y1 + EDGE + 1, max(x0 - EDGE, 0) : x1 + EDGE + 1]
+        self._near = pixels_of(bounds, EDGE)
         self._slices = slices
         self._plane: tuple[int, int] | None = None
 
