@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import Cancelled, PromptError, UsageError
-from ..models.memory_attention import LookBack
-from ..models.sam2 import PointPrompt, Sam2
+from ..models.sam2 import MemorySteps, PointPrompt, Sam2
 from .frame_features import FrameFeatures
 from .frame_preprocessing import network_mask, point_prompt
 from .memory_bank import BACKWARD, FORWARD, FrameMemory
@@ -68,8 +67,8 @@ class MemoryTracker:
     """Objects on `num_frames` frames of `frame_shape` (rows, columns), whose features `frames(index)` gives.
 
     Features belong to the caller, who may cache them: the tracker asks once for a frame on which it works, whatever
-    the number of objects. `dtype` is that of the autocast region of the memory attention, whose layers `look_back` runs
-    (None: the model itself).
+    the number of objects. `dtype` is that of the autocast region around what makes and reads memories; `steps` runs
+    parts of the model elsewhere (None: the model itself).
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class MemoryTracker:
         options: TrackerOptions | None = None,
         *,
         dtype: torch.dtype = torch.float32,
-        look_back: LookBack | None = None,
+        steps: MemorySteps | None = None,
     ) -> None:
         self.model = model
         self.frames = frames
@@ -89,7 +88,7 @@ class MemoryTracker:
         self.frame_shape = frame_shape
         self.options = options or TrackerOptions()
         self.dtype = dtype
-        self.look_back = look_back
+        self.steps = steps or model.steps
         self._tracks: dict[ObjectId, ObjectTrack] = {}
 
     @property
@@ -290,7 +289,7 @@ class MemoryTracker:
 
     def _track_or_new(self, object_id: ObjectId) -> ObjectTrack:
         if object_id not in self._tracks:
-            self._tracks[object_id] = ObjectTrack(self.model, self.options, self.dtype, self.num_frames, self.look_back)
+            self._tracks[object_id] = ObjectTrack(self.model, self.options, self.dtype, self.num_frames, self.steps)
         return self._tracks[object_id]
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.memory_attention import LookBack
-from ..models.sam2 import ABSENT_LOGIT, MASK_LOGIT, MaskAnswer, PointPrompt, Sam2
+from ..models.sam2 import ABSENT_LOGIT, MASK_LOGIT, MaskAnswer, MemorySteps, PointPrompt, Sam2
 from .device import reduced_precision
 from .frame_features import FrameFeatures
 from .memory_bank import FrameMemory, MemoryBank
@@ -28,13 +27,13 @@ class ObjectTrack:
         options: TrackerOptions,
         dtype: torch.dtype,
         num_frames: int,
-        look_back: LookBack | None = None,
+        steps: MemorySteps,
     ) -> None:
         self.model = model
         self.options = options
         self.dtype = dtype
         self.num_frames = num_frames
-        self.look_back = look_back
+        self.steps = steps
         self.bank = MemoryBank(options.separate_directions, options.retained_frames)
         self.pending: dict[int, FrameMemory] = {}
         self._clicks: dict[int, PointPrompt] = {}
@@ -129,9 +128,10 @@ class ObjectTrack:
         else:
             memories, pointers = self.bank.select(frame, direction, self.num_frames)
             with reduced_precision(model.device, self.dtype):
-                embedding = model.with_memory(image, memories, pointers, self.look_back).float()
+                embedding = model.with_memory(image, memories, pointers, self.steps).float()
             attended = _token_counts(model, len(memories), len(pointers))
-        answer = model.decode(embedding, image, prompt, mask_logits, stability_fallback=self.options.stability_fallback)
+        fallback = self.options.stability_fallback
+        answer = model.decode(embedding, image, prompt, mask_logits, stability_fallback=fallback, steps=self.steps)
         return FrameMemory(answer, attended=attended)
 
     def _memory(self, features: FrameFeatures, answer: MaskAnswer, *, binarize: bool) -> Tensor:

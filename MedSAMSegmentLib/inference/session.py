@@ -286,7 +286,7 @@ class AxisView:
             self._transform.shape,
             options.for_video() if self._session.time_series and self.axis == 0 else options,
             dtype=self._session.predictor.device.dtype,
-            look_back=self._session.predictor.engine.look_back,
+            steps=self._session.predictor.engine.memory_steps,
         )
 
     def count_prediction(self) -> None:

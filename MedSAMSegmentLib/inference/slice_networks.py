@@ -11,7 +11,7 @@ from torch import Tensor
 from ..models.mask_decoder import CANDIDATES, SINGLE
 from ..models.prompt_encoder import BOX_FIRST, BOX_LAST
 from ..models.sam import Decode, Sam
-from ..models.sam2 import ImageFeatures, PointPrompt, Sam2
+from ..models.sam2 import ImageFeatures, MemorySteps, PointPrompt, Sam2
 from ..models.two_way_transformer import ImageSide
 
 
@@ -105,8 +105,9 @@ def _around(first: int, last: int, count: int) -> slice:
 class Sam2Slices:
     """SAM 2, MedSAM2 and EfficientTAM without memory: a single click lets the candidates compete by itself."""
 
-    def __init__(self, sam2: Sam2) -> None:
+    def __init__(self, sam2: Sam2, steps: MemorySteps | None = None) -> None:
         self.sam2 = sam2
+        self._steps = steps
 
     def encode(self, images: Tensor) -> Features:
         features = self.sam2.encode_image(images)
@@ -116,7 +117,7 @@ class Sam2Slices:
         embedding, *skips = features
         image = ImageFeatures(embedding, (skips[0], skips[1]) if skips else None)
         answers = [
-            self.sam2.decode(self.sam2.without_memory(image), image, prompt, mask)
+            self.sam2.decode(self.sam2.without_memory(image), image, prompt, mask, steps=self._steps)
             for prompt, mask in _as_points(prompts)
         ]
         logits = torch.cat([answer.low_res_logits[:, 0] for answer in answers])
@@ -146,9 +147,11 @@ def _as_points(prompts: NetworkPrompts) -> list[tuple[PointPrompt | None, Tensor
     ]
 
 
-def slice_network(module: torch.nn.Module, decode: Decode | None = None) -> SliceNetwork:
-    """The face of a built network. `decode` answers single prompts in its place, if it is one of SAM's relatives."""
+def slice_network(
+    module: torch.nn.Module, decode: Decode | None = None, steps: MemorySteps | None = None
+) -> SliceNetwork:
+    """The face of a built network. `decode` (SAM's relatives) or `steps` (SAM 2's) run parts of it elsewhere."""
     if isinstance(module, Sam2):
-        return Sam2Slices(module)
+        return Sam2Slices(module, steps)
     assert isinstance(module, Sam)
     return SamSlices(module, decode)

@@ -70,8 +70,8 @@ class SlicePredictor:
         self.device = device
         self.weights_sha256 = weights_sha256
         self.weights_note = weights_note
-        self._network = slice_network(self.module, None if engine is None else engine.decode)
-        self.engine = engine or TorchEngine(self._network, device)
+        self.engine = engine or TorchEngine(slice_network(self.module), device)
+        self._network = slice_network(self.module, self.engine.decode, self.engine.memory_steps)
 
     @property
     def title(self) -> str:

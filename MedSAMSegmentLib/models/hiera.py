@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, attend, join_windows, split_windows
+from .layers import MLP, DerivedTensors, attend, join_windows, scaled_third, split_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -71,11 +71,9 @@ class MultiScaleAttention(DerivedTensors):
 
     def _projection(self, part: int) -> tuple[Tensor, Tensor]:
         """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
-        width = self.proj.in_features
-        scale = (width // self.num_heads) ** -0.5 if part == 0 else 1.0
-        rows = slice(part * width, (part + 1) * width)
-        weight = self.derived(f"weight {part}", lambda: self.qkv.weight[rows] * scale)
-        return weight, self.derived(f"bias {part}", lambda: self.qkv.bias[rows] * scale)
+        width = self.proj.in_features // self.num_heads
+        weight = self.derived(f"weight {part}", lambda: scaled_third(self.qkv.weight, part, width))
+        return weight, self.derived(f"bias {part}", lambda: scaled_third(self.qkv.bias, part, width))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -129,6 +129,12 @@ def join_windows(windows: Tensor, size: int, padded: tuple[int, int], shape: tup
     return x if padded == shape else x[:, : shape[0], : shape[1]]
 
 
+def scaled_third(whole: Tensor, part: int, head_width: int) -> Tensor:
+    """Of the weight or bias of a joint projection the queries' (0), keys' (1) or values' (2); queries are scaled."""
+    rows = len(whole) // 3
+    return whole[part * rows : (part + 1) * rows] * (head_width**-0.5 if part == 0 else 1.0)
+
+
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
     """Attention (B,heads,N,c), (B,heads,M,c) twice -> (B,heads,N,c); queries come scaled, `bias` adds to the scores.
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, join_windows, split_windows
+from .layers import MLP, DerivedTensors, attend, join_windows, scaled_third, split_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -28,8 +28,8 @@ class PatchEmbed(nn.Module):
         return self.proj(x).permute(0, 2, 3, 1)
 
 
-class Attention(nn.Module):
-    """Self-attention over all cells of (B,H,W,C)."""
+class Attention(DerivedTensors):
+    """Self-attention over the tokens (B,N,C) of a window or of the whole grid."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -38,11 +38,17 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[1:3]
-        qkv = self.qkv(x).flatten(1, 2).unflatten(-1, (3, self.num_heads, -1))
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(attended.transpose(1, 2).flatten(2).unflatten(1, (height, width)))
+        """(B,N,C) -> (B,N,C), before the last projection, which does not care about windows."""
+        query, key, value = (self._heads(F.linear(x, *self._projection(part))) for part in range(3))
+        return attend(query, key, value).transpose(1, 2).flatten(2)
+
+    def _projection(self, part: int) -> tuple[Tensor, Tensor]:
+        """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
+        weight = self.derived(f"weight {part}", lambda: scaled_third(self.qkv.weight, part, HEAD_WIDTH))
+        return weight, self.derived(f"bias {part}", lambda: scaled_third(self.qkv.bias, part, HEAD_WIDTH))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 class Block(nn.Module):
@@ -56,15 +62,17 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
         self.mlp = MLP(dim, dim * 4, dim, num_layers=2, activation=nn.GELU)
 
-    def forward(self, x: Tensor) -> Tensor:
-        normed = self.norm1(x)
-        if self.window:
-            windows, padded = split_windows(normed, self.window)
-            attended = join_windows(self.attn(windows), self.window, padded, (x.shape[1], x.shape[2]))
-        else:
-            attended = self.attn(normed)
-        x = x + attended
+    def forward(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
+        """(B,H*W,C) with `shape` = (H,W)."""
+        x = x + self.attn.proj(self._attend(self.norm1(x), shape))
         return x + self.mlp(self.norm2(x))
+
+    def _attend(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
+        if not self.window:
+            return self.attn(x)
+        windows, padded = split_windows(x.unflatten(1, shape), self.window)
+        attended = self.attn(windows.flatten(1, 2)).unflatten(1, (self.window, self.window))
+        return join_windows(attended, self.window, padded, shape).flatten(1, 2)
 
 
 class PlainViT(DerivedTensors):
@@ -84,9 +92,10 @@ class PlainViT(DerivedTensors):
         x = self.patch_embed(images)
         height, width = x.shape[1:3]
         x = x + self.derived(f"position {height}x{width}", lambda: self._position(height, width))
+        x, shape = x.flatten(1, 2), (int(height), int(width))
         for block in self.blocks:
-            x = block(x)
-        return [x.permute(0, 3, 1, 2)]
+            x = block(x, shape)
+        return [x.unflatten(1, shape).permute(0, 3, 1, 2)]
 
     def _position(self, height: int, width: int) -> Tensor:
         """The pretrained table without its class token, stretched over the grid: (1,height,width,C)."""

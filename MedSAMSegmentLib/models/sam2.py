@@ -6,8 +6,9 @@ Ravi et al. 2024, "SAM 2: Segment Anything in Images and Videos". What happens w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from .memory_attention import LookBack, MemoryAttention
 from .memory_encoder import MemoryEncoder
 from .position_encoding import sine_grid, sine_of_distance
 from .prompt_encoder import PADDING, PromptEncoder
+from .two_way_transformer import ImageSide
 
 STRIDE = 16
 NUM_MEMORIES = 7
@@ -82,6 +84,18 @@ class MaskAnswer:
     object_score: Tensor
 
 
+Sam2Decode: TypeAlias = Callable[[Tensor, Tensor, "tuple[Tensor, Tensor] | None"], DecodedMasks]
+"""`Sam2.answer`, or what runs the same elsewhere."""
+
+
+@dataclass(frozen=True)
+class MemorySteps:
+    """Parts of tracking that may run elsewhere: each is the network's own method, or does the same."""
+
+    look_back: LookBack
+    decode: Sam2Decode
+
+
 @dataclass(frozen=True)
 class PointPrompt:
     """Points (1,N,2), x, y in network pixels, with labels (1,N); a box is two points with the labels 2 and 3."""
@@ -127,6 +141,11 @@ class Sam2(DerivedTensors):
     def device(self) -> torch.device:
         return self.no_mem_embed.device
 
+    @property
+    def steps(self) -> MemorySteps:
+        """This network's own."""
+        return MemorySteps(self.memory_attention.look_back, self.answer)
+
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """(1,3,S,S), normalised -> features; the skip convolutions run here, once for a frame."""
         maps = self.image_encoder(images)
@@ -145,9 +164,9 @@ class Sam2(DerivedTensors):
         features: ImageFeatures,
         memories: Sequence[tuple[Tensor, int]],
         pointers: Sequence[tuple[Tensor, float]],
-        look_back: LookBack | None = None,
+        steps: MemorySteps | None = None,
     ) -> Tensor:
-        """The embedding (1,C,h,w) conditioned on memories. `look_back` runs the attention's layers elsewhere.
+        """The embedding (1,C,h,w) conditioned on memories.
 
         `memories`: at least one of (memory (1,memory_dim,h,w), slot of its time code); `pointers`: any number of
         (object pointer (1,C), distance in time as a share of the furthest that is used).
@@ -168,7 +187,7 @@ class Sam2(DerivedTensors):
             torch.cat(tokens, dim=1),
             torch.cat(codes, dim=1),
             pointer_count,
-            look_back=look_back,
+            look_back=(steps or self.steps).look_back,
         )
         return conditioned.transpose(1, 2).unflatten(2, self.config.grid)
 
@@ -180,6 +199,7 @@ class Sam2(DerivedTensors):
         mask_logits: Tensor | None = None,
         *,
         stability_fallback: bool = True,
+        steps: MemorySteps | None = None,
     ) -> MaskAnswer:
         """The mask on a frame. Without a prompt (a tracked frame) the candidates compete as for a single click.
 
@@ -190,7 +210,7 @@ class Sam2(DerivedTensors):
         if prompt is None:
             prompt = self._no_points()
         return self._decode(
-            embedding, features, prompt, mask_logits, ambiguous=ambiguous, stability_fallback=stability_fallback
+            embedding, features, prompt, mask_logits, steps, ambiguous=ambiguous, stability_fallback=stability_fallback
         )
 
     def adopt_mask(self, features: ImageFeatures, mask: Tensor, *, stability_fallback: bool = True) -> MaskAnswer:
@@ -203,6 +223,7 @@ class Sam2(DerivedTensors):
             features,
             prompt,
             self.mask_downsample(mask),
+            None,
             ambiguous=False,
             stability_fallback=stability_fallback,
         )
@@ -216,7 +237,12 @@ class Sam2(DerivedTensors):
         )
 
     def encode_memory(
-        self, features: ImageFeatures, low_res_logits: Tensor, object_score: Tensor, *, binarize: bool
+        self,
+        features: ImageFeatures,
+        low_res_logits: Tensor,
+        object_score: Tensor,
+        *,
+        binarize: bool,
     ) -> Tensor:
         """The memory (1,memory_dim,h,w) of a frame from its mask logits (1,1,4h,4w) and object score (1,1)."""
         size = (self.image_size, self.image_size)
@@ -228,19 +254,25 @@ class Sam2(DerivedTensors):
             memory = memory + (absent * self.no_obj_embed_spatial)[:, :, None, None]
         return memory
 
+    def answer(self, image: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None) -> DecodedMasks:
+        """All four masks from cells (1,N,C), the prompts' dense map added, and the prompts' tokens (1,T,C)."""
+        position = self.sam_prompt_encoder.dense_position_encoding()
+        return self.sam_mask_decoder.answer(ImageSide.of(image, position), position, sparse, high_res)
+
     def _decode(
         self,
         embedding: Tensor,
         features: ImageFeatures,
         prompt: PointPrompt,
         mask_logits: Tensor | None,
+        steps: MemorySteps | None,
         *,
         ambiguous: bool,
         stability_fallback: bool,
     ) -> MaskAnswer:
-        encoder = self.sam_prompt_encoder
-        sparse, dense = encoder(points=prompt.points, labels=prompt.labels, masks=mask_logits)
-        decoded = self.sam_mask_decoder(embedding, encoder.dense_position_encoding(), sparse, dense, features.high_res)
+        sparse, dense = self.sam_prompt_encoder(points=prompt.points, labels=prompt.labels, masks=mask_logits)
+        cells = as_tokens(embedding + dense).contiguous()
+        decoded = (steps or self.steps).decode(cells, sparse, features.high_res)
         assert decoded.object_score is not None
         logits, iou, token = _choose(decoded, ambiguous, stability_fallback)
         present = decoded.object_score > 0

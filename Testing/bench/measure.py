@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -121,7 +122,7 @@ def one_slice(predictor: SlicePredictor) -> Iterator[None]:
             (SIDE, SIDE),
             tracker_options(entry.family),
             dtype=predictor.device.dtype,
-            look_back=predictor.engine.look_back,
+            steps=predictor.engine.memory_steps,
         )
         tracker.add_points(1, 0, box_xyxy=BOX)
         for frame in tracker.propagate(stop=60):
@@ -144,6 +145,7 @@ def alternate(first: Callable[[], object], second: Callable[[], object], seconds
     return min(mine), min(theirs)
 
 
+@cache
 def picture(index: int) -> NDArray[np.uint8]:
     """A bright disc on noise that moves from slice to slice."""
     random = np.random.default_rng(index)

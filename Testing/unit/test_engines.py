@@ -112,7 +112,7 @@ def test_openvino_answers_prompts_of_any_length_as_torch_does(kept: Path) -> Non
 def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: int, pointer_tokens: int) -> None:
     model = toy_model()
     engine = choose_engine(toy_encoder(None, model), "openvino").engine
-    assert engine.look_back is not None
+    assert engine.memory_steps is not None
     random = torch.Generator().manual_seed(memories)
     cells = model.config.grid[0] * model.config.grid[1]
     tokens = memories * cells + pointer_tokens
@@ -121,7 +121,26 @@ def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: i
     arguments = (x, key, memory, model.memory_attention.key_turn(tokens, pointer_tokens))
     with torch.inference_mode():
         expected = model.memory_attention.look_back(*arguments)
-    assert relative_error((engine.look_back(*arguments),), (expected,)) < 1e-5
+    assert relative_error((engine.memory_steps.look_back(*arguments),), (expected,)) < 1e-5
+
+
+@needs_openvino
+@pytest.mark.parametrize("high_res", [False, True])
+@pytest.mark.parametrize("tokens", [2, 3, 9])
+def test_openvino_decodes_a_frame_as_torch_does(tokens: int, high_res: bool) -> None:
+    model = toy_model(high_res)
+    engine = choose_engine(toy_encoder(None, model), "openvino").engine
+    steps = engine.memory_steps
+    assert steps is not None
+    random = torch.Generator().manual_seed(tokens)
+    (height, width), dim = model.config.grid, model.config.dim
+    cells, sparse = (torch.randn((1, n, dim), generator=random) for n in (height * width, tokens))
+    skips = (torch.randn(1, dim // 8, 4 * height, 4 * width), torch.randn(1, dim // 4, 2 * height, 2 * width))
+    with torch.inference_mode():
+        found = steps.decode(cells, sparse, skips if high_res else None)
+        expected = model.steps.decode(cells, sparse, skips if high_res else None)
+    for name in ("logits", "ious", "tokens", "object_score"):
+        assert relative_error((getattr(found, name),), (getattr(expected, name),)) < 1e-5, name
 
 
 @needs_openvino
@@ -315,7 +334,7 @@ def test_the_relative_error_is_that_of_the_worst_output(found: tuple, expected: 
 
 def test_a_predictor_goes_back_to_torch_for_the_reference() -> None:
     class Elsewhere:
-        name, precision, decode = "openvino", torch.bfloat16, None
+        name, precision, decode, memory_steps = "openvino", torch.bfloat16, None, None
 
     entry = dataclasses.replace(registry.get("lite_medsam"), input_size=64)
     predictor = SlicePredictor(toy_sam(), entry, CPU, weights_sha256="ab", engine=Elsewhere())  # type: ignore[arg-type]

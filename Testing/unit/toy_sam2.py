@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.inference.frame_features import FrameFeatures
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker
 from MedSAMSegmentLib.inference.tracker_options import TrackerOptions
-from MedSAMSegmentLib.models.fpn_neck import ImageEncoder, PlainNeck
+from MedSAMSegmentLib.models.fpn_neck import FpnNeck, ImageEncoder, PlainNeck
+from MedSAMSegmentLib.models.hiera import Hiera, HieraConfig
 from MedSAMSegmentLib.models.plain_vit import PlainViT
 from MedSAMSegmentLib.models.sam2 import Sam2, Sam2Config
 
@@ -26,9 +27,13 @@ finally:
 SHAPE = (40, 48)
 
 
-def toy_model() -> Sam2:
+def toy_model(high_res: bool = False) -> Sam2:
+    """With `high_res` its trunk is a Hiera, else a plain ViT."""
     encoder = ImageEncoder(PlainViT(64, depth=2, window=3, global_blocks=(1,)), PlainNeck(64))
-    model = Sam2(encoder, Sam2Config(image_size=64, high_res_features=False))
+    if high_res:
+        hiera = HieraConfig(embed_dim=16, num_heads=1, stages=(1, 1, 1, 1), global_blocks=(2,))
+        encoder = ImageEncoder(Hiera(hiera), FpnNeck(hiera.channels))
+    model = Sam2(encoder, Sam2Config(image_size=64, high_res_features=high_res))
     random = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...models.memory_attention import LookBack
 from ...models.sam import Decode
+from ...models.sam2 import MemorySteps
 from ...registry import ModelEntry
 
 Features = tuple[Tensor, ...]
@@ -39,8 +39,8 @@ class ImageEncoderEngine(Protocol):
         """Answers single prompts of a SAM; None leaves them to the network itself."""
 
     @property
-    def look_back(self) -> LookBack | None:
-        """Runs the layers of the memory attention; None leaves them to the network itself."""
+    def memory_steps(self) -> MemorySteps | None:
+        """Runs the other parts of a SAM 2; None leaves them to the network itself."""
 
     def encode(self, images: Tensor) -> Features:
         """Network input (1,3,S,S) float32 -> the features, float32, in the order of `SliceNetwork.encode`."""

@@ -17,7 +17,7 @@ from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from . import ENGINES
 from .base import ERROR_LIMITS, EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
-from .graphs import decoder_graph, decoder_probe, encoder_graph, look_back_graph, look_back_probe
+from .graphs import decoder_probe, graphs_of, look_back_probe, sam2_decoder_probe
 from .measurements import Measurement, Measurements
 from .openvino_engine import OpenVinoEngine
 from .openvino_model import openvino_trouble, openvino_version, read_or_convert
@@ -97,14 +97,8 @@ def _open_openvino(encoder: Encoder, precision: torch.dtype) -> tuple[OpenVinoEn
 
 def _compile(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
     files = encoder.files
-    encoding = encoder_graph(encoder.network, encoder.module, probe_input(files.entry))
-    decoding, looking_back = decoder_graph(encoder.module), look_back_graph(encoder.module)
-    return OpenVinoEngine(
-        read_or_convert(encoding, files),
-        precision,
-        decoding and read_or_convert(decoding, files),
-        looking_back and read_or_convert(looking_back, files),
-    )
+    graphs = graphs_of(encoder.network, encoder.module, probe_input(files.entry))
+    return OpenVinoEngine({graph.name: read_or_convert(graph, files) for graph in graphs}, precision)
 
 
 def label(engine: ImageEncoderEngine) -> str:
@@ -189,10 +183,11 @@ def _probe(encoder: Encoder, engine: ImageEncoderEngine) -> Features:
         decoded = (engine.decode or encoder.module.answer)(*decoder_probe(encoder.module, features))
         return (*features, *decoded)
     assert isinstance(encoder.module, Sam2)
-    own = encoder.module.memory_attention.look_back
+    steps = engine.memory_steps or encoder.module.steps
+    answer = steps.decode(*sam2_decoder_probe(encoder.module, features))
     with reduced_precision(encoder.device.device, engine.precision):
-        conditioned = (engine.look_back or own)(*look_back_probe(encoder.module))
-    return (*features, conditioned.float())
+        conditioned = steps.look_back(*look_back_probe(encoder.module))
+    return (*features, answer.logits, answer.ious, answer.tokens, conditioned.float())
 
 
 def _openvino_trouble(encoder: Encoder) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...models.memory_attention import MemoryAttention
+from ...models.layers import as_tokens
 from ...models.position_encoding import Turn
 from ...models.sam import Sam
-from ...models.sam2 import NUM_MEMORIES, Sam2
+from ...models.sam2 import NUM_MEMORIES, ImageFeatures, Sam2
 from ..slice_networks import Features, SliceNetwork
+
+ENCODER, DECODER, ATTENTION = "", "decoder", "attention"
+"""The graphs' names."""
 
 POINTER_TOKENS = 64
 """Of sixteen object pointers, as many as a frame attends to."""
@@ -31,23 +35,60 @@ class Graph:
     shapes: tuple[tuple[int, ...], ...]
 
 
-def encoder_graph(network: SliceNetwork, module: nn.Module, images: Tensor) -> Graph:
-    """`SliceNetwork.encode` at the size of `images` (1,3,S,S)."""
-    return Graph("", _Encoder(network, module), lambda: (images,), (tuple(images.shape),))
+def graphs_of(network: SliceNetwork, module: nn.Module, images: Tensor) -> list[Graph]:
+    """All that an engine may run of a network, whose encoder gets images of the size of `images` (1,3,S,S)."""
+    graphs = [Graph(ENCODER, _Part(module, network.encode), lambda: (images,), (tuple(images.shape),))]
+    if isinstance(module, Sam):
+        return [*graphs, _sam_decoder(module)]
+    assert isinstance(module, Sam2)
+    return [*graphs, _attention(module), _sam2_decoder(module)]
 
 
-def decoder_graph(module: nn.Module) -> Graph | None:
-    """`Sam.answer` for one prompt of any number of tokens and any part; None for other networks."""
-    if not isinstance(module, Sam):
-        return None
-    encoder = module.prompt_encoder
+def _sam_decoder(sam: Sam) -> Graph:
+    """`Sam.answer` for one prompt of any number of tokens and any part."""
+    encoder = sam.prompt_encoder
     (height, width), dim = encoder.image_embedding_size, encoder.embed_dim
     return Graph(
-        "decoder",
-        _Decoder(module),
-        lambda: decoder_probe(module, (torch.zeros(1, dim, height, width),)),
+        DECODER,
+        _Part(sam, sam.answer),
+        lambda: decoder_probe(sam, (torch.zeros(1, dim, height, width),)),
         ((1, height * width, dim), (1, -1, dim), (-1,), (-1,)),
     )
+
+
+def _sam2_decoder(sam2: Sam2) -> Graph:
+    """`Sam2.answer` for one prompt of any number of tokens."""
+
+    def answer(image: Tensor, sparse: Tensor, *high_res: Tensor) -> tuple[Tensor, ...]:
+        decoded = sam2.answer(image, sparse, (high_res[0], high_res[1]) if high_res else None)
+        assert decoded.object_score is not None
+        return decoded.logits, decoded.ious, decoded.tokens, decoded.object_score
+
+    (height, width), dim = sam2.config.grid, sam2.config.dim
+    skips = ((1, dim // 8, 4 * height, 4 * width), (1, dim // 4, 2 * height, 2 * width))
+    shapes = ((1, height * width, dim), (1, -1, dim), *(skips if sam2.config.high_res_features else ()))
+    return Graph(DECODER, _Part(sam2, answer), lambda: tuple(map(_example, shapes)), shapes)
+
+
+def _attention(sam2: Sam2) -> Graph:
+    """`MemoryAttention.look_back` for any number of memories."""
+
+    def look_back(x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        return sam2.memory_attention.look_back(x, key, memory, Turn(cosines, sines))
+
+    def example() -> tuple[Tensor, ...]:
+        x, key, memory, turn = look_back_probe(sam2)
+        return x, key, memory, turn.cosines, turn.sines
+
+    (height, width), dim, memory_dim = sam2.config.grid, sam2.config.dim, sam2.config.memory_dim
+    shapes = ((1, height * width, dim), (1, -1, memory_dim), (1, -1, memory_dim), (-1, dim), (-1, dim))
+    return Graph(ATTENTION, _Part(sam2, look_back), example, shapes)
+
+
+def _example(shape: tuple[int, ...]) -> Tensor:
+    """Fixed numbers of a shape whose open sides are 3."""
+    sizes = [3 if side < 0 else side for side in shape]
+    return torch.randn(sizes, generator=torch.Generator().manual_seed(0))
 
 
 def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -60,18 +101,14 @@ def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor,
         return sam.image_side(features).image, sparse, rows, columns
 
 
-def look_back_graph(module: nn.Module) -> Graph | None:
-    """`MemoryAttention.look_back` for any number of memories; None for a network without memory."""
-    if not isinstance(module, Sam2):
-        return None
-    (height, width), dim, memory_dim = module.config.grid, module.config.dim, module.config.memory_dim
-
-    def example() -> tuple[Tensor, ...]:
-        x, key, memory, turn = look_back_probe(module)
-        return x, key, memory, turn.cosines, turn.sines
-
-    shapes = ((1, height * width, dim), (1, -1, memory_dim), (1, -1, memory_dim), (-1, dim), (-1, dim))
-    return Graph("attention", _LookBack(module.memory_attention), example, shapes)
+def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+    """Arguments for `answer`: a box on these features, without memory."""
+    side = float(sam2.image_size)
+    box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=sam2.device)
+    sparse, dense = sam2.sam_prompt_encoder(boxes=box)
+    embedding, *skips = features
+    cells = as_tokens(sam2.without_memory(ImageFeatures(embedding, None)) + dense).contiguous()
+    return cells, sparse, (skips[0], skips[1]) if skips else None
 
 
 def look_back_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, Turn]:
@@ -85,29 +122,13 @@ def look_back_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, Turn]:
     return x.to(sam2.device), (memory + position).to(sam2.device), memory.to(sam2.device), turn
 
 
-class _Encoder(nn.Module):
-    def __init__(self, network: SliceNetwork, module: nn.Module) -> None:
+class _Part(nn.Module):
+    """A function of a network's as a module that owns the network."""
+
+    def __init__(self, owner: nn.Module, function: Callable[..., Any]) -> None:
         super().__init__()
-        self.module = module
-        self._network = network
+        self.owner = owner
+        self._function = function
 
-    def forward(self, images: Tensor) -> Features:
-        return self._network.encode(images)
-
-
-class _Decoder(nn.Module):
-    def __init__(self, sam: Sam) -> None:
-        super().__init__()
-        self.sam = sam
-
-    def forward(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        return self.sam.answer(image, sparse, rows, columns)
-
-
-class _LookBack(nn.Module):
-    def __init__(self, attention: MemoryAttention) -> None:
-        super().__init__()
-        self.attention = attention
-
-    def forward(self, x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        return self.attention.look_back(x, key, memory, Turn(cosines, sines))
+    def forward(self, *inputs: Tensor) -> Any:
+        return self._function(*inputs)

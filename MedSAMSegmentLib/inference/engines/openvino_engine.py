@@ -1,18 +1,20 @@
-"""The image encoder, the mask decoder and the memory attention in OpenVINO, on the CPU."""
+"""A network's parts in OpenVINO, on the CPU."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...models.memory_attention import LookBack
+from ...models.mask_decoder import DecodedMasks
 from ...models.position_encoding import Turn
 from ...models.sam import Decode
+from ...models.sam2 import MemorySteps
+from .graphs import ATTENTION, DECODER, ENCODER
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -22,42 +24,45 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, encoder: Any, precision: torch.dtype, decoder: Any = None, look_back: Any = None) -> None:
-        """All are of the class `openvino.Model`. Raises RuntimeError when OpenVINO cannot compile one."""
+    def __init__(self, models: Mapping[str, Any], precision: torch.dtype) -> None:
+        """`openvino.Model`s by the names of `graphs`. Raises RuntimeError when OpenVINO cannot compile one."""
         self.precision = precision
         with ThreadPoolExecutor(2) as pool:  # to compile a graph is mostly the work of one thread
-            others = (decoder, look_back)
-            waiting = [None if model is None else pool.submit(_Compiled, model, precision) for model in others]
-            self._encoder = _Compiled(encoder, precision)
-            self._decoder, self._attention = (None if item is None else item.result() for item in waiting)
-        if decoder is not None:
+            compiled = pool.map(lambda model: _Compiled(model, precision), models.values())
+            self._graphs = dict(zip(models, compiled, strict=True))
+        if DECODER in models:
             # The first run of a graph takes several times as long, and the first prompt is waited for.
-            image, sparse, *_ = (port.get_partial_shape() for port in decoder.inputs)
-            some = torch.arange(2)
-            self._decode(torch.zeros(tuple(image.to_shape())), torch.zeros(1, 2, sparse[2].get_length()), some, some)
-        self._attention = None if look_back is None else _Compiled(look_back, precision)
+            self._graphs[DECODER].run([_some(port) for port in models[DECODER].inputs])
 
     @property
     def decode(self) -> Decode | None:
-        return None if self._decoder is None else self._decode
+        return self._decode_part if DECODER in self._graphs and ATTENTION not in self._graphs else None
 
     @property
-    def look_back(self) -> LookBack | None:
-        return None if self._attention is None else self._look_back
+    def memory_steps(self) -> MemorySteps | None:
+        return MemorySteps(self._look_back, self._decode) if ATTENTION in self._graphs else None
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
         """(1,3,S,S) float32 -> the features, float32."""
-        return self._encoder.run([images])
+        return self._graphs[ENCODER].run([images])
 
-    def _decode(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        assert self._decoder is not None
-        logits, ious = self._decoder.run([image, sparse, rows, columns])
+    def _decode_part(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+        logits, ious = self._graphs[DECODER].run([image, sparse, rows, columns])
         return logits, ious
 
+    def _decode(self, image: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None) -> DecodedMasks:
+        return DecodedMasks(*self._graphs[DECODER].run([image, sparse, *(high_res or ())]))
+
     def _look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
-        assert self._attention is not None
-        return self._attention.run([x, key, memory, key_turn.cosines, key_turn.sines])[0]
+        return self._graphs[ATTENTION].run([x, key, memory, key_turn.cosines, key_turn.sines])[0]
+
+
+def _some(port: Any) -> Tensor:
+    """Zeros of a shape that an input may have."""
+    whole = port.get_element_type().is_integral()
+    sizes = [side.get_length() if side.is_static else 2 for side in port.get_partial_shape()]
+    return torch.zeros(sizes, dtype=torch.int64 if whole else torch.float32)
 
 
 class _Compiled:

@@ -15,7 +15,7 @@ class TorchEngine:
 
     name = "torch"
     decode = None
-    look_back = None
+    memory_steps = None
 
     def __init__(self, network: SliceNetwork, device: DeviceChoice) -> None:
         self.device = device
