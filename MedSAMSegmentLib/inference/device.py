@@ -10,20 +10,22 @@ import torch
 from ..errors import DeviceError, UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bfloat16")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True)
 class DeviceChoice:
     """`dtype` is that of the autocast region of the image encoder; weights and masks stay float32.
 
-    `by_name`: the user asked for this device, so no other is taken in its place.
+    `by_name`: the user asked for this device, so no other is taken in its place. `eight_bit`: the user asked for
+    products in eight bits, which is for the engine to do.
     """
 
     device: torch.device
     dtype: torch.dtype
     reason: str
     by_name: bool = False
+    eight_bit: bool = False
 
     @property
     def title(self) -> str:
@@ -72,7 +74,9 @@ def _choice(name: str, precision: str, reason: str, by_name: bool = False) -> De
     fast_bfloat16 = name == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "auto":
         precision = "bfloat16" if fast_bfloat16 else "float32"
-    return DeviceChoice(torch.device(name), getattr(torch, precision), reason, by_name)
+    eight_bit = precision == "int8"
+    dtype = torch.float32 if eight_bit else getattr(torch, precision)
+    return DeviceChoice(torch.device(name), dtype, reason, by_name, eight_bit)
 
 
 def reduced_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:

@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..models.layers import as_tokens
 from ..models.mask_decoder import CANDIDATES, SINGLE
 from ..models.prompt_encoder import BOX_FIRST, BOX_LAST
 from ..models.sam import Decode, Sam
 from ..models.sam2 import ImageFeatures, MemorySteps, PointPrompt, Sam2
-from ..models.two_way_transformer import ImageSide
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,19 @@ class SamSlices:
     def __init__(self, sam: Sam, decode: Decode | None = None) -> None:
         self.sam = sam
         self._decode = decode
-        self._kept: tuple[Features, ImageSide] | None = None
+        self._kept: tuple[Features, Tensor, Tensor] | None = None
 
     def encode(self, images: Tensor) -> Features:
         return self.sam.encode(images)
 
     def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
         sparse, dense = self.sam.prompt_encoder(prompts.points, prompts.labels, prompts.boxes, prompts.masks)
-        side = self._image_side(features) if prompts.masks is None else self.sam.image_side(features, dense)
+        bare, without_mask = self._cells_of(features)
+        cells = without_mask if prompts.masks is None else bare + dense
         decode = self._decode if self._decode is not None and len(sparse) == 1 else self.sam.answer
         rows, columns = self._cells(prompts.within)
         places = (torch.arange(part.start, part.stop, device=sparse.device) for part in (rows, columns))
-        logits, ious = (
-            answer[:, CANDIDATES if multimask else SINGLE] for answer in decode(side.image, sparse, *places)
-        )
+        logits, ious = (answer[:, CANDIDATES if multimask else SINGLE] for answer in decode(cells, sparse, *places))
         best = ious.argmax(dim=1)
         each = torch.arange(len(best), device=best.device)
         return self._put_back(logits[each, best], rows, columns), ious[each, best]
@@ -88,12 +87,14 @@ class SamSlices:
         whole[:, 4 * rows.start : 4 * rows.stop, 4 * columns.start : 4 * columns.stop] = part
         return whole
 
-    def _image_side(self, features: Features) -> ImageSide:
+    def _cells_of(self, features: Features) -> tuple[Tensor, Tensor]:
+        """The image's cells (1,N,C), alone and as a prompt without a mask sees them."""
         kept = self._kept
         # One assignment, so that two threads at worst compute it twice.
         if kept is None or kept[0] is not features:
-            kept = self._kept = (features, self.sam.image_side(features))
-        return kept[1]
+            bare = as_tokens(features[0]).contiguous()
+            kept = self._kept = (features, bare, bare + self.sam.prompt_encoder.encode_masks(None))
+        return kept[1:]
 
 
 def _around(first: int, last: int, count: int) -> slice:

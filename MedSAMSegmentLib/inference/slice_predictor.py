@@ -76,12 +76,11 @@ class SlicePredictor:
     @property
     def title(self) -> str:
         """Device, precision and engine of the image encoder in words."""
-        precision = str(self.engine.precision).removeprefix("torch.")
-        return f"{self.device.device.type} {precision}, {self.engine.name}"
+        return f"{self.device.device.type} {self.engine.precision}, {self.engine.name}"
 
     def with_torch(self) -> SlicePredictor:
         """The same weights with the encoder in torch and float32: the official code's numbers."""
-        device = replace(self.device, dtype=torch.float32)
+        device = replace(self.device, dtype=torch.float32, eight_bit=False)
         return SlicePredictor(
             self.module, self.entry, device, weights_sha256=self.weights_sha256, weights_note=self.weights_note
         )

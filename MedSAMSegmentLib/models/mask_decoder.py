@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, LayerNorm2d
-from .two_way_transformer import ImageSide, TwoWayTransformer, sam2_feed_forward, sam_feed_forward
+from .layers import MLP, DerivedTensors, LayerNorm2d, as_tokens
+from .two_way_transformer import TwoWayTransformer, sam2_feed_forward, sam_feed_forward
 
 NUM_MASKS = 4
 SINGLE, CANDIDATES = slice(0, 1), slice(1, None)
@@ -61,10 +61,6 @@ class MaskDecoder(DerivedTensors):
             self.conv_s0 = nn.Conv2d(dim, dim // 8, kernel_size=1)
             self.conv_s1 = nn.Conv2d(dim, dim // 4, kernel_size=1)
 
-    def image_side(self, image_embedding: Tensor, image_pe: Tensor, dense: Tensor) -> ImageSide:
-        """The image as the transformer's first block looks at it; the same for all prompts with the same `dense`."""
-        return self.transformer.image_side(image_embedding + dense, image_pe)
-
     def forward(
         self,
         image_embedding: Tensor,
@@ -79,18 +75,18 @@ class MaskDecoder(DerivedTensors):
         `high_res` = (level 0 (1 or B,C/8,4h,4w), level 1 (1 or B,C/4,2h,2w)), already through `conv_s0` and `conv_s1`.
         One image serves all B prompts without being repeated up to the first attention from image to tokens.
         """
-        return self.answer(self.image_side(image_embedding, image_pe, dense), image_pe, sparse, high_res)
+        return self.answer(as_tokens(image_embedding).contiguous() + dense, image_pe, sparse, high_res)
 
     def answer(
         self,
-        side: ImageSide,
+        cells: Tensor,
         image_pe: Tensor,
         sparse: Tensor,
         high_res: tuple[Tensor, Tensor] | None = None,
         *,
         part: tuple[Tensor, Tensor] | None = None,
     ) -> DecodedMasks:
-        """`forward` from what `image_side` made on.
+        """`forward` from the image's cells (1 or B,h*w,C) on, with what the prompts' masks add to them.
 
         `part` = indices of rows (r,) and columns (c,) of the embedding: logits (B,M,4r,4c) of these cells alone, whose
         numbers are those that the whole has there. Not together with `high_res`.
@@ -102,7 +98,7 @@ class MaskDecoder(DerivedTensors):
         tokens = torch.cat([own_tokens, sparse.to(own_tokens.dtype)], dim=1)
 
         grid = (int(image_pe.shape[-2]), int(image_pe.shape[-1]))
-        tokens, image = self.transformer(side, image_pe, tokens)
+        tokens, image = self.transformer(cells, image_pe, tokens)
         cells = image.unflatten(1, grid)
         if part is not None:
             cells = cells.index_select(1, part[0]).index_select(2, part[1])

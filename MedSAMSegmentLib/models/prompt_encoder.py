@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import DerivedTensors, LayerNorm2d
+from .layers import DerivedTensors, LayerNorm2d, as_tokens
 
 PADDING, NEGATIVE, POSITIVE, BOX_FIRST, BOX_LAST = -1, 0, 1, 2, 3
 """Labels of a point. A box is its two corners with the last two labels."""
@@ -89,9 +90,8 @@ class PromptEncoder(DerivedTensors):
     ) -> tuple[Tensor, Tensor]:
         """Encode `points` (B,N,2) with `labels` (B,N), `boxes` (B,4) as x0,y0,x1,y1, `masks` (B,1,4h,4w) logits.
 
-        Returns the sparse tokens (B,T,embed_dim), points first, and the dense map (B,embed_dim,h,w); without masks
-        the dense map is one value per channel, (1,embed_dim,1,1), left to broadcasting. Points without a box get a
-        padding point, as in training.
+        Returns the sparse tokens (B,T,embed_dim), points first, and what `encode_masks` adds to the image's cells.
+        Points without a box get a padding point, as in training.
         """
         parts: list[Tensor] = []
         if points is not None and labels is not None:
@@ -121,7 +121,12 @@ class PromptEncoder(DerivedTensors):
         return torch.where((labels == PADDING)[..., None], 0.0, encoded) + table[labels + 1]
 
     def encode_masks(self, masks: Tensor | None) -> Tensor:
-        """(B,1,4h,4w) logits -> (B,embed_dim,h,w); None -> (1,embed_dim,1,1)."""
+        """(B,1,4h,4w) logits -> (B,h*w,embed_dim); None -> (1,1,embed_dim), the same for every cell."""
         if masks is None:
-            return self.no_mask_embed.weight.view(1, -1, 1, 1)
-        return self.mask_downscaling(masks)
+            return self.no_mask_embed.weight[None]
+        *layers, last = self.mask_downscaling
+        assert isinstance(last, nn.Conv2d)
+        for layer in layers:
+            masks = layer(masks)
+        # The last convolution is pointwise: a product for each cell leaves the cells as they are wanted.
+        return F.linear(as_tokens(masks), last.weight.flatten(1), last.bias)

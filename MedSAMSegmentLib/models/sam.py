@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from .mask_decoder import DecodedMasks, MaskDecoder
 from .prompt_encoder import PromptEncoder
-from .two_way_transformer import ImageSide
 
 Features = tuple[Tensor, ...]
 """What `encode` leaves behind for `decode`."""
@@ -36,20 +35,14 @@ class Sam(nn.Module):
         """Normalised images (B,3,S,S), float -> the embedding (B,256,64,64)."""
         return (self.image_encoder(images),)
 
-    def image_side(self, features: Features, dense: Tensor | None = None) -> ImageSide:
-        """The part of `decode` that is the same for every prompt with the same `dense`; None: without a mask."""
-        encoder = self.prompt_encoder
-        dense = encoder.encode_masks(None) if dense is None else dense
-        return self.mask_decoder.image_side(features[0], encoder.dense_position_encoding(), dense)
-
     def answer(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """`decode` from `image_side(...).image` (1 or B,N,C) and the prompts' tokens (B,T,C) on, for a part.
+        """`decode` from the cells (1 or B,N,C), the prompts' masks added, and the prompts' tokens (B,T,C), for a part.
 
         `rows` (r,) and `columns` (c,), int64, are those of the embedding that are wanted.
         Returns the logits (B,4,4r,4c) and IoUs (B,4) of all four masks.
         """
         position = self.prompt_encoder.dense_position_encoding()
-        decoded = self.mask_decoder.answer(ImageSide.of(image, position), position, sparse, part=(rows, columns))
+        decoded = self.mask_decoder.answer(image, position, sparse, part=(rows, columns))
         return decoded.logits, decoded.ious
 
     def decode(

@@ -21,7 +21,6 @@ from .memory_attention import LookBack, MemoryAttention
 from .memory_encoder import MemoryEncoder
 from .position_encoding import sine_grid, sine_of_distance
 from .prompt_encoder import PADDING, PromptEncoder
-from .two_way_transformer import ImageSide
 
 STRIDE = 16
 NUM_MEMORIES = 7
@@ -257,7 +256,7 @@ class Sam2(DerivedTensors):
     def answer(self, image: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None) -> DecodedMasks:
         """All four masks from cells (1,N,C), the prompts' dense map added, and the prompts' tokens (1,T,C)."""
         position = self.sam_prompt_encoder.dense_position_encoding()
-        return self.sam_mask_decoder.answer(ImageSide.of(image, position), position, sparse, high_res)
+        return self.sam_mask_decoder.answer(image, position, sparse, high_res)
 
     def _decode(
         self,
@@ -271,7 +270,7 @@ class Sam2(DerivedTensors):
         stability_fallback: bool,
     ) -> MaskAnswer:
         sparse, dense = self.sam_prompt_encoder(points=prompt.points, labels=prompt.labels, masks=mask_logits)
-        cells = as_tokens(embedding + dense).contiguous()
+        cells = as_tokens(embedding).contiguous() + dense
         decoded = (steps or self.steps).decode(cells, sparse, features.high_res)
         assert decoded.object_score is not None
         logits, iou, token = _choose(decoded, ambiguous, stability_fallback)

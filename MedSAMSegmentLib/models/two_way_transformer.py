@@ -151,14 +151,10 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = Attention(dim, num_heads, downsample_rate=2)
         self.norm_final_attn = nn.LayerNorm(dim)
 
-    def image_side(self, image: Tensor, image_pe: Tensor) -> ImageSide:
-        """(1 or B,C,h,w), (1,C,h,w) -> the image as the first block looks at it: the same for every prompt."""
-        # Laid out as tokens once, not again in each product.
-        return ImageSide.of(as_tokens(image).contiguous(), image_pe)
-
-    def forward(self, side: ImageSide, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """What `image_side` made, `image_pe` (1,C,h,w), `tokens` (B,N,C) -> tokens (B,N,C), image (B,h*w,C)."""
+    def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """`image` (1 or B,h*w,C), `image_pe` (1,C,h,w), `tokens` (B,N,C) -> tokens (B,N,C), image (B,h*w,C)."""
         token_pe = tokens
+        side = ImageSide.of(image, image_pe)
         for layer in self.layers:
             tokens, image = layer(tokens, side, token_pe)
             side = ImageSide.of(image, image_pe)

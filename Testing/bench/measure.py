@@ -23,7 +23,7 @@ from plain_eager import PlainEager
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
-from MedSAMSegmentLib.inference.device import DeviceChoice
+from MedSAMSegmentLib.inference.device import DeviceChoice, resolve_device
 from MedSAMSegmentLib.inference.engines.base import EngineFiles, ImageEncoderEngine, probe_input
 from MedSAMSegmentLib.inference.engines.choose import Encoder, choose_engine
 from MedSAMSegmentLib.inference.frame_features import FrameFeatures
@@ -45,7 +45,7 @@ def main(model_id: str, engine_name: str, precision: str) -> None:
     torch.set_num_threads(min(torch.get_num_threads(), 8))
     entry = registry.get(model_id)
     module, sha256 = load(entry)
-    device = DeviceChoice(torch.device("cpu"), getattr(torch, precision), "asked for")
+    device = resolve_device("cpu", precision)
     plain = PlainEager(module)
     with TemporaryDirectory() as folder:
         encoder = Encoder(slice_network(module), module, device, EngineFiles(entry, sha256, Path(folder)))
@@ -71,13 +71,14 @@ def load(entry: ModelEntry) -> tuple[torch.nn.Module, str]:
 
     module = build(entry.builder, **entry.builder_options)
     store = CheckpointStore()
-    if store.state(entry) == "ready":
+    record = store.record(entry) if store.state(entry) == "ready" else None
+    if record is not None:
         load_weights(module, load_state_dict(store.path(entry)), entry)
-    else:
-        sys.path.insert(0, str(REPO / "Testing" / "parity"))
-        from deterministic_weights import deterministic_state_dict
+        return module.eval(), record.sha256
+    sys.path.insert(0, str(REPO / "Testing" / "parity"))
+    from deterministic_weights import deterministic_state_dict
 
-        module.load_state_dict(deterministic_state_dict(module))
+    module.load_state_dict(deterministic_state_dict(module))
     return module.eval(), "0" * 64
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
-from MedSAMSegmentLib.inference.device import DeviceChoice
+from MedSAMSegmentLib.inference.device import resolve_device
 from MedSAMSegmentLib.inference.engines.base import EngineFiles
 from MedSAMSegmentLib.inference.engines.choose import Encoder, choose_engine
 from MedSAMSegmentLib.inference.open import load_predictor, open_session
@@ -129,7 +129,7 @@ def a_predictor(model_id: str, engine: str, precision: str) -> SlicePredictor:
     if entry.kind == "memory":
         with torch.no_grad():
             module.sam_mask_decoder.pred_obj_score_head.layers[2].bias.fill_(6.0)  # type: ignore[union-attr, operator]
-    device = DeviceChoice(torch.device("cpu"), getattr(torch, precision), "asked for")
+    device = resolve_device("cpu", precision)
     chosen = choose_engine(Encoder(slice_network(module), module, device, EngineFiles(entry, sha256, None)), engine)
     return SlicePredictor(module, entry, device, weights_sha256=sha256, engine=chosen.engine)
 

@@ -1,4 +1,4 @@
-"""OpenVINO in float32 gives the masks of torch on a real CT slice."""
+"""OpenVINO in float32 gives the masks of torch on a real CT slice, and in eight bits nearly so."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from MedSAMSegmentLib.evaluation.metrics import dice
+from MedSAMSegmentLib.inference.engines.base import relative_error
 from MedSAMSegmentLib.inference.engines.openvino_model import openvino_trouble
 from MedSAMSegmentLib.inference.open import load_predictor
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor, SlicePrompts
@@ -16,11 +19,8 @@ PIXELS = 3
 """So many pixels of a mask may differ: those whose logit is next to nothing."""
 
 
-@pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble())
-@pytest.mark.parametrize("position", [0.3, 0.6])
-def test_masks_of_openvino_are_those_of_torch(
-    position: float, lite_checkpoint: Path, lite_predictor: SlicePredictor
-) -> None:
+def a_slice(position: float) -> tuple[NDArray[np.uint8], SlicePrompts]:
+    """One of a chest CT with the box around the right lung."""
     from cases import chest_cases
 
     case = next(chest_cases())
@@ -28,7 +28,16 @@ def test_masks_of_openvino_are_those_of_torch(
     index = round(first + position * (last - first))
     pixels = np.ascontiguousarray(to_uint8(case.image, case.window).volume_u8[index])
     rows, columns = np.nonzero(case.reference[index])
-    prompts = SlicePrompts(box_xyxy=(float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max())))
+    box = (float(columns.min()), float(rows.min()), float(columns.max()), float(rows.max()))
+    return pixels, SlicePrompts(box_xyxy=box)
+
+
+@pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble())
+@pytest.mark.parametrize("position", [0.3, 0.6])
+def test_masks_of_openvino_are_those_of_torch(
+    position: float, lite_checkpoint: Path, lite_predictor: SlicePredictor
+) -> None:
+    pixels, prompts = a_slice(position)
     other = load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="float32", engine="openvino")
     assert other.engine.name == "openvino"
     reference = lite_predictor.with_torch()
@@ -37,3 +46,19 @@ def test_masks_of_openvino_are_those_of_torch(
     assert expected.mask.sum() > 500
     assert np.count_nonzero(found.mask != expected.mask) <= PIXELS
     assert found.score == pytest.approx(expected.score, abs=1e-3)
+
+
+@pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble())
+@pytest.mark.parametrize("position", [0.3, 0.6])
+def test_masks_in_eight_bits_are_nearly_those_of_torch(
+    position: float, lite_checkpoint: Path, lite_predictor: SlicePredictor
+) -> None:
+    pixels, prompts = a_slice(position)
+    other = load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="int8")
+    assert other.engine.precision.eight_bit
+    reference = lite_predictor.with_torch()
+    embedding = reference.encode(pixels)
+    found = other.encode(pixels)
+    assert 0.01 < relative_error(found.features, embedding.features) < 0.2
+    expected = reference.predict(embedding, prompts).mask
+    assert dice(other.predict(found, prompts).mask, expected) > 0.95

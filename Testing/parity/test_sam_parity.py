@@ -126,6 +126,7 @@ def test_prompt_tokens_are_the_official_ones(case: Case) -> None:
         sparse, _ = encoder(points=coords, labels=torch.from_numpy(golden[f"{prompt}_labels"])[None])
         assert_close(sparse[0], golden[f"{prompt}_sparse"], 1e-5)
     _, dense = encoder(masks=torch.from_numpy(golden["box_lowres"][:1])[None])
+    dense = dense.transpose(1, 2).unflatten(2, encoder.image_embedding_size)
     assert_close(sample(dense), golden["maskprompt_dense_sample"], **FEATURES)
 
 

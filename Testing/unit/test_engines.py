@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toy_sam import CPU, toy_encoder, toy_sam
 from toy_sam2 import toy_model
 
 from MedSAMSegmentLib import registry
@@ -17,37 +18,15 @@ from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import DeviceError, UsageError
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.engines import choose, openvino_model
-from MedSAMSegmentLib.inference.engines.base import EngineFiles, probe_input, relative_error
-from MedSAMSegmentLib.inference.engines.choose import Encoder, choose_engine, label
+from MedSAMSegmentLib.inference.engines.base import probe_input, relative_error
+from MedSAMSegmentLib.inference.engines.choose import choose_engine, label
 from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measurements
 from MedSAMSegmentLib.inference.engines.openvino_engine import OpenVinoEngine
+from MedSAMSegmentLib.inference.engines.precision import Precision
 from MedSAMSegmentLib.inference.engines.torch_engine import TorchEngine
-from MedSAMSegmentLib.inference.slice_networks import slice_network
 from MedSAMSegmentLib.inference.slice_predictor import SliceEmbedding, SlicePredictor, SlicePrompts
-from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
-from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
-from MedSAMSegmentLib.models.sam import Sam
-from MedSAMSegmentLib.models.tiny_vit import Stage, TinyViT
 
-CPU = DeviceChoice(torch.device("cpu"), torch.float32, "asked for")
 needs_openvino = pytest.mark.skipif(bool(openvino_model.openvino_trouble()), reason=openvino_model.openvino_trouble())
-
-
-def toy_sam() -> Sam:
-    torch.manual_seed(0)
-    stages = (Stage(32, 1, window=3, next_dim=64, next_stride=2), Stage(64, 1, window=5))
-    encoder = TinyViT(dim=8, depth=1, stages=stages, out_dim=16)
-    for module in encoder.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            assert module.running_mean is not None
-            module.running_mean.uniform_(-0.2, 0.2)
-    return Sam(encoder, PromptEncoder(16, (16, 16), (64, 64)), MaskDecoder(16)).eval()
-
-
-def toy_encoder(folder: Path | None, module: torch.nn.Module | None = None, device: DeviceChoice = CPU) -> Encoder:
-    module = module or toy_sam()
-    entry = dataclasses.replace(registry.get("lite_medsam"), input_size=64)
-    return Encoder(slice_network(module), module, device, EngineFiles(entry, "0123456789abcdef", folder))
 
 
 @pytest.fixture(scope="session")
@@ -276,10 +255,10 @@ def test_bfloat16_is_taken_only_where_the_masks_allow_it(kept: Path, monkeypatch
     ):
         known.put(name, Measurement(0.0, seconds))
     monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset())
-    assert choose_engine(encoder, free_precision=True).engine.precision == torch.float32
+    assert choose_engine(encoder, free_precision=True).engine.precision == Precision()
     monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset({"lite_medsam"}))
-    assert choose_engine(encoder, free_precision=True).engine.precision == torch.bfloat16
-    assert choose_engine(encoder, free_precision=False).engine.precision == torch.float32
+    assert choose_engine(encoder, free_precision=True).engine.precision == Precision(torch.bfloat16)
+    assert choose_engine(encoder, free_precision=False).engine.precision == Precision()
 
 
 def test_without_openvino_auto_is_torch_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -334,7 +313,7 @@ def test_the_relative_error_is_that_of_the_worst_output(found: tuple, expected: 
 
 def test_a_predictor_goes_back_to_torch_for_the_reference() -> None:
     class Elsewhere:
-        name, precision, decode, memory_steps = "openvino", torch.bfloat16, None, None
+        name, precision, decode, memory_steps = "openvino", Precision(torch.bfloat16), None, None
 
     entry = dataclasses.replace(registry.get("lite_medsam"), input_size=64)
     predictor = SlicePredictor(toy_sam(), entry, CPU, weights_sha256="ab", engine=Elsewhere())  # type: ignore[arg-type]

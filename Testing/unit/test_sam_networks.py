@@ -125,7 +125,7 @@ def test_points_get_a_padding_token_only_without_a_box() -> None:
     points, labels, box = torch.rand(2, 3, 2) * 64, torch.tensor([[1, 0, 1], [1, 1, -1]]), torch.rand(2, 4) * 64
     alone, dense = encoder(points, labels)
     assert alone.shape == (2, 4, 16)
-    assert dense.shape == (1, 16, 1, 1)
+    assert dense.shape == (1, 1, 16)
     assert torch.equal(alone[0, 3], encoder.not_a_point_embed.weight[0])
     assert torch.equal(alone[1, 2], encoder.not_a_point_embed.weight[0])
     assert encoder(points, labels, box)[0].shape == (2, 5, 16)
@@ -147,7 +147,7 @@ def test_one_image_serves_many_prompts_as_each_alone(sam2: bool) -> None:
     decoder = MaskDecoder(256, sam2=sam2, high_res_features=sam2).eval()
     image, position, sparse = torch.randn(1, 256, 4, 4), torch.randn(1, 256, 4, 4), torch.randn(3, 2, 256)
     skips = (torch.randn(1, 32, 16, 16), torch.randn(1, 64, 8, 8)) if sam2 else None
-    dense = torch.randn(1, 256, 1, 1)
+    dense = torch.randn(1, 1, 256)
     together = decoder(image, position, sparse, dense, skips)
     assert together.logits.shape == (3, 4, 16, 16)
     assert (together.object_score is not None) == sam2

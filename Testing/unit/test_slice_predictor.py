@@ -10,6 +10,7 @@ import torch
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.errors import PromptError
+from MedSAMSegmentLib.inference import slice_networks
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor, SlicePrompts
 from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
@@ -83,9 +84,9 @@ def test_prompts_on_slices_in_turn_answer_as_on_each_slice_alone(predictor: Slic
 def test_what_prompts_on_a_slice_share_is_computed_once(
     predictor: SlicePredictor, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared = predictor.module.image_side
+    shared = slice_networks.as_tokens
     computed: list[int] = []
-    monkeypatch.setattr(predictor.module, "image_side", lambda *arguments: computed.append(1) or shared(*arguments))
+    monkeypatch.setattr(slice_networks, "as_tokens", lambda features: computed.append(1) or shared(features))
     embedding = predictor.encode(image)
     for box in (BOX, (0.0, 0.0, 49.0, 39.0)):
         predictor.predict(embedding, SlicePrompts(box_xyxy=box))

@@ -13,11 +13,9 @@ from torch import Tensor
 from ...models.sam import Decode
 from ...models.sam2 import MemorySteps
 from ...registry import ModelEntry
+from .precision import Precision
 
 Features = tuple[Tensor, ...]
-
-ERROR_LIMITS = {torch.float32: 1e-3, torch.bfloat16: 0.1}
-"""The largest relative error (Euclidean norms) of any of an encoder's outputs against torch in float32."""
 
 
 class ImageEncoderEngine(Protocol):
@@ -31,7 +29,7 @@ class ImageEncoderEngine(Protocol):
         """ "torch" or "openvino"."""
 
     @property
-    def precision(self) -> torch.dtype:
+    def precision(self) -> Precision:
         """What it computes in; inputs and outputs are float32 all the same."""
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import nn
@@ -16,16 +17,21 @@ from ...models.sam2 import Sam2
 from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from . import ENGINES
-from .base import ERROR_LIMITS, EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
-from .graphs import decoder_probe, graphs_of, look_back_probe, sam2_decoder_probe
+from .base import EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
+from .graphs import ENCODER, decoder_probe, graphs_of, look_back_probe, sam2_decoder_probe
+from .int8 import mark_products, ranges_of
 from .measurements import Measurement, Measurements
 from .openvino_engine import OpenVinoEngine
 from .openvino_model import openvino_trouble, openvino_version, read_or_convert
+from .precision import Precision
 from .torch_engine import TorchEngine
 
 BFLOAT16_AGREES = frozenset({"lite_medsam"})
 """Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
 
+
+EIGHT_BITS = (Precision(torch.bfloat16, eight_bit=True), Precision(torch.float32, eight_bit=True))
+"""What is not a product in eight bits is quicker in one or the other, by the processor."""
 
 ENGINE_VARIABLE = "MEDSAM_ENGINE"
 """Environment variable that stands in for "auto"."""
@@ -40,6 +46,11 @@ class Encoder:
     device: DeviceChoice
     files: EngineFiles
 
+    @cached_property
+    def expected(self) -> Features:
+        """What torch gives in float32 for a fixed input."""
+        return _probe(self, TorchEngine(self.network, replace(self.device, dtype=torch.float32)))
+
 
 @dataclass(frozen=True)
 class EngineChoice:
@@ -51,27 +62,44 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     """The engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
 
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
-    With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks.
-    Raises `UsageError` for an unknown name, `DeviceError` when the engine asked for cannot be used.
+    With `free_precision` "auto" may compute in bfloat16 and in eight bits where that is known to keep the masks.
+    Raises `UsageError` for an unknown name, `DeviceError` when the engine or the precision asked for cannot be used.
     """
     if wanted == "auto":
         wanted = os.environ.get(ENGINE_VARIABLE, "").strip() or "auto"
     if wanted not in ENGINES:
         raise UsageError(f"The engine {wanted!r} is not known.", f"Use one of {', '.join(ENGINES)}.")
+    if encoder.device.eight_bit:
+        return _in_eight_bits(encoder, wanted)
     in_torch = TorchEngine(encoder.network, encoder.device)
     if wanted == "torch":
         return EngineChoice(in_torch, "asked for")
     trouble = _openvino_trouble(encoder)
+    own = Precision(encoder.device.dtype)
     if wanted == "openvino":
         if trouble:
             raise DeviceError(f"The engine openvino cannot be used: {trouble}.", "Use the engine torch, or auto.")
-        return EngineChoice(open_openvino(encoder, encoder.device.dtype), "asked for")
+        return EngineChoice(open_openvino(encoder, own), "asked for")
     if trouble:
         return EngineChoice(in_torch, trouble)
-    return _fastest(encoder, in_torch, free_precision)
+    precisions = [own]
+    if free_precision and ranges_of(encoder.files) is not None:
+        precisions += EIGHT_BITS
+    elif free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
+        precisions += [Precision(torch.bfloat16)]
+    return _fastest(encoder, precisions, in_torch)
 
 
-def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
+def _in_eight_bits(encoder: Encoder, wanted: str) -> EngineChoice:
+    trouble = "it is no precision of torch" if wanted == "torch" else _openvino_trouble(encoder)
+    if not trouble and ranges_of(encoder.files) is None:
+        trouble = f"nobody has looked at the ranges of these weights of {encoder.files.entry.title}"
+    if trouble:
+        raise DeviceError(f"The precision int8 cannot be used: {trouble}.", "Use another precision, or auto.")
+    return _fastest(encoder, EIGHT_BITS)
+
+
+def open_openvino(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
     """Convert or read the encoder, compile it, and compare its answer with torch's when that was not done before.
 
     Raises `DeviceError` when OpenVINO cannot run the network or gives other numbers.
@@ -79,7 +107,7 @@ def open_openvino(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
     return _open_openvino(encoder, precision)[0]
 
 
-def _open_openvino(encoder: Encoder, precision: torch.dtype) -> tuple[OpenVinoEngine, Measurement]:
+def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngine, Measurement]:
     title = encoder.files.entry.title
     try:
         engine = _compile(encoder, precision)
@@ -87,18 +115,22 @@ def _open_openvino(encoder: Encoder, precision: torch.dtype) -> tuple[OpenVinoEn
     except RuntimeError as failure:
         detail = str(failure)
         raise DeviceError(f"OpenVINO cannot run {title}.", "Use the engine torch, or auto.", detail) from failure
-    if known.error > ERROR_LIMITS[precision]:
+    if known.error > precision.error_limit:
         raise DeviceError(
-            f"OpenVINO gives other numbers than torch for {title} (relative error {known.error:.2g}).",
+            f"OpenVINO gives other numbers than torch for {title} in {precision} (relative error {known.error:.2g}).",
             "Use the engine torch, or auto.",
         )
     return engine, known
 
 
-def _compile(encoder: Encoder, precision: torch.dtype) -> OpenVinoEngine:
+def _compile(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
     files = encoder.files
     graphs = graphs_of(encoder.network, encoder.module, probe_input(files.entry))
-    return OpenVinoEngine({graph.name: read_or_convert(graph, files) for graph in graphs}, precision)
+    models = {graph.name: read_or_convert(graph, files) for graph in graphs}
+    ranges = ranges_of(files) if precision.eight_bit else None
+    if ranges is not None:
+        mark_products(models[ENCODER], ranges)
+    return OpenVinoEngine(models, precision)
 
 
 def label(engine: ImageEncoderEngine) -> str:
@@ -106,38 +138,50 @@ def label(engine: ImageEncoderEngine) -> str:
     return _label(engine.name, engine.precision)
 
 
-def _label(engine: str, precision: torch.dtype) -> str:
+def _label(engine: str, precision: Precision) -> str:
     name = f"openvino {openvino_version()}" if engine == "openvino" else engine
-    return f"{name} {str(precision).removeprefix('torch.')}"
+    return f"{name} {precision}"
 
 
-def _fastest(encoder: Encoder, in_torch: TorchEngine, free_precision: bool) -> EngineChoice:
-    precisions = {encoder.device.dtype}
-    if free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
-        precisions.add(torch.bfloat16)
-    labels = {_label("openvino", precision): precision for precision in sorted(precisions, key=str)}
-    notes = []
-    opened: dict[str, OpenVinoEngine] = {}
-    known = _remembered(encoder, in_torch, labels)
+def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchEngine | None = None) -> EngineChoice:
+    """Of OpenVINO at these precisions, and torch where that is given, which then is what is left if all else fails.
+
+    Raises `DeviceError` when there is nothing left.
+    """
+    labels = {_label("openvino", precision): precision for precision in precisions}
+    troubles: list[DeviceError] = []
+    opened: tuple[str, OpenVinoEngine] | None = None
+    known = _remembered(encoder, labels, in_torch)
     if known is None:
-        known = {label(in_torch): _known(encoder, in_torch)}
+        known = {} if in_torch is None else {label(in_torch): _known(encoder, in_torch)}
         for name, precision in labels.items():
             try:
-                opened[name], known[name] = _open_openvino(encoder, precision)
+                engine, known[name] = _open_openvino(encoder, precision)
             except DeviceError as error:
-                notes.append(error.message)
-    best = min(known, key=lambda name: known[name].seconds)
+                troubles.append(error)
+                continue
+            if name == _best(known):  # the others are not kept: each takes a few hundred megabytes
+                opened = name, engine
+            del engine
     figures = ", ".join(f"{name} {known[name].seconds:.2f} s a slice" for name in known)
+    best = _best(known)
     if best in labels:
         try:
-            return EngineChoice(opened.get(best) or open_openvino(encoder, labels[best]), figures)
+            engine = opened[1] if opened and opened[0] == best else open_openvino(encoder, labels[best])
+            return EngineChoice(engine, figures)
         except DeviceError as error:
-            notes.append(error.message)
-    return EngineChoice(in_torch, " ".join(notes) or figures)
+            troubles.append(error)
+    if in_torch is None:
+        raise troubles[-1]
+    return EngineChoice(in_torch, " ".join(error.message for error in troubles) or figures)
+
+
+def _best(known: Mapping[str, Measurement]) -> str | None:
+    return min(known, key=lambda name: known[name].seconds, default=None)
 
 
 def _remembered(
-    encoder: Encoder, in_torch: TorchEngine, labels: Mapping[str, torch.dtype]
+    encoder: Encoder, labels: Mapping[str, Precision], in_torch: TorchEngine | None
 ) -> dict[str, Measurement] | None:
     """All figures of this machine that the choice needs, without those of engines that are not to be used.
 
@@ -145,15 +189,16 @@ def _remembered(
     need be compiled.
     """
     measurements = Measurements(encoder.files)
-    names = (label(in_torch), *labels)
+    names = [*labels] if in_torch is None else [label(in_torch), *labels]
     found = {name: figures for name in names if (figures := measurements.get(name)) is not None}
     if len(found) < len(names):
         return None
-    return {
+    usable = {
         name: figures
         for name, figures in found.items()
-        if name not in labels or figures.error <= ERROR_LIMITS[labels[name]]
+        if name not in labels or figures.error <= labels[name].error_limit
     }
+    return usable or None
 
 
 def _known(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
@@ -165,7 +210,7 @@ def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
 
     A run is a slice and a prompt on it, for a network with memory a slice and its look back at a full memory.
     """
-    expected = _probe(encoder, TorchEngine(encoder.network, replace(encoder.device, dtype=torch.float32)))
+    expected = encoder.expected
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
@@ -185,7 +230,7 @@ def _probe(encoder: Encoder, engine: ImageEncoderEngine) -> Features:
     assert isinstance(encoder.module, Sam2)
     steps = engine.memory_steps or encoder.module.steps
     answer = steps.decode(*sam2_decoder_probe(encoder.module, features))
-    with reduced_precision(encoder.device.device, engine.precision):
+    with reduced_precision(encoder.device.device, engine.precision.dtype):
         conditioned = steps.look_back(*look_back_probe(encoder.module))
     return (*features, answer.logits, answer.ious, answer.tokens, conditioned.float())
 

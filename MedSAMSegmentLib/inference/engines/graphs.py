@@ -96,9 +96,9 @@ def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor,
     with torch.no_grad():
         side = float(sam.image_size)
         box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=features[0].device)
-        sparse, _ = sam.prompt_encoder(boxes=box)
+        sparse, dense = sam.prompt_encoder(boxes=box)
         rows, columns = (torch.arange(side, device=box.device) for side in sam.prompt_encoder.image_embedding_size)
-        return sam.image_side(features).image, sparse, rows, columns
+        return as_tokens(features[0]).contiguous() + dense, sparse, rows, columns
 
 
 def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
@@ -107,7 +107,7 @@ def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, 
     box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=sam2.device)
     sparse, dense = sam2.sam_prompt_encoder(boxes=box)
     embedding, *skips = features
-    cells = as_tokens(sam2.without_memory(ImageFeatures(embedding, None)) + dense).contiguous()
+    cells = as_tokens(sam2.without_memory(ImageFeatures(embedding, None))).contiguous() + dense
     return cells, sparse, (skips[0], skips[1]) if skips else None
 
 

@@ -15,6 +15,7 @@ from ...models.position_encoding import Turn
 from ...models.sam import Decode
 from ...models.sam2 import MemorySteps
 from .graphs import ATTENTION, DECODER, ENCODER
+from .precision import Precision
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -24,11 +25,11 @@ class OpenVinoEngine:
 
     name = "openvino"
 
-    def __init__(self, models: Mapping[str, Any], precision: torch.dtype) -> None:
+    def __init__(self, models: Mapping[str, Any], precision: Precision) -> None:
         """`openvino.Model`s by the names of `graphs`. Raises RuntimeError when OpenVINO cannot compile one."""
         self.precision = precision
         with ThreadPoolExecutor(2) as pool:  # to compile a graph is mostly the work of one thread
-            compiled = pool.map(lambda model: _Compiled(model, precision), models.values())
+            compiled = pool.map(lambda model: _Compiled(model, precision.dtype), models.values())
             self._graphs = dict(zip(models, compiled, strict=True))
         if DECODER in models:
             # The first run of a graph takes several times as long, and the first prompt is waited for.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..device import DeviceChoice
+from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from .base import Features
+from .precision import Precision
 
 
 class TorchEngine:
@@ -22,13 +23,12 @@ class TorchEngine:
         self._network = network
 
     @property
-    def precision(self) -> torch.dtype:
-        return self.device.dtype
+    def precision(self) -> Precision:
+        return Precision(self.device.dtype)
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Features:
         """(1,3,S,S) float32, on any device -> the features, float32, on this engine's device."""
-        reduced = self.precision != torch.float32
-        with torch.autocast(self.device.device.type, self.precision, enabled=reduced):
+        with reduced_precision(self.device.device, self.device.dtype):
             features = self._network.encode(images.to(self.device.device))
         return tuple(feature.float() for feature in features)

@@ -1,0 +1,129 @@
+"""Eight-bit products: marked where ranges are known, taken where they are faster, refused with a sentence elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from toy_sam import CPU, toy_encoder, toy_sam
+
+from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.errors import DeviceError
+from MedSAMSegmentLib.inference.device import resolve_device
+from MedSAMSegmentLib.inference.engines import choose, int8, openvino_model
+from MedSAMSegmentLib.inference.engines.base import EngineFiles, probe_input, relative_error
+from MedSAMSegmentLib.inference.engines.choose import choose_engine
+from MedSAMSegmentLib.inference.engines.graphs import graphs_of
+from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measurements
+from MedSAMSegmentLib.inference.engines.precision import Precision
+from MedSAMSegmentLib.inference.engines.torch_engine import TorchEngine
+
+needs_openvino = pytest.mark.skipif(bool(openvino_model.openvino_trouble()), reason=openvino_model.openvino_trouble())
+EIGHT = dataclasses.replace(CPU, eight_bit=True)
+LITE = registry.get("lite_medsam")
+RANGES = {
+    "layers.1.blocks.0.attn": (-4.0, 4.0 * 127 / 128),
+    "layers.1.blocks.0.mlp.fc1": (-4.0, 4.0 * 127 / 128),
+    "layers.1.blocks.0.mlp.fc2": (-0.5, 4.0 - 0.5),
+    "neck.2": (-4.0, 4.0 * 127 / 128),
+}
+
+
+@pytest.fixture
+def known_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDSAM_ENGINE", raising=False)
+    monkeypatch.setattr(choose, "ranges_of", lambda files: RANGES)
+
+
+def test_the_ranges_are_those_of_the_published_weights_alone() -> None:
+    assert LITE.sha256 is not None
+    ranges = int8.ranges_of(EngineFiles(LITE, LITE.sha256, None))
+    assert ranges is not None
+    assert len(ranges) == 41
+    assert all(low < 0 < high for low, high in ranges.values())
+    assert int8.ranges_of(EngineFiles(LITE, "0" * 64, None)) is None
+    assert int8.ranges_of(EngineFiles(registry.get("medsam"), LITE.sha256, None)) is None
+
+
+def test_zero_is_told_exactly() -> None:
+    """Padding and what a GELU shuts off are zeros: none of them may become a small number."""
+    for low, high in json.loads(Path(int8.__file__).with_name("int8_ranges.json").read_text())["lite_medsam"][
+        "ranges"
+    ].values():
+        level = -low / ((high - low) / (int8.LEVELS - 1))
+        assert level == pytest.approx(round(level), abs=1e-3)
+
+
+@needs_openvino
+def test_products_are_marked_by_their_layer() -> None:
+    encoder = toy_encoder(None)
+    model = openvino_model.convert(graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))[0])
+    int8.mark_products(model, RANGES)
+    marks = [node for node in model.get_ops() if node.get_type_name() == "FakeQuantize"]
+    # Queries, keys and values share what goes in: 1 + 3 marks; each of the other three has 1 + 1.
+    assert len(marks) == 4 + 3 * 2
+
+
+@needs_openvino
+def test_a_layer_that_the_graph_lacks_is_an_error() -> None:
+    encoder = toy_encoder(None)
+    model = openvino_model.convert(graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))[0])
+    with pytest.raises(RuntimeError, match=r"no products of layers\.9"):
+        int8.mark_products(model, {**RANGES, "layers.9.blocks.0.attn": (-1.0, 1.0)})
+
+
+@needs_openvino
+@pytest.mark.usefixtures("known_ranges")
+def test_eight_bits_come_close_to_torch(tmp_path: Path) -> None:
+    encoder = toy_encoder(tmp_path, device=EIGHT)
+    chosen = choose_engine(encoder)
+    assert chosen.engine.precision.eight_bit
+    images = probe_input(encoder.files.entry) * 2 - 1
+    expected = TorchEngine(encoder.network, CPU).encode(images)
+    error = relative_error(chosen.engine.encode(images), expected)
+    assert 1e-4 < error < 0.1, "too exact means that nothing is computed in eight bits"
+
+
+@needs_openvino
+@pytest.mark.usefixtures("known_ranges")
+def test_auto_takes_eight_bits_only_where_it_is_free_to(tmp_path: Path) -> None:
+    encoder = toy_encoder(tmp_path)
+    known = Measurements(encoder.files)
+    seconds = {
+        "torch float32": 4,
+        "openvino float32": 3,
+        "openvino int8 and float32": 2,
+        "openvino int8 and bfloat16": 1,
+    }
+    for name, value in seconds.items():
+        known.put(name.replace("openvino", f"openvino {openvino_model.openvino_version()}"), Measurement(0.0, value))
+    assert choose_engine(encoder, free_precision=True).engine.precision == Precision(torch.bfloat16, eight_bit=True)
+    assert choose_engine(encoder).engine.precision == Precision()
+
+
+@needs_openvino
+@pytest.mark.usefixtures("known_ranges")
+def test_eight_bits_that_give_other_numbers_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = {layer: (low / 100, high / 100) for layer, (low, high) in RANGES.items()}
+    monkeypatch.setattr(choose, "ranges_of", lambda files: narrow)
+    with pytest.raises(DeviceError, match="other numbers than torch for LiteMedSAM in int8"):
+        choose_engine(toy_encoder(tmp_path, toy_sam(), EIGHT))
+    chosen = choose_engine(toy_encoder(tmp_path), free_precision=True)
+    assert not chosen.engine.precision.eight_bit
+
+
+@pytest.mark.parametrize("wanted", ["auto", "openvino", "torch"])
+def test_without_ranges_eight_bits_are_refused_with_a_cure(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDSAM_ENGINE", raising=False)
+    with pytest.raises(DeviceError, match="The precision int8 cannot be used: ") as refused:
+        choose_engine(toy_encoder(None, device=EIGHT), wanted)
+    assert "Use another precision" in refused.value.cure
+
+
+def test_the_precision_is_one_of_a_device() -> None:
+    device = resolve_device("cpu", "int8")
+    assert (device.dtype, device.eight_bit) == (torch.float32, True)
+    assert str(Precision(torch.bfloat16, eight_bit=True)) == "int8 and bfloat16"
