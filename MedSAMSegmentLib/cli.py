@@ -21,6 +21,7 @@ from typing import Any
 from .errors import Cancelled, InputError, MedSAMError, OutputError
 from .io.atomic import recording
 from .registry import entries
+from .threads import let_threads_rest
 from .version import __version__
 
 AXES = ("k", "j", "i", "z", "y", "x", "time")
@@ -165,6 +166,7 @@ def _add_info(commands: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
+    let_threads_rest(os.environ)
     for stream in (sys.stdout, sys.stderr):
         # A file name in an alphabet that the terminal lacks must not end the work.
         if isinstance(stream, io.TextIOWrapper):

@@ -137,7 +137,7 @@ class ObjectTrack:
     def _memory(self, features: FrameFeatures, answer: MaskAnswer, *, binarize: bool) -> Tensor:
         with reduced_precision(self.model.device, self.dtype):
             memory = self.model.encode_memory(
-                features.image, answer.low_res_logits, answer.object_score, binarize=binarize
+                features.image, answer.low_res_logits, answer.object_score, binarize=binarize, steps=self.steps
             )
         return memory.float()
 

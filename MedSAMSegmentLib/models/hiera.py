@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, attend, join_windows, scaled_third, split_windows
+from .layers import MLP, DerivedTensors, attend, join_windows, project_windows, scaled_third, split_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -60,14 +60,29 @@ class MultiScaleAttention(DerivedTensors):
         self.qkv = nn.Linear(dim, dim_out * 3)
         self.proj = nn.Linear(dim_out, dim_out)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B,H,W,C) -> (B,H',W',C_out)."""
-        query, key, value = (F.linear(x, *self._projection(part)) for part in range(3))
+    def forward(self, x: Tensor, window: int) -> Tensor:
+        """(B,H,W,C) -> (B,H',W',C_out), before the last projection. `window` 0 means the whole grid."""
+        height, width = x.shape[1:3]
+        if not window:
+            return self._attend(*(F.linear(x, *self._projection(part)) for part in range(3)))
+        if height % window or width % window:
+            side = (window, window)
+            query, key, value = (
+                project_windows(x, *self._projection(part), window).unflatten(1, side) for part in range(3)
+            )
+        else:
+            windows, _ = split_windows(x, window)
+            query, key, value = (F.linear(windows, *self._projection(part)) for part in range(3))
+        size = window // 2 if self.pool else window
+        halved = (height // 2, width // 2) if self.pool else (height, width)
+        padded = (-(-halved[0] // size) * size, -(-halved[1] // size) * size)
+        return join_windows(self._attend(query, key, value), size, padded, halved)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         if self.pool:
             query = halve(query)
-        height, width = query.shape[1:3]
         attended = attend(self._heads(query), self._heads(key), self._heads(value))
-        return self.proj(attended.transpose(1, 2).flatten(2).unflatten(1, (height, width)))
+        return attended.transpose(1, 2).flatten(2).unflatten(1, query.shape[1:3])
 
     def _projection(self, part: int) -> tuple[Tensor, Tensor]:
         """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
@@ -101,18 +116,9 @@ class MultiScaleBlock(nn.Module):
         halved = (shape[0] // 2, shape[1] // 2) if self.pool else shape
         if self.pool:
             shortcut = halve(shortcut.unflatten(1, shape)).flatten(1, 2)
-        x = shortcut + self._attend(normed.unflatten(1, shape), halved).flatten(1, 2)
+        attended = self.attn(normed.unflatten(1, shape), self.window)
+        x = shortcut + self.attn.proj(attended.flatten(1, 2))
         return x + self.mlp(self.norm2(x)), halved
-
-    def _attend(self, x: Tensor, shape: Shape) -> Tensor:
-        if self.window == 0:
-            return self.attn(x)
-        windows, padded = split_windows(x, self.window)
-        size = self.window
-        attended = self.attn(windows)
-        if self.pool:
-            size, padded = size // 2, (padded[0] // 2, padded[1] // 2)
-        return join_windows(attended, size, padded, shape)
 
 
 class Hiera(DerivedTensors):

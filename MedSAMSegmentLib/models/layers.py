@@ -120,6 +120,14 @@ def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
     return x.reshape(-1, size, size, channels), (height + pad_h, width + pad_w)
 
 
+def project_windows(x: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tensor:
+    """A linear layer on (B,H,W,C), the result cut into windows (B*n,size*size,C').
+
+    Cells beyond the grid are zeros, so the bias is all they give: nothing is multiplied for them.
+    """
+    return split_windows(F.linear(x, weight), size)[0].flatten(1, 2) + bias
+
+
 def join_windows(windows: Tensor, size: int, padded: tuple[int, int], shape: tuple[int, int]) -> Tensor:
     """Undo `split_windows`: (B*n,size,size,C) -> (B,H,W,C) with `shape` = (H,W); the padding is cut off."""
     rows, columns = padded[0] // size, padded[1] // size

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, attend, join_windows, scaled_third, split_windows
+from .layers import MLP, DerivedTensors, attend, join_windows, project_windows, scaled_third
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -29,7 +30,7 @@ class PatchEmbed(nn.Module):
 
 
 class Attention(DerivedTensors):
-    """Self-attention over the tokens (B,N,C) of a window or of the whole grid."""
+    """Self-attention over all cells of a window or of the whole grid."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
@@ -37,9 +38,17 @@ class Attention(DerivedTensors):
         self.qkv = nn.Linear(dim, dim * 3)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B,N,C) -> (B,N,C), before the last projection, which does not care about windows."""
-        query, key, value = (self._heads(F.linear(x, *self._projection(part))) for part in range(3))
+    def forward(self, x: Tensor, shape: tuple[int, int], window: int) -> Tensor:
+        """(B,H*W,C) with `shape` = (H,W) -> the same, before the last projection. `window` 0 means the whole grid."""
+        if not window:
+            return self._attend(F.linear(x, *self._projection(part)) for part in range(3))
+        cells = x.unflatten(1, shape)
+        attended = self._attend(project_windows(cells, *self._projection(part), window) for part in range(3))
+        padded = (-(-shape[0] // window) * window, -(-shape[1] // window) * window)
+        return join_windows(attended.unflatten(1, (window, window)), window, padded, shape).flatten(1, 2)
+
+    def _attend(self, parts: Iterable[Tensor]) -> Tensor:
+        query, key, value = (self._heads(part) for part in parts)
         return attend(query, key, value).transpose(1, 2).flatten(2)
 
     def _projection(self, part: int) -> tuple[Tensor, Tensor]:
@@ -64,15 +73,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
         """(B,H*W,C) with `shape` = (H,W)."""
-        x = x + self.attn.proj(self._attend(self.norm1(x), shape))
+        x = x + self.attn.proj(self.attn(self.norm1(x), shape, self.window))
         return x + self.mlp(self.norm2(x))
-
-    def _attend(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
-        if not self.window:
-            return self.attn(x)
-        windows, padded = split_windows(x.unflatten(1, shape), self.window)
-        attended = self.attn(windows.flatten(1, 2)).unflatten(1, (self.window, self.window))
-        return join_windows(attended, self.window, padded, shape).flatten(1, 2)
 
 
 class PlainViT(DerivedTensors):

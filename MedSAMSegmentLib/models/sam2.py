@@ -83,6 +83,9 @@ class MaskAnswer:
     object_score: Tensor
 
 
+Remember: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""`MemoryEncoder.forward`, or what runs the same elsewhere."""
+
 Sam2Decode: TypeAlias = Callable[[Tensor, Tensor, "tuple[Tensor, Tensor] | None"], DecodedMasks]
 """`Sam2.answer`, or what runs the same elsewhere."""
 
@@ -93,6 +96,7 @@ class MemorySteps:
 
     look_back: LookBack
     decode: Sam2Decode
+    remember: Remember
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ class Sam2(DerivedTensors):
     @property
     def steps(self) -> MemorySteps:
         """This network's own."""
-        return MemorySteps(self.memory_attention.look_back, self.answer)
+        return MemorySteps(self.memory_attention.look_back, self.answer, self.memory_encoder)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """(1,3,S,S), normalised -> features; the skip convolutions run here, once for a frame."""
@@ -242,12 +246,13 @@ class Sam2(DerivedTensors):
         object_score: Tensor,
         *,
         binarize: bool,
+        steps: MemorySteps | None = None,
     ) -> Tensor:
         """The memory (1,memory_dim,h,w) of a frame from its mask logits (1,1,4h,4w) and object score (1,1)."""
         size = (self.image_size, self.image_size)
         logits = F.interpolate(low_res_logits, size=size, mode="bilinear", align_corners=False)
         mask = (logits > 0).to(logits.dtype) if binarize else logits.sigmoid()
-        memory = self.memory_encoder(features.embedding, mask * MEMORY_SCALE + MEMORY_BIAS)
+        memory = (steps or self.steps).remember(features.embedding, mask * MEMORY_SCALE + MEMORY_BIAS)
         if self.config.absent_code:
             absent = (object_score <= 0).to(memory.dtype)
             memory = memory + (absent * self.no_obj_embed_spatial)[:, :, None, None]

@@ -61,6 +61,7 @@ class LibrarySessions:
         from scipy import ndimage  # noqa: F401
 
         from ..inference import open, slice_predictor  # noqa: F401
+        from ..inference.strategies import consensus  # noqa: F401
 
     def __call__(self, request: OpenVolume, report: Callable[[str], None]) -> Session:
         report("load torch")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from typing import Any
 import torch
 from compare import compare
 from report import case_table, cpu_flags, path_table, speed_table, write_page, write_plot
+
+from MedSAMSegmentLib.threads import let_threads_rest
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -119,7 +122,9 @@ def measure_path() -> list[dict[str, Any]]:
 def run(script: str, *arguments: str) -> list[dict[str, Any]]:
     """The JSON lines of a script. Nothing when it fails, as openvino does where it is not installed."""
     command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
-    done = subprocess.run(command, cwd=REPO, text=True, stdout=subprocess.PIPE, check=False)
+    environment = dict(os.environ)
+    let_threads_rest(environment)  # as the command line and the worker do
+    done = subprocess.run(command, cwd=REPO, env=environment, text=True, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         print(f"{' '.join(arguments)}: no figures", file=sys.stderr)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from plain_trunks import plain_trunk
 from torch import Tensor, nn
 
 from MedSAMSegmentLib.inference.slice_networks import Features, SliceNetwork, slice_network
@@ -55,13 +56,13 @@ class PlainEager:
     def memory_steps(self) -> MemorySteps | None:
         if not isinstance(self._module, Sam2):
             return None
-        return MemorySteps(self._plain_look_back, self._plain_decode)
+        return MemorySteps(self._plain_look_back, self._plain_decode, self._module.memory_encoder)
 
     @torch.enable_grad()
     def encode(self, images: Tensor) -> Features:
         """With gradients on, though nothing asks for one: the networks then fold no batch norms and keep no tables."""
         if not isinstance(self._module, Sam):
-            return self._network.encode(images)
+            return self._encode_frame(images)
         patched = layers, sam_vit
         for module in patched:
             module.F = _Functional()  # type: ignore[assignment]
@@ -70,6 +71,16 @@ class PlainEager:
         finally:
             for module in patched:
                 module.F = F
+
+    @torch.inference_mode()
+    def _encode_frame(self, images: Tensor) -> Features:
+        assert isinstance(self._module, Sam2)
+        trunk = self._module.image_encoder.trunk
+        trunk.forward = lambda images: plain_trunk(trunk, images)
+        try:
+            return self._network.encode(images)
+        finally:
+            del trunk.forward
 
     @staticmethod
     def _plain_sam(encoder: nn.Module, images: Tensor) -> Tensor:

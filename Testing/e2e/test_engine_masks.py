@@ -54,7 +54,7 @@ def test_masks_in_eight_bits_are_nearly_those_of_torch(
     position: float, lite_checkpoint: Path, lite_predictor: SlicePredictor
 ) -> None:
     pixels, prompts = a_slice(position)
-    other = load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="int8")
+    other = load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="int8", engine="openvino")
     assert other.engine.precision.eight_bit
     reference = lite_predictor.with_torch()
     embedding = reference.encode(pixels)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, ObjectOnFra
 from MedSAMSegmentLib.inference.preprocessing import Sam2Transform
 from MedSAMSegmentLib.inference.tracker_options import TrackerOptions
 from MedSAMSegmentLib.models import sam2_builders
+from MedSAMSegmentLib.models.mask_decoder import DecodedMasks
 from MedSAMSegmentLib.models.position_encoding import sine_grid
 from MedSAMSegmentLib.models.sam2 import Sam2, stability
 
@@ -335,12 +337,18 @@ class watched_stability:
         self.model, self.shares = model, shares
 
     def __enter__(self) -> None:
-        self.handle = self.model.sam_mask_decoder.register_forward_hook(
-            lambda module, inputs, decoded: self.shares.append(float(stability(decoded.logits)[0, 0]))
-        )
+        decoder = self.model.sam_mask_decoder
+        answer = decoder.answer
+
+        def watched(*arguments: Any, **options: Any) -> DecodedMasks:
+            decoded = answer(*arguments, **options)
+            self.shares.append(float(stability(decoded.logits)[0, 0]))
+            return decoded
+
+        decoder.answer = watched  # type: ignore[method-assign]
 
     def __exit__(self, *error: object) -> None:
-        self.handle.remove()
+        del self.model.sam_mask_decoder.answer
 
 
 def run_absent(name: str, frames: Frames, golden: Arrays) -> Arrays:

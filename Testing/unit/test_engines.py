@@ -106,7 +106,7 @@ def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: i
 @needs_openvino
 @pytest.mark.parametrize("high_res", [False, True])
 @pytest.mark.parametrize("tokens", [2, 3, 9])
-def test_openvino_decodes_a_frame_as_torch_does(tokens: int, high_res: bool) -> None:
+def test_openvino_decodes_and_remembers_a_frame_as_torch_does(tokens: int, high_res: bool) -> None:
     model = toy_model(high_res)
     engine = choose_engine(toy_encoder(None, model), "openvino").engine
     steps = engine.memory_steps
@@ -115,17 +115,22 @@ def test_openvino_decodes_a_frame_as_torch_does(tokens: int, high_res: bool) -> 
     (height, width), dim = model.config.grid, model.config.dim
     cells, sparse = (torch.randn((1, n, dim), generator=random) for n in (height * width, tokens))
     skips = (torch.randn(1, dim // 8, 4 * height, 4 * width), torch.randn(1, dim // 4, 2 * height, 2 * width))
+    mask = torch.randn((1, 1, model.image_size, model.image_size), generator=random)
+    embedding = torch.randn((1, dim, height, width), generator=random)
     with torch.inference_mode():
+        remembered = model.memory_encoder(embedding, mask)
         found = steps.decode(cells, sparse, skips if high_res else None)
         expected = model.steps.decode(cells, sparse, skips if high_res else None)
     for name in ("logits", "ious", "tokens", "object_score"):
         assert relative_error((getattr(found, name),), (getattr(expected, name),)) < 1e-5, name
+    assert relative_error((steps.remember(embedding, mask),), (remembered,)) < 1e-5
 
 
 @needs_openvino
-def test_a_look_back_with_other_numbers_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = OpenVinoEngine._look_back
-    monkeypatch.setattr(OpenVinoEngine, "_look_back", lambda self, *arguments: honest(self, *arguments) * 1.01)
+@pytest.mark.parametrize("step", ["_look_back", "_remember"])
+def test_a_step_with_other_numbers_is_not_used(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = getattr(OpenVinoEngine, step)
+    monkeypatch.setattr(OpenVinoEngine, step, lambda self, *arguments: honest(self, *arguments) * 1.01)
     with pytest.raises(DeviceError, match="other numbers than torch"):
         choose_engine(toy_encoder(None, toy_model()), "openvino")
 

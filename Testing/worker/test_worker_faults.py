@@ -379,7 +379,10 @@ def test_a_foreign_interpreter_gets_none_of_this_pythons_variables(tmp_path: Pat
     interpreter.touch()
     ours = {"PYTHONHOME": "/slicer", "PYTHONPATH": "/slicer/lib", "__PYVENV_LAUNCHER__": "x", "HOME": "/home/me"}
     command = worker_command(interpreter, environment=ours)
-    assert command.environment == {"HOME": "/home/me", "PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1"}
+    added = {"PYTHONUTF8": "1", "PYTHONNOUSERSITE": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    assert command.environment == {"HOME": "/home/me", **added}
+    users = worker_command(interpreter, environment={"OMP_WAIT_POLICY": "ACTIVE"})
+    assert users.environment["OMP_WAIT_POLICY"] == "ACTIVE"
     assert command.arguments == ("-s", str(BOOTSTRAP), str(LIBRARY_FOLDER))
     assert worker_command(environment=ours).environment["PYTHONHOME"] == "/slicer"
     assert foreign_environment(ours) == {"HOME": "/home/me"}

@@ -18,7 +18,7 @@ from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from . import ENGINES
 from .base import EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
-from .graphs import ENCODER, decoder_probe, graphs_of, look_back_probe, sam2_decoder_probe
+from .graphs import ENCODER, decoder_probe, graphs_of, look_back_probe, memory_probe, sam2_decoder_probe
 from .int8 import mark_products, ranges_of
 from .measurements import Measurement, Measurements
 from .openvino_engine import OpenVinoEngine
@@ -232,7 +232,8 @@ def _probe(encoder: Encoder, engine: ImageEncoderEngine) -> Features:
     answer = steps.decode(*sam2_decoder_probe(encoder.module, features))
     with reduced_precision(encoder.device.device, engine.precision.dtype):
         conditioned = steps.look_back(*look_back_probe(encoder.module))
-    return (*features, answer.logits, answer.ious, answer.tokens, conditioned.float())
+        memory = steps.remember(*memory_probe(encoder.module, features))
+    return (*features, answer.logits, answer.ious, answer.tokens, conditioned.float(), memory.float())
 
 
 def _openvino_trouble(encoder: Encoder) -> str:

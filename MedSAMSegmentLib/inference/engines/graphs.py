@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ...models.layers import as_tokens
 from ...models.position_encoding import Turn
 from ...models.sam import Sam
-from ...models.sam2 import NUM_MEMORIES, ImageFeatures, Sam2
+from ...models.sam2 import MEMORY_BIAS, MEMORY_SCALE, NUM_MEMORIES, ImageFeatures, Sam2
 from ..slice_networks import Features, SliceNetwork
 
-ENCODER, DECODER, ATTENTION = "", "decoder", "attention"
+ENCODER, DECODER, ATTENTION, MEMORY = "", "decoder", "attention", "memory"
 """The graphs' names."""
 
 POINTER_TOKENS = 64
@@ -41,7 +41,7 @@ def graphs_of(network: SliceNetwork, module: nn.Module, images: Tensor) -> list[
     if isinstance(module, Sam):
         return [*graphs, _sam_decoder(module)]
     assert isinstance(module, Sam2)
-    return [*graphs, _attention(module), _sam2_decoder(module)]
+    return [*graphs, _attention(module), _sam2_decoder(module), _memory_encoder(module)]
 
 
 def _sam_decoder(sam: Sam) -> Graph:
@@ -85,6 +85,12 @@ def _attention(sam2: Sam2) -> Graph:
     return Graph(ATTENTION, _Part(sam2, look_back), example, shapes)
 
 
+def _memory_encoder(sam2: Sam2) -> Graph:
+    """`MemoryEncoder.forward`."""
+    shapes = ((1, sam2.config.dim, *sam2.config.grid), (1, 1, sam2.image_size, sam2.image_size))
+    return Graph(MEMORY, _Part(sam2, sam2.memory_encoder), lambda: tuple(map(_example, shapes)), shapes)
+
+
 def _example(shape: tuple[int, ...]) -> Tensor:
     """Fixed numbers of a shape whose open sides are 3."""
     sizes = [3 if side < 0 else side for side in shape]
@@ -109,6 +115,14 @@ def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, 
     embedding, *skips = features
     cells = as_tokens(sam2.without_memory(ImageFeatures(embedding, None))).contiguous() + dense
     return cells, sparse, (skips[0], skips[1]) if skips else None
+
+
+def memory_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor]:
+    """Arguments for the memory encoder: these features, and a square."""
+    side = sam2.image_size
+    mask = torch.full((1, 1, side, side), MEMORY_BIAS, device=sam2.device)
+    mask[..., side // 4 : side // 2, side // 4 : side // 2] += MEMORY_SCALE
+    return features[0], mask
 
 
 def look_back_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, Turn]:

@@ -14,7 +14,7 @@ from ...models.mask_decoder import DecodedMasks
 from ...models.position_encoding import Turn
 from ...models.sam import Decode
 from ...models.sam2 import MemorySteps
-from .graphs import ATTENTION, DECODER, ENCODER
+from .graphs import ATTENTION, DECODER, ENCODER, MEMORY
 from .precision import Precision
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -41,7 +41,7 @@ class OpenVinoEngine:
 
     @property
     def memory_steps(self) -> MemorySteps | None:
-        return MemorySteps(self._look_back, self._decode) if ATTENTION in self._graphs else None
+        return MemorySteps(self._look_back, self._decode, self._remember) if ATTENTION in self._graphs else None
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -58,6 +58,9 @@ class OpenVinoEngine:
     def _look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
         return self._graphs[ATTENTION].run([x, key, memory, key_turn.cosines, key_turn.sines])[0]
 
+    def _remember(self, embedding: Tensor, mask: Tensor) -> Tensor:
+        return self._graphs[MEMORY].run([embedding, mask])[0]
+
 
 def _some(port: Any) -> Tensor:
     """Zeros of a shape that an input may have."""
@@ -72,9 +75,12 @@ class _Compiled:
     def __init__(self, model: Any, precision: torch.dtype) -> None:
         import openvino
 
-        self._compiled = openvino.Core().compile_model(
-            model, "CPU", {"INFERENCE_PRECISION_HINT": _HINTS[precision], "PERFORMANCE_HINT": "LATENCY"}
-        )
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # torch's threads want the same cores in between
+        }
+        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
         self._request = self._compiled.create_infer_request()
         self._one_at_a_time = threading.Lock()
 
