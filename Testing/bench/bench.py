@@ -123,7 +123,8 @@ def run(script: str, *arguments: str) -> list[dict[str, Any]]:
     """The JSON lines of a script. Nothing when it fails, as openvino does where it is not installed."""
     command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
     environment = dict(os.environ)
-    let_threads_rest(environment)  # as the command line and the worker do
+    if "plain" not in arguments:
+        let_threads_rest(environment)  # as the command line and the worker do
     done = subprocess.run(command, cwd=REPO, env=environment, text=True, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         print(f"{' '.join(arguments)}: no figures", file=sys.stderr)

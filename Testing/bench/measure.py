@@ -2,7 +2,8 @@
 
 python Testing/bench/measure.py MODEL ENGINE PRECISION      prints one line of JSON
 
-The engine's slices take turns with plain eager's, so that whatever else the machine does falls on both.
+The engine's slices take turns with plain eager's (`plain_process`), so that whatever else the machine does falls on
+both.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -24,7 +26,7 @@ from plain_eager import PlainEager
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.inference.device import DeviceChoice, resolve_device
-from MedSAMSegmentLib.inference.engines.base import EngineFiles, ImageEncoderEngine, probe_input
+from MedSAMSegmentLib.inference.engines.base import EngineFiles, probe_input
 from MedSAMSegmentLib.inference.engines.choose import Encoder, choose_engine
 from MedSAMSegmentLib.inference.frame_features import FrameFeatures
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker
@@ -33,6 +35,9 @@ from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor, SliceProm
 from MedSAMSegmentLib.inference.tracker_options import tracker_options
 from MedSAMSegmentLib.models.builders import build
 from MedSAMSegmentLib.registry import ModelEntry
+
+if TYPE_CHECKING:
+    from plain_process import PlainProcess
 
 REPO = Path(__file__).resolve().parents[2]
 SIDE = 512
@@ -59,9 +64,14 @@ def main(model_id: str, engine_name: str, precision: str) -> None:
     row |= {"prepare": opening[0], "open": opening[1]}
     row |= decoding(predictor)
     row["peak_mb"] = peak_megabytes()
-    row |= encoding(entry, engine, plain)
-    if entry.kind == "memory":
-        row |= tracking(predictor, SlicePredictor(module, entry, plain_device(), engine=plain))
+    from plain_process import PlainProcess
+
+    with PlainProcess(model_id) as yardstick:
+        images = probe_input(entry)
+        row |= beside(yardstick, "encode", lambda: engine.encode(images), seconds=8.0)
+        if entry.kind == "memory":
+            slices = frames(predictor)
+            row |= beside(yardstick, "slice", lambda: next(slices), seconds=15.0)
     print(json.dumps(row))
 
 
@@ -86,13 +96,6 @@ def plain_device() -> DeviceChoice:
     return DeviceChoice(torch.device("cpu"), torch.float32, "asked for")
 
 
-def encoding(entry: ModelEntry, engine: ImageEncoderEngine, plain: ImageEncoderEngine) -> dict[str, float]:
-    """Seconds of the encoder alone, and of plain eager beside it."""
-    images = probe_input(entry)
-    mine, theirs = alternate(lambda: engine.encode(images), lambda: plain.encode(images), seconds=8.0)
-    return {"encode": mine, "plain_encode": theirs}
-
-
 def decoding(predictor: SlicePredictor) -> dict[str, float]:
     """A second prompt on a slice that is encoded: everything from the box to the mask of the whole slice."""
     embedding = predictor.encode(picture(0))
@@ -105,14 +108,7 @@ def decoding(predictor: SlicePredictor) -> dict[str, float]:
     return {"decode": min(times[2:])}
 
 
-def tracking(predictor: SlicePredictor, plain: SlicePredictor) -> dict[str, float]:
-    """Seconds of propagation for a slice once the memory is full: encode, attend, decode, remember."""
-    mine, theirs = one_slice(predictor), one_slice(plain)
-    times, plain_times = alternate(lambda: next(mine), lambda: next(theirs), seconds=15.0)
-    return {"slice": times, "plain_slice": plain_times}
-
-
-def one_slice(predictor: SlicePredictor) -> Iterator[None]:
+def frames(predictor: SlicePredictor) -> Iterator[None]:
     """Each step propagates to one more slice, with a full memory; it never ends."""
     entry = predictor.entry
     while True:
@@ -131,19 +127,17 @@ def one_slice(predictor: SlicePredictor) -> Iterator[None]:
                 yield
 
 
-def alternate(first: Callable[[], object], second: Callable[[], object], seconds: float) -> tuple[float, float]:
-    """The best time of each; they take turns for about so many seconds, at least twice."""
-    first(), second()
+def beside(yardstick: PlainProcess, name: str, work: Callable[[], object], seconds: float) -> dict[str, float]:
+    """The best time of `work`, and of plain eager; they take turns for about so many seconds, at least twice."""
+    work(), yardstick.seconds(name)
     times: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(times) < 2 or (time.perf_counter() < end and len(times) < 20):
-        marks = [time.perf_counter()]
-        for work in (first, second):
-            work()
-            marks.append(time.perf_counter())
-        times.append((marks[1] - marks[0], marks[2] - marks[1]))
+        started = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - started, yardstick.seconds(name)))
     mine, theirs = zip(*times, strict=True)
-    return min(mine), min(theirs)
+    return {name: min(mine), f"plain_{name}": min(theirs)}
 
 
 @cache
