@@ -89,19 +89,22 @@ def test_eight_bits_come_close_to_torch(tmp_path: Path) -> None:
 
 @needs_openvino
 @pytest.mark.usefixtures("known_ranges")
-def test_auto_takes_eight_bits_only_where_it_is_free_to(tmp_path: Path) -> None:
-    encoder = toy_encoder(tmp_path)
+@pytest.mark.parametrize(("quicker", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_the_rest_is_computed_in_what_is_quicker(tmp_path: Path, quicker: str, dtype: torch.dtype) -> None:
+    encoder = toy_encoder(tmp_path, device=EIGHT)
     known = Measurements(encoder.files)
-    seconds = {
-        "torch float32": 4,
-        "openvino float32": 3,
-        "openvino int8 and float32": 2,
-        "openvino int8 and bfloat16": 1,
-    }
-    for name, value in seconds.items():
-        known.put(name.replace("openvino", f"openvino {openvino_model.openvino_version()}"), Measurement(0.0, value))
-    assert choose_engine(encoder, free_precision=True).engine.precision == Precision(torch.bfloat16, eight_bit=True)
-    assert choose_engine(encoder).engine.precision == Precision()
+    for name in ("float32", "bfloat16"):
+        label = f"openvino {openvino_model.openvino_version()} int8 and {name}"
+        known.put(label, Measurement(0.0, 1.0 if name == quicker else 2.0))
+    assert choose_engine(encoder).engine.precision == Precision(dtype, eight_bit=True)
+
+
+@needs_openvino
+@pytest.mark.usefixtures("known_ranges")
+def test_eight_bits_are_never_taken_unasked(tmp_path: Path) -> None:
+    chosen = choose_engine(toy_encoder(tmp_path), free_precision=True)
+    assert not chosen.engine.precision.eight_bit
+    assert "int8" not in chosen.reason
 
 
 @needs_openvino
@@ -111,8 +114,6 @@ def test_eight_bits_that_give_other_numbers_are_not_used(tmp_path: Path, monkeyp
     monkeypatch.setattr(choose, "ranges_of", lambda files: narrow)
     with pytest.raises(DeviceError, match="other numbers than torch for LiteMedSAM in int8"):
         choose_engine(toy_encoder(tmp_path, toy_sam(), EIGHT))
-    chosen = choose_engine(toy_encoder(tmp_path), free_precision=True)
-    assert not chosen.engine.precision.eight_bit
 
 
 @pytest.mark.parametrize("wanted", ["auto", "openvino", "torch"])

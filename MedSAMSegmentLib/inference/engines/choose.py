@@ -62,7 +62,8 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     """The engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
 
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
-    With `free_precision` "auto" may compute in bfloat16 and in eight bits where that is known to keep the masks.
+    With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks. Products in eight bits
+    are never taken unasked: Resources/docs/accuracy.md says what they cost.
     Raises `UsageError` for an unknown name, `DeviceError` when the engine or the precision asked for cannot be used.
     """
     if wanted == "auto":
@@ -83,9 +84,7 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     if trouble:
         return EngineChoice(in_torch, trouble)
     precisions = [own]
-    if free_precision and ranges_of(encoder.files) is not None:
-        precisions += EIGHT_BITS
-    elif free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
+    if free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
         precisions += [Precision(torch.bfloat16)]
     return _fastest(encoder, precisions, in_torch)
 
