@@ -119,9 +119,14 @@ def _frame(text: str) -> int | str:
 
 def _add_compute_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
-    parser.add_argument("--precision", default="auto", choices=("auto", "float32", "bfloat16", "int8"))
     parser.add_argument(
-        "--engine", default="auto", choices=("auto", "torch", "openvino"), help="what runs the image encoder"
+        "--precision",
+        default="auto",
+        choices=("auto", "float32", "bfloat16", "int8"),
+        help="int8: LiteMedSAM in OpenVINO alone",
+    )
+    parser.add_argument(
+        "--engine", default="auto", choices=("auto", "torch", "openvino"), help="what runs the networks' costly parts"
     )
     parser.add_argument("--offline", action="store_true", help="never download weights")
     _add_common(parser)

@@ -27,11 +27,13 @@ def load_model(options: argparse.Namespace) -> SlicePredictor:
     model_id = options.model or (None if options.weights else DEFAULT_MODEL)
     if model_id and not options.offline and not options.weights:
         fetch_weights(model_id, options.quiet)
-    engine = "torch" if options.mode == "reference" else options.engine
+    reference = options.mode == "reference"
+    engine = "torch" if reference else options.engine
+    precision = "float32" if reference else options.precision
     if converts_first(engine, options.device, weights_file(model_id, options.weights)):
         say("The first run prepares the network for this machine; the next ones start at once.", options.quiet)
     predictor = load_predictor(
-        model_id, weights=options.weights, device=options.device, precision=options.precision, engine=engine
+        model_id, weights=options.weights, device=options.device, precision=precision, engine=engine
     )
     if predictor.weights_note:
         say(predictor.weights_note, options.quiet)

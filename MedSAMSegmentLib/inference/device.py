@@ -15,7 +15,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """`dtype` is that of the autocast region of the image encoder; weights and masks stay float32.
+    """`dtype` is what the costly parts of a network are computed in; weights stay float32, and so do results.
 
     `by_name`: the user asked for this device, so no other is taken in its place. `eight_bit`: the user asked for
     products in eight bits, which is for the engine to do.
@@ -36,6 +36,7 @@ def resolve_device(name: str = "auto", precision: str = "auto") -> DeviceChoice:
     """The device of that name, after one small product on it.
 
     "auto" takes CUDA, then MPS, then the CPU, and falls back with a reason when a device is there but does not work.
+    For the precision int8 it takes the CPU.
     A device that is asked for by name and does not work raises `DeviceError`.
     """
     if name not in DEVICES:
@@ -47,6 +48,8 @@ def resolve_device(name: str = "auto", precision: str = "auto") -> DeviceChoice:
         if trouble:
             raise DeviceError(f"The device {name} cannot be used: {trouble}.", "Choose another device, or auto.")
         return _choice(name, precision, "asked for", by_name=True)
+    if precision == "int8":
+        return _choice("cpu", precision, "the device for int8")
     reasons = []
     for candidate in ("cuda", "mps"):
         trouble = device_trouble(candidate)

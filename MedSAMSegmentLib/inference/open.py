@@ -68,7 +68,7 @@ def open_session(
             model,
             weights=weights,
             device=device,
-            precision=precision,
+            precision="float32" if mode == "reference" else precision,
             engine="torch" if mode == "reference" else engine,
             download=download,
             store=store,
@@ -100,7 +100,8 @@ def load_predictor(
 
     Without `model_id` the model is the one that the file `weights` belongs to, told by its keys and shapes, or else
     LiteMedSAM.
-    `engine` runs the image encoder: "torch", "openvino", or "auto" for the faster one on this machine. What an engine
+    `precision` is "float32", "bfloat16", "int8" (LiteMedSAM in OpenVINO) or "auto".
+    `engine` runs the network's costly parts: "torch", "openvino", or "auto" for the faster one on this machine. What it
     derives from the weights is kept beside the checkpoint, in the folder `engines`.
     """
     from ..checkpoints.store import CheckpointStore

@@ -52,7 +52,7 @@ class SlicePrediction:
 class SlicePredictor:
     """A network with loaded weights on a device. Thread-safe as far as torch is: nothing is kept between calls.
 
-    `engine` runs the image encoder; None is torch. `weights_note` says how the model of an unnamed file was recognised.
+    `engine` runs the costly parts; None is torch. `weights_note` says how the model of an unnamed file was recognised.
     """
 
     def __init__(

@@ -125,7 +125,8 @@ def project_windows(x: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tenso
 
     Cells beyond the grid are zeros, so the bias is all they give: nothing is multiplied for them.
     """
-    return split_windows(F.linear(x, weight), size)[0].flatten(1, 2) + bias
+    projected = split_windows(F.linear(x, weight), size)[0].flatten(1, 2)
+    return projected + bias.to(projected.dtype)  # below float32 in an autocast region
 
 
 def join_windows(windows: Tensor, size: int, padded: tuple[int, int], shape: tuple[int, int]) -> Tensor:

@@ -47,7 +47,7 @@ TRACKED_SLICES = 9
 
 
 def main(model_id: str, engine_name: str, precision: str) -> None:
-    torch.set_num_threads(min(torch.get_num_threads(), 8))
+    limit_threads()
     entry = registry.get(model_id)
     module, sha256 = load(entry)
     device = resolve_device("cpu", precision)
@@ -73,6 +73,10 @@ def main(model_id: str, engine_name: str, precision: str) -> None:
             slices = frames(predictor)
             row |= beside(yardstick, "slice", lambda: next(slices), seconds=15.0)
     print(json.dumps(row))
+
+
+def limit_threads() -> None:
+    torch.set_num_threads(min(torch.get_num_threads(), 8))
 
 
 def load(entry: ModelEntry) -> tuple[torch.nn.Module, str]:

@@ -20,7 +20,8 @@ def main(engine: str, precision: str, names: list[str]) -> None:
     plain = engine == "plain"
     predictor = load_predictor("lite_medsam", device="cpu", engine="torch" if plain else engine, precision=precision)
     if plain:
-        predictor.engine = PlainEager(predictor.module)
+        module = predictor.module
+        predictor = SlicePredictor(module, predictor.entry, predictor.device, engine=PlainEager(module))
     for case in all_cases():
         if not names or case.name in names:
             print(json.dumps({"engine": engine, "precision": precision, **measure(predictor, case)}), flush=True)

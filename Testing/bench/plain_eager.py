@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from plain_trunks import plain_trunk
 from torch import Tensor, nn
 
+from MedSAMSegmentLib.inference.engines.precision import Precision
 from MedSAMSegmentLib.inference.slice_networks import Features, SliceNetwork, slice_network
 from MedSAMSegmentLib.models import layers, sam_vit, tiny_vit
 from MedSAMSegmentLib.models.mask_decoder import NUM_MASKS, DecodedMasks, MaskDecoder
@@ -41,7 +42,7 @@ class PlainEager:
     """An engine by its face (`engines.base.ImageEncoderEngine`), for measurements alone."""
 
     name = "plain eager"
-    precision = torch.float32
+    precision = Precision()
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module

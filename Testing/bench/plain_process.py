@@ -13,7 +13,7 @@ import sys
 import time
 from types import TracebackType
 
-from measure import frames, load, plain_device
+from measure import frames, limit_threads, load, plain_device
 from plain_eager import PlainEager
 
 from MedSAMSegmentLib import registry
@@ -37,7 +37,10 @@ class PlainProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(work, file=self._process.stdin, flush=True)
-        return float(self._process.stdout.readline())
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"plain eager ended with {self._process.wait()}")
+        return float(answer)
 
     def __enter__(self) -> PlainProcess:
         return self
@@ -47,10 +50,15 @@ class PlainProcess:
     ) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(60)
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 def main(model_id: str) -> None:
+    limit_threads()
     entry = registry.get(model_id)
     module, _ = load(entry)
     plain = PlainEager(module)

@@ -127,10 +127,17 @@ def test_openvino_decodes_and_remembers_a_frame_as_torch_does(tokens: int, high_
 
 
 @needs_openvino
-@pytest.mark.parametrize("step", ["_look_back", "_remember"])
+@pytest.mark.parametrize("step", ["_look_back", "_decode", "_remember"])
 def test_a_step_with_other_numbers_is_not_used(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = getattr(OpenVinoEngine, step)
-    monkeypatch.setattr(OpenVinoEngine, step, lambda self, *arguments: honest(self, *arguments) * 1.01)
+
+    def wrong(self: OpenVinoEngine, *arguments: object) -> object:
+        right = honest(self, *arguments)
+        if isinstance(right, torch.Tensor):
+            return right * 1.01
+        return dataclasses.replace(right, object_score=right.object_score + 0.5)
+
+    monkeypatch.setattr(OpenVinoEngine, step, wrong)
     with pytest.raises(DeviceError, match="other numbers than torch"):
         choose_engine(toy_encoder(None, toy_model()), "openvino")
 

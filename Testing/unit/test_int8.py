@@ -15,7 +15,7 @@ from MedSAMSegmentLib.errors import DeviceError
 from MedSAMSegmentLib.inference.device import resolve_device
 from MedSAMSegmentLib.inference.engines import choose, int8, openvino_model
 from MedSAMSegmentLib.inference.engines.base import EngineFiles, probe_input, relative_error
-from MedSAMSegmentLib.inference.engines.choose import choose_engine
+from MedSAMSegmentLib.inference.engines.choose import choose_engine, open_openvino
 from MedSAMSegmentLib.inference.engines.graphs import graphs_of
 from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measurements
 from MedSAMSegmentLib.inference.engines.precision import Precision
@@ -79,12 +79,11 @@ def test_a_layer_that_the_graph_lacks_is_an_error() -> None:
 @pytest.mark.usefixtures("known_ranges")
 def test_eight_bits_come_close_to_torch(tmp_path: Path) -> None:
     encoder = toy_encoder(tmp_path, device=EIGHT)
-    chosen = choose_engine(encoder)
-    assert chosen.engine.precision.eight_bit
+    engine = open_openvino(encoder, Precision(eight_bit=True))
     images = probe_input(encoder.files.entry) * 2 - 1
     expected = TorchEngine(encoder.network, CPU).encode(images)
-    error = relative_error(chosen.engine.encode(images), expected)
-    assert 1e-4 < error < 0.1, "too exact means that nothing is computed in eight bits"
+    error = relative_error(engine.encode(images), expected)
+    assert 1e-4 < error < 0.1, "in float32 alone the error is below 1e-5"
 
 
 @needs_openvino
@@ -116,15 +115,29 @@ def test_eight_bits_that_give_other_numbers_are_not_used(tmp_path: Path, monkeyp
         choose_engine(toy_encoder(tmp_path, toy_sam(), EIGHT))
 
 
-@pytest.mark.parametrize("wanted", ["auto", "openvino", "torch"])
-def test_without_ranges_eight_bits_are_refused_with_a_cure(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "device", "trouble", "reason"),
+    [
+        ("auto", "cpu", "", "nobody has looked at the ranges of these weights of LiteMedSAM"),
+        ("openvino", "cpu", "", "nobody has looked"),
+        ("torch", "cpu", "", "it is none of the engine torch"),
+        ("auto", "cuda", "", "OpenVINO runs on the CPU here"),
+        ("auto", "cpu", "the package openvino is not installed", "the package openvino is not installed"),
+    ],
+)
+def test_eight_bits_are_refused_with_the_reason_and_a_cure(
+    wanted: str, device: str, trouble: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MEDSAM_ENGINE", raising=False)
-    with pytest.raises(DeviceError, match="The precision int8 cannot be used: ") as refused:
-        choose_engine(toy_encoder(None, device=EIGHT), wanted)
+    monkeypatch.setattr(choose, "openvino_trouble", lambda: trouble)
+    encoder = toy_encoder(None, device=dataclasses.replace(EIGHT, device=torch.device(device)))
+    with pytest.raises(DeviceError, match=f"The precision int8 cannot be used: {reason}") as refused:
+        choose_engine(encoder, wanted)
     assert "Use another precision" in refused.value.cure
 
 
 def test_the_precision_is_one_of_a_device() -> None:
     device = resolve_device("cpu", "int8")
     assert (device.dtype, device.eight_bit) == (torch.float32, True)
+    assert resolve_device("auto", "int8").device.type == "cpu"
     assert str(Precision(torch.bfloat16, eight_bit=True)) == "int8 and bfloat16"

@@ -90,11 +90,14 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
 
 
 def _in_eight_bits(encoder: Encoder, wanted: str) -> EngineChoice:
-    trouble = "it is no precision of torch" if wanted == "torch" else _openvino_trouble(encoder)
+    trouble = "it is none of the engine torch" if wanted == "torch" else _openvino_trouble(encoder)
     if not trouble and ranges_of(encoder.files) is None:
         trouble = f"nobody has looked at the ranges of these weights of {encoder.files.entry.title}"
     if trouble:
-        raise DeviceError(f"The precision int8 cannot be used: {trouble}.", "Use another precision, or auto.")
+        raise DeviceError(
+            f"The precision int8 cannot be used: {trouble}.",
+            "Use another precision; int8 is for LiteMedSAM in the engine openvino, on the CPU.",
+        )
     return _fastest(encoder, EIGHT_BITS)
 
 
@@ -108,16 +111,17 @@ def open_openvino(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
 
 def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngine, Measurement]:
     title = encoder.files.entry.title
+    cure = "Use another precision." if precision.eight_bit else "Use the engine torch, or auto."
     try:
         engine = _compile(encoder, precision)
         known = _known(encoder, engine)
     except RuntimeError as failure:
         detail = str(failure)
-        raise DeviceError(f"OpenVINO cannot run {title}.", "Use the engine torch, or auto.", detail) from failure
+        raise DeviceError(f"OpenVINO cannot run {title} in {precision}.", cure, detail) from failure
     if known.error > precision.error_limit:
         raise DeviceError(
             f"OpenVINO gives other numbers than torch for {title} in {precision} (relative error {known.error:.2g}).",
-            "Use the engine torch, or auto.",
+            cure,
         )
     return engine, known
 
@@ -171,7 +175,7 @@ def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchE
         except DeviceError as error:
             troubles.append(error)
     if in_torch is None:
-        raise troubles[-1]
+        raise troubles[0]
     return EngineChoice(in_torch, " ".join(error.message for error in troubles) or figures)
 
 
@@ -207,7 +211,7 @@ def _known(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
 def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
     """Compare with torch in float32 on a fixed input, time the better of two runs, and remember both.
 
-    A run is a slice and a prompt on it, for a network with memory a slice and its look back at a full memory.
+    A run is a slice and a prompt on it, for a network with memory also a look back at a full memory and what it keeps.
     """
     expected = encoder.expected
     seconds = []
@@ -229,10 +233,13 @@ def _probe(encoder: Encoder, engine: ImageEncoderEngine) -> Features:
     assert isinstance(encoder.module, Sam2)
     steps = engine.memory_steps or encoder.module.steps
     answer = steps.decode(*sam2_decoder_probe(encoder.module, features))
+    assert answer.object_score is not None
     with reduced_precision(encoder.device.device, engine.precision.dtype):
         conditioned = steps.look_back(*look_back_probe(encoder.module))
         memory = steps.remember(*memory_probe(encoder.module, features))
-    return (*features, answer.logits, answer.ious, answer.tokens, conditioned.float(), memory.float())
+    # Together, as a score by itself may be next to nothing.
+    scores = torch.cat([answer.ious, answer.object_score], dim=1)
+    return (*features, answer.logits, scores, answer.tokens, conditioned.float(), memory.float())
 
 
 def _openvino_trouble(encoder: Encoder) -> str:

@@ -18,7 +18,8 @@ class Precision:
     def error_limit(self) -> float:
         """The largest relative error (Euclidean norms) of any of a network's outputs against torch in float32."""
         if self.eight_bit:
-            return 0.2
+            # LiteMedSAM has 0.09 where the processor adds up eight-bit products without overflow.
+            return 0.12
         return 1e-3 if self.dtype == torch.float32 else 0.1
 
     def __str__(self) -> str:
