@@ -62,7 +62,7 @@ class MultiScaleAttention(DerivedTensors):
 
     def forward(self, x: Tensor, window: int) -> Tensor:
         """(B,H,W,C) -> (B,H',W',C_out), before the last projection. `window` 0 means the whole grid."""
-        height, width = x.shape[1:3]
+        height, width = int(x.shape[1]), int(x.shape[2])
         if not window:
             return self._attend(*(F.linear(x, *self._projection(part)) for part in range(3)))
         if height % window or width % window:
@@ -71,12 +71,12 @@ class MultiScaleAttention(DerivedTensors):
                 project_windows(x, *self._projection(part), window).unflatten(1, side) for part in range(3)
             )
         else:
-            windows, _ = split_windows(x, window)
+            windows = split_windows(x, window)
             query, key, value = (F.linear(windows, *self._projection(part)) for part in range(3))
-        size = window // 2 if self.pool else window
-        halved = (height // 2, width // 2) if self.pool else (height, width)
-        padded = (-(-halved[0] // size) * size, -(-halved[1] // size) * size)
-        return join_windows(self._attend(query, key, value), size, padded, halved)
+        attended = self._attend(query, key, value)
+        if self.pool:
+            return join_windows(attended, window // 2, (height // 2, width // 2))
+        return join_windows(attended, window, (height, width))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         if self.pool:

@@ -105,11 +105,8 @@ def as_tokens(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
-    """Cut (B,H,W,C) into windows (B*n,size,size,C), zero-padded at the bottom and right.
-
-    Returns the windows and the padded height and width, which `join_windows` needs.
-    """
+def split_windows(x: Tensor, size: int) -> Tensor:
+    """Cut (B,H,W,C) into windows (B*n,size,size,C), zero-padded at the bottom and right."""
     batch, height, width, channels = x.shape
     pad_h, pad_w = -height % size, -width % size
     if pad_h or pad_w:
@@ -117,7 +114,7 @@ def split_windows(x: Tensor, size: int) -> tuple[Tensor, tuple[int, int]]:
     rows, columns = (height + pad_h) // size, (width + pad_w) // size
     # A window's row is one run of numbers: the copy moves whole runs.
     x = x.reshape(batch, rows, size, columns, size * channels).transpose(2, 3)
-    return x.reshape(-1, size, size, channels), (height + pad_h, width + pad_w)
+    return x.reshape(-1, size, size, channels)
 
 
 def project_windows(x: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tensor:
@@ -125,17 +122,17 @@ def project_windows(x: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tenso
 
     Cells beyond the grid are zeros, so the bias is all they give: nothing is multiplied for them.
     """
-    projected = split_windows(F.linear(x, weight), size)[0].flatten(1, 2)
+    projected = split_windows(F.linear(x, weight), size).flatten(1, 2)
     return projected + bias.to(projected.dtype)  # below float32 in an autocast region
 
 
-def join_windows(windows: Tensor, size: int, padded: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+def join_windows(windows: Tensor, size: int, shape: tuple[int, int]) -> Tensor:
     """Undo `split_windows`: (B*n,size,size,C) -> (B,H,W,C) with `shape` = (H,W); the padding is cut off."""
-    rows, columns = padded[0] // size, padded[1] // size
+    rows, columns = -(-shape[0] // size), -(-shape[1] // size)
     channels = windows.shape[-1]
     x = windows.reshape(-1, rows, columns, size, size * channels).transpose(2, 3)
-    x = x.reshape(-1, padded[0], padded[1], channels)
-    return x if padded == shape else x[:, : shape[0], : shape[1]]
+    x = x.reshape(-1, rows * size, columns * size, channels)
+    return x if (rows * size, columns * size) == shape else x[:, : shape[0], : shape[1]]
 
 
 def scaled_third(whole: Tensor, part: int, head_width: int) -> Tensor:

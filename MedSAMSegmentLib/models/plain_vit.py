@@ -44,8 +44,7 @@ class Attention(DerivedTensors):
             return self._attend(F.linear(x, *self._projection(part)) for part in range(3))
         cells = x.unflatten(1, shape)
         attended = self._attend(project_windows(cells, *self._projection(part), window) for part in range(3))
-        padded = (-(-shape[0] // window) * window, -(-shape[1] // window) * window)
-        return join_windows(attended.unflatten(1, (window, window)), window, padded, shape).flatten(1, 2)
+        return join_windows(attended.unflatten(1, (window, window)), window, shape).flatten(1, 2)
 
     def _attend(self, parts: Iterable[Tensor]) -> Tensor:
         query, key, value = (self._heads(part) for part in parts)

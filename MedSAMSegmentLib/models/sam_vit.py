@@ -81,9 +81,8 @@ class Block(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         if not self.window:
             return self.attn(x)
-        height, width = x.shape[1:3]
-        windows, padded = split_windows(x, self.window)
-        return join_windows(self.attn(windows), self.window, padded, (height, width))
+        shape = (int(x.shape[1]), int(x.shape[2]))
+        return join_windows(self.attn(split_windows(x, self.window)), self.window, shape)
 
 
 class SamViT(nn.Module):

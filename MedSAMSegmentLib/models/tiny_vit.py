@@ -187,9 +187,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor, shape: tuple[int, int]) -> Tensor:
         """`shape` = (H,W)."""
         # Zeros are added before the attention's own norm: padded tokens take part in the softmax, as in training.
-        windows, padded = split_windows(x.unflatten(1, shape), self.window)
+        windows = split_windows(x.unflatten(1, shape), self.window)
         attended = self.attn(windows.flatten(1, 2)).unflatten(1, (self.window, self.window))
-        x = x + self.attn.proj(join_windows(attended, self.window, padded, shape).flatten(1, 2))
+        x = x + self.attn.proj(join_windows(attended, self.window, shape).flatten(1, 2))
         x = as_tokens(self.local_conv(as_image(x, shape)))
         return x + self.mlp(x)
 

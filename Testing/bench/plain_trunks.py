@@ -41,18 +41,17 @@ def _plain_hiera(trunk: Hiera, images: Tensor) -> list[Tensor]:
 def _attended(attention: MultiScaleAttention | Attention, x: Tensor, window: int, pool: bool) -> Tensor:
     """(B,H,W,C) -> (B,H',W',C')."""
     height, width = x.shape[1:3]
-    windows, padded = split_windows(x, window) if window else (x, (height, width))
-    qkv = attention.qkv(windows)
+    qkv = attention.qkv(split_windows(x, window) if window else x)
     query, key, value = qkv.unflatten(-1, (3, -1)).unbind(-2)
     if pool:
-        query, window, padded = _halved(query), window // 2, (padded[0] // 2, padded[1] // 2)
+        query, window = _halved(query), window // 2
         height, width = height // 2, width // 2
     heads = [
         part.flatten(1, 2).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in (query, key, value)
     ]
     attended = F.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
     answer = attention.proj(attended.unflatten(1, query.shape[1:3]))
-    return join_windows(answer, window, padded, (height, width)) if window else answer
+    return join_windows(answer, window, (height, width)) if window else answer
 
 
 def _halved(x: Tensor) -> Tensor:

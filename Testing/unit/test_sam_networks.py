@@ -19,9 +19,9 @@ from MedSAMSegmentLib.models.two_way_transformer import Attention, ImageSide
 @pytest.mark.parametrize(("height", "width", "size"), [(8, 8, 4), (9, 14, 7), (5, 3, 14)])
 def test_windows_join_to_what_was_split(height: int, width: int, size: int) -> None:
     x = torch.randn(2, height, width, 3)
-    windows, padded = split_windows(x, size)
+    windows = split_windows(x, size)
     assert windows.shape[1:] == (size, size, 3)
-    assert torch.equal(join_windows(windows, size, padded, (height, width)), x)
+    assert torch.equal(join_windows(windows, size, (height, width)), x)
 
 
 def test_layer_norm_over_channels_follows_its_formula() -> None:
