@@ -64,12 +64,13 @@ def open_session(
         raise InputError(f"The geometry is for {grid.shape_zyx}, the array has {array.shape[:3]}.")
     windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
     if model is None or isinstance(model, str):
+        engine, precision = as_mode_wants(mode, engine, precision)
         model = load_predictor(
             model,
             weights=weights,
             device=device,
-            precision="float32" if mode == "reference" else precision,
-            engine="torch" if mode == "reference" else engine,
+            precision=precision,
+            engine=engine,
             download=download,
             store=store,
         )
@@ -84,6 +85,11 @@ def open_session(
         reference=mode == "reference",
         time_series=time_series,
     )
+
+
+def as_mode_wants(mode: str, engine: str, precision: str) -> tuple[str, str]:
+    """Engine and precision to load a model with: "reference" is torch in float32, whatever else was asked for."""
+    return ("torch", "float32") if mode == "reference" else (engine, precision)
 
 
 def load_predictor(

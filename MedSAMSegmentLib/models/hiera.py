@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, attend, join_windows, project_windows, scaled_third, split_windows
+from .layers import MLP, DerivedTensors, JointProjection, attend, join_windows, project_windows, split_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -50,29 +50,26 @@ class PatchEmbed(nn.Module):
         return self.proj(x).permute(0, 2, 3, 1)
 
 
-class MultiScaleAttention(DerivedTensors):
+class MultiScaleAttention(JointProjection):
     """Attention over the cells of a window; with `pool` the queries, and so the result, are halved in size."""
 
     def __init__(self, dim: int, dim_out: int, num_heads: int, pool: bool) -> None:
-        super().__init__()
-        self.num_heads = num_heads
+        super().__init__(dim, dim_out, num_heads)
         self.pool = pool
-        self.qkv = nn.Linear(dim, dim_out * 3)
-        self.proj = nn.Linear(dim_out, dim_out)
 
     def forward(self, x: Tensor, window: int) -> Tensor:
         """(B,H,W,C) -> (B,H',W',C_out), before the last projection. `window` 0 means the whole grid."""
         height, width = int(x.shape[1]), int(x.shape[2])
         if not window:
-            return self._attend(*(F.linear(x, *self._projection(part)) for part in range(3)))
+            return self._attend(*(F.linear(x, *self.projection(part)) for part in range(3)))
         if height % window or width % window:
             side = (window, window)
             query, key, value = (
-                project_windows(x, *self._projection(part), window).unflatten(1, side) for part in range(3)
+                project_windows(x, *self.projection(part), window).unflatten(1, side) for part in range(3)
             )
         else:
             windows = split_windows(x, window)
-            query, key, value = (F.linear(windows, *self._projection(part)) for part in range(3))
+            query, key, value = (F.linear(windows, *self.projection(part)) for part in range(3))
         attended = self._attend(query, key, value)
         if self.pool:
             return join_windows(attended, window // 2, (height // 2, width // 2))
@@ -83,12 +80,6 @@ class MultiScaleAttention(DerivedTensors):
             query = halve(query)
         attended = attend(self._heads(query), self._heads(key), self._heads(value))
         return attended.transpose(1, 2).flatten(2).unflatten(1, query.shape[1:3])
-
-    def _projection(self, part: int) -> tuple[Tensor, Tensor]:
-        """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
-        width = self.proj.in_features // self.num_heads
-        weight = self.derived(f"weight {part}", lambda: scaled_third(self.qkv.weight, part, width))
-        return weight, self.derived(f"bias {part}", lambda: scaled_third(self.qkv.bias, part, width))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.flatten(1, 2).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -135,10 +135,22 @@ def join_windows(windows: Tensor, size: int, shape: tuple[int, int]) -> Tensor:
     return x if (rows * size, columns * size) == shape else x[:, : shape[0], : shape[1]]
 
 
-def scaled_third(whole: Tensor, part: int, head_width: int) -> Tensor:
-    """Of the weight or bias of a joint projection the queries' (0), keys' (1) or values' (2); queries are scaled."""
-    rows = len(whole) // 3
-    return whole[part * rows : (part + 1) * rows] * (head_width**-0.5 if part == 0 else 1.0)
+class JointProjection(DerivedTensors):
+    """The weights of an attention whose queries, keys and values are thirds of one layer, `qkv`."""
+
+    def __init__(self, dim: int, dim_out: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(dim, dim_out * 3)
+        self.proj = nn.Linear(dim_out, dim_out)
+
+    def projection(self, part: int) -> tuple[Tensor, Tensor]:
+        """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
+        width = self.proj.in_features
+        scale = (width // self.num_heads) ** -0.5 if part == 0 else 1.0
+        rows = slice(part * width, (part + 1) * width)
+        weight = self.derived(f"weight {part}", lambda: self.qkv.weight[rows] * scale)
+        return weight, self.derived(f"bias {part}", lambda: self.qkv.bias[rows] * scale)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:

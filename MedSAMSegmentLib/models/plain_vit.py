@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, attend, join_windows, project_windows, scaled_third
+from .layers import MLP, DerivedTensors, JointProjection, attend, join_windows, project_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -29,31 +29,23 @@ class PatchEmbed(nn.Module):
         return self.proj(x).permute(0, 2, 3, 1)
 
 
-class Attention(DerivedTensors):
+class Attention(JointProjection):
     """Self-attention over all cells of a window or of the whole grid."""
 
     def __init__(self, dim: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.qkv = nn.Linear(dim, dim * 3)
-        self.proj = nn.Linear(dim, dim)
+        super().__init__(dim, dim, num_heads)
 
     def forward(self, x: Tensor, shape: tuple[int, int], window: int) -> Tensor:
         """(B,H*W,C) with `shape` = (H,W) -> the same, before the last projection. `window` 0 means the whole grid."""
         if not window:
-            return self._attend(F.linear(x, *self._projection(part)) for part in range(3))
+            return self._attend(F.linear(x, *self.projection(part)) for part in range(3))
         cells = x.unflatten(1, shape)
-        attended = self._attend(project_windows(cells, *self._projection(part), window) for part in range(3))
+        attended = self._attend(project_windows(cells, *self.projection(part), window) for part in range(3))
         return join_windows(attended.unflatten(1, (window, window)), window, shape).flatten(1, 2)
 
     def _attend(self, parts: Iterable[Tensor]) -> Tensor:
         query, key, value = (self._heads(part) for part in parts)
         return attend(query, key, value).transpose(1, 2).flatten(2)
-
-    def _projection(self, part: int) -> tuple[Tensor, Tensor]:
-        """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
-        weight = self.derived(f"weight {part}", lambda: scaled_third(self.qkv.weight, part, HEAD_WIDTH))
-        return weight, self.derived(f"bias {part}", lambda: scaled_third(self.qkv.bias, part, HEAD_WIDTH))
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

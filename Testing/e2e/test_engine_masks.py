@@ -18,6 +18,11 @@ from MedSAMSegmentLib.intensity import to_uint8
 PIXELS = 3
 """So many pixels of a mask may differ: those whose logit is next to nothing."""
 
+pytestmark = [
+    pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble()),
+    pytest.mark.parametrize("position", [0.3, 0.6]),
+]
+
 
 def a_slice(position: float) -> tuple[NDArray[np.uint8], SlicePrompts]:
     """One of a chest CT with the box around the right lung."""
@@ -32,8 +37,6 @@ def a_slice(position: float) -> tuple[NDArray[np.uint8], SlicePrompts]:
     return pixels, SlicePrompts(box_xyxy=box)
 
 
-@pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble())
-@pytest.mark.parametrize("position", [0.3, 0.6])
 def test_masks_of_openvino_are_those_of_torch(
     position: float, lite_checkpoint: Path, lite_predictor: SlicePredictor
 ) -> None:
@@ -48,8 +51,6 @@ def test_masks_of_openvino_are_those_of_torch(
     assert found.score == pytest.approx(expected.score, abs=1e-3)
 
 
-@pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble())
-@pytest.mark.parametrize("position", [0.3, 0.6])
 def test_masks_in_eight_bits_are_nearly_those_of_torch(
     position: float, lite_checkpoint: Path, lite_predictor: SlicePredictor
 ) -> None:

@@ -29,7 +29,6 @@ from .torch_engine import TorchEngine
 BFLOAT16_AGREES = frozenset({"lite_medsam"})
 """Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
 
-
 EIGHT_BITS = (Precision(torch.bfloat16, eight_bit=True), Precision(torch.float32, eight_bit=True))
 """What is not a product in eight bits is quicker in one or the other, by the processor."""
 

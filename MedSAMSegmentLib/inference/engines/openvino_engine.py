@@ -31,13 +31,12 @@ class OpenVinoEngine:
         with ThreadPoolExecutor(2) as pool:  # to compile a graph is mostly the work of one thread
             compiled = pool.map(lambda model: _Compiled(model, precision.dtype), models.values())
             self._graphs = dict(zip(models, compiled, strict=True))
-        if DECODER in models:
-            # The first run of a graph takes several times as long, and the first prompt is waited for.
-            self._graphs[DECODER].run([_some(port) for port in models[DECODER].inputs])
+        # The first run of a graph takes several times as long, and the first prompt is waited for.
+        self._graphs[DECODER].run([_some(port) for port in models[DECODER].inputs])
 
     @property
     def decode(self) -> Decode | None:
-        return self._decode_part if DECODER in self._graphs and ATTENTION not in self._graphs else None
+        return None if ATTENTION in self._graphs else self._decode_part
 
     @property
     def memory_steps(self) -> MemorySteps | None:
