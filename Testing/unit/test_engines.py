@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import DeviceError, UsageError
 from MedSAMSegmentLib.inference.device import DeviceChoice
-from MedSAMSegmentLib.inference.engines import choose, openvino_model
+from MedSAMSegmentLib.inference.engines import choose, openvino_engine, openvino_model
 from MedSAMSegmentLib.inference.engines.base import probe_input, relative_error
 from MedSAMSegmentLib.inference.engines.choose import choose_engine, label
+from MedSAMSegmentLib.inference.engines.compiled_graph import CompiledGraph
 from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measurements
 from MedSAMSegmentLib.inference.engines.openvino_engine import OpenVinoEngine
 from MedSAMSegmentLib.inference.engines.precision import Precision
@@ -190,6 +192,8 @@ def test_removing_a_checkpoint_removes_what_was_derived_from_it(converted_once: 
 @pytest.mark.parametrize("damage", ["", "<net", None])
 def test_a_damaged_file_is_converted_anew(kept: Path, damage: str | None) -> None:
     encoder = toy_encoder(kept)
+    for path in kept.glob("*.blob"):
+        path.unlink()
     for path in kept.glob("*.xml"):
         if damage is None:
             path.with_suffix(".bin").unlink()
@@ -199,6 +203,61 @@ def test_a_damaged_file_is_converted_anew(kept: Path, damage: str | None) -> Non
     for path in kept.glob("*.xml"):
         assert path.with_suffix(".bin").stat().st_size > 1000
         assert path.stat().st_size > 1000
+
+
+@needs_openvino
+def test_a_graph_is_compiled_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(1, 3, 64, 64)
+    first = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
+    assert len(list(tmp_path.glob("*.float32.blob"))) == 2
+    monkeypatch.setattr(openvino_engine, "compile_graph", refuse)
+    again = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
+    assert torch.equal(first[0], again[0])
+    assert not list(tmp_path.glob(".compiled-*"))
+
+
+@needs_openvino
+def test_only_what_is_used_is_kept_as_compiled(tmp_path: Path) -> None:
+    encoder = toy_encoder(tmp_path)
+    known = Measurements(encoder.files)
+    version = openvino_model.openvino_version()
+    for name, seconds in (("torch float32", 3.0), (f"openvino {version} float32", 1.0)):
+        known.put(name, Measurement(0.0, seconds))
+    choose_engine(encoder, free_precision=True)  # bfloat16 is measured, and one of the two is used
+    assert len({path.name.split(".")[-2] for path in tmp_path.glob("*.blob")}) == 1
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "damage", [lambda content: b"", lambda content: content[: len(content) // 2], lambda _: b"x" * 999]
+)
+def test_a_damaged_compiled_graph_is_compiled_anew(kept: Path, damage: Callable[[bytes], bytes]) -> None:
+    images = torch.rand(1, 3, 64, 64)
+    expected = choose_engine(toy_encoder(kept), "openvino").engine.encode(images)
+    damaged = {path: damage(path.read_bytes()) for path in kept.glob("*.blob")}
+    assert len(damaged) == 2
+    for path, content in damaged.items():
+        path.write_bytes(content)
+    found = choose_engine(toy_encoder(kept), "openvino").engine.encode(images)
+    assert torch.equal(found[0], expected[0])
+    assert all(path.read_bytes() != content for path, content in damaged.items())
+
+
+@needs_openvino
+@pytest.mark.parametrize(("seconds", "runs"), [(0.1, 2), (5.0, 1)])
+def test_a_quick_encoder_is_warm_when_it_is_open(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, runs: int
+) -> None:
+    encoder = toy_encoder(kept)
+    Measurements(encoder.files).put(f"openvino {openvino_model.openvino_version()} float32", Measurement(0.0, seconds))
+    warmed: list[CompiledGraph] = []
+
+    def warm_up(graph: CompiledGraph) -> None:
+        warmed.append(graph)
+
+    monkeypatch.setattr(CompiledGraph, "warm_up", warm_up)
+    choose_engine(encoder, "openvino")
+    assert len(warmed) == runs, "the decoder always, a slow encoder not"
 
 
 @needs_openvino

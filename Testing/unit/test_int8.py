@@ -35,7 +35,13 @@ RANGES = {
 @pytest.fixture
 def known_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MEDSAM_ENGINE", raising=False)
-    monkeypatch.setattr(choose, "ranges_of", lambda files: RANGES)
+    look_at(monkeypatch, RANGES)
+
+
+def look_at(monkeypatch: pytest.MonkeyPatch, ranges: int8.Ranges) -> None:
+    """As if these were the ranges of the toy's weights."""
+    sha256 = toy_encoder(None).files.weights_sha256
+    monkeypatch.setattr(int8, "_all_ranges", lambda: {"lite_medsam": {"sha256": sha256, "ranges": ranges}})
 
 
 def test_the_ranges_are_those_of_the_published_weights_alone() -> None:
@@ -110,7 +116,7 @@ def test_eight_bits_are_never_taken_unasked(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("known_ranges")
 def test_eight_bits_that_give_other_numbers_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     narrow = {layer: (low / 100, high / 100) for layer, (low, high) in RANGES.items()}
-    monkeypatch.setattr(choose, "ranges_of", lambda files: narrow)
+    look_at(monkeypatch, narrow)
     with pytest.raises(DeviceError, match="other numbers than torch for LiteMedSAM in int8"):
         choose_engine(toy_encoder(tmp_path, toy_sam(), EIGHT))
 

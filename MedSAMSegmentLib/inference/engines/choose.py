@@ -18,11 +18,11 @@ from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from . import ENGINES
 from .base import EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
-from .graphs import ENCODER, decoder_probe, graphs_of, look_back_probe, memory_probe, sam2_decoder_probe
-from .int8 import mark_products, ranges_of
+from .graphs import decoder_probe, graphs_of, look_back_probe, memory_probe, sam2_decoder_probe
+from .int8 import ranges_of
 from .measurements import Measurement, Measurements
-from .openvino_engine import OpenVinoEngine
-from .openvino_model import openvino_trouble, openvino_version, read_or_convert
+from .openvino_engine import OpenVinoEngine, open_engine
+from .openvino_model import openvino_trouble, openvino_version
 from .precision import Precision
 from .torch_engine import TorchEngine
 
@@ -34,6 +34,9 @@ EIGHT_BITS = (Precision(torch.bfloat16, eight_bit=True), Precision(torch.float32
 
 ENGINE_VARIABLE = "MEDSAM_ENGINE"
 """Environment variable that stands in for "auto"."""
+
+WARM_UP_SECONDS = 0.5
+"""An encoder that takes longer is not run while a model opens: its first run loses less than that would take."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +66,16 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
     With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks. Products in eight bits
     are never taken unasked: Resources/docs/accuracy.md says what they cost.
+    What OpenVINO compiled for the choice is kept with `encoder.files`.
     Raises `UsageError` for an unknown name, `DeviceError` when the engine or the precision asked for cannot be used.
     """
+    choice = _choose(encoder, wanted, free_precision)
+    if isinstance(choice.engine, OpenVinoEngine):
+        choice.engine.keep(encoder.files)
+    return choice
+
+
+def _choose(encoder: Encoder, wanted: str, free_precision: bool) -> EngineChoice:
     if wanted == "auto":
         wanted = os.environ.get(ENGINE_VARIABLE, "").strip() or "auto"
     if wanted not in ENGINES:
@@ -101,7 +112,7 @@ def _in_eight_bits(encoder: Encoder, wanted: str) -> EngineChoice:
 
 
 def open_openvino(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
-    """Convert or read the encoder, compile it, and compare its answer with torch's when that was not done before.
+    """Convert, compile or read the graphs, and compare their answers with torch's when that was not done before.
 
     Raises `DeviceError` when OpenVINO cannot run the network or gives other numbers.
     """
@@ -112,8 +123,13 @@ def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngi
     title = encoder.files.entry.title
     cure = "Use another precision." if precision.eight_bit else "Use the engine torch, or auto."
     try:
-        engine = _compile(encoder, precision)
-        known = _known(encoder, engine)
+        graphs = graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))
+        engine = open_engine(graphs, encoder.files, precision)
+        known = Measurements(encoder.files).get(label(engine))
+        if known is None:
+            known = _measure(encoder, engine)
+        else:
+            engine.warm_up(encoder=known.seconds <= WARM_UP_SECONDS)
     except RuntimeError as failure:
         detail = str(failure)
         raise DeviceError(f"OpenVINO cannot run {title} in {precision}.", cure, detail) from failure
@@ -123,16 +139,6 @@ def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngi
             cure,
         )
     return engine, known
-
-
-def _compile(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
-    files = encoder.files
-    graphs = graphs_of(encoder.network, encoder.module, probe_input(files.entry))
-    models = {graph.name: read_or_convert(graph, files) for graph in graphs}
-    ranges = ranges_of(files) if precision.eight_bit else None
-    if ranges is not None:
-        mark_products(models[ENCODER], ranges)
-    return OpenVinoEngine(models, precision)
 
 
 def label(engine: ImageEncoderEngine) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -14,25 +14,40 @@ from ...models.mask_decoder import DecodedMasks
 from ...models.position_encoding import Turn
 from ...models.sam import Decode
 from ...models.sam2 import MemorySteps
-from .graphs import ATTENTION, DECODER, ENCODER, MEMORY
+from .base import EngineFiles
+from .compiled_graph import CompiledGraph, compile_graph, read_compiled
+from .graphs import ATTENTION, DECODER, ENCODER, MEMORY, Graph
+from .int8 import mark_products, ranges_of
+from .openvino_model import compiled_path, read_or_convert
 from .precision import Precision
 
-_HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
+AT_A_TIME = 2
+"""Graphs: to compile one is mostly the work of one thread."""
 
 
 class OpenVinoEngine:
-    """Compiled graphs. `choose.open_openvino` makes one and compares it with torch first."""
+    """Compiled graphs. `choose.choose_engine` makes one and compares it with torch first."""
 
     name = "openvino"
 
-    def __init__(self, models: Mapping[str, Any], precision: Precision) -> None:
-        """`openvino.Model`s by the names of `graphs`. Raises RuntimeError when OpenVINO cannot compile one."""
+    def __init__(self, graphs: Mapping[str, CompiledGraph], precision: Precision) -> None:
+        """`graphs` by the names of the module `graphs`."""
         self.precision = precision
-        with ThreadPoolExecutor(2) as pool:  # to compile a graph is mostly the work of one thread
-            compiled = pool.map(lambda model: _Compiled(model, precision.dtype), models.values())
-            self._graphs = dict(zip(models, compiled, strict=True))
-        # The first run of a graph takes several times as long, and the first prompt is waited for.
-        self._graphs[DECODER].run([_some(port) for port in models[DECODER].inputs])
+        self._graphs = graphs
+
+    def warm_up(self, *, encoder: bool) -> None:
+        """Run the decoder once, and the encoder where wanted; the first run of a graph takes longer."""
+        self._graphs[DECODER].warm_up()
+        if encoder:
+            self._graphs[ENCODER].warm_up()
+
+    def keep(self, files: EngineFiles) -> None:
+        """Save what was compiled for the next process; a folder that cannot be written is no error."""
+        for name, graph in self._graphs.items():
+            path = compiled_path(files, name, self.precision)
+            if path is not None and not graph.in_file:
+                with contextlib.suppress(OSError, RuntimeError):
+                    graph.save(path)
 
     @property
     def decode(self) -> Decode | None:
@@ -61,31 +76,27 @@ class OpenVinoEngine:
         return self._graphs[MEMORY].run([embedding, mask])[0]
 
 
-def _some(port: Any) -> Tensor:
-    """Zeros of a shape that an input may have."""
-    whole = port.get_element_type().is_integral()
-    sizes = [side.get_length() if side.is_static else 2 for side in port.get_partial_shape()]
-    return torch.zeros(sizes, dtype=torch.int64 if whole else torch.float32)
+def open_engine(graphs: Sequence[Graph], files: EngineFiles, precision: Precision) -> OpenVinoEngine:
+    """Read what `OpenVinoEngine.keep` saved; convert and compile the rest. Raises RuntimeError when OpenVINO cannot."""
+
+    def read(graph: Graph) -> CompiledGraph | None:
+        path = compiled_path(files, graph.name, precision)
+        return None if path is None else read_compiled(path, precision.dtype)
+
+    def compiled(graph: Graph) -> CompiledGraph:
+        return found[graph.name] or compile_graph(models[graph.name], precision.dtype)
+
+    names = [graph.name for graph in graphs]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        found = dict(zip(names, pool.map(read, graphs), strict=True))
+        # One after the other: to trace a network is nothing for several threads.
+        models = {graph.name: _model(graph, files, precision) for graph in graphs if found[graph.name] is None}
+        return OpenVinoEngine(dict(zip(names, pool.map(compiled, graphs), strict=True)), precision)
 
 
-class _Compiled:
-    """One compiled graph and its request, which one thread at a time may use."""
-
-    def __init__(self, model: Any, precision: torch.dtype) -> None:
-        import openvino
-
-        settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # torch's threads want the same cores in between
-        }
-        self._compiled = openvino.Core().compile_model(model, "CPU", settings)
-        self._request = self._compiled.create_infer_request()
-        self._one_at_a_time = threading.Lock()
-
-    def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The outputs as tensors of their own. The inputs are read where they lie."""
-        arrays = [tensor.detach().cpu().contiguous().numpy() for tensor in inputs]
-        with self._one_at_a_time:
-            answers = self._request.infer(arrays, share_inputs=True)
-            return tuple(torch.from_numpy(answers[output].copy()) for output in self._compiled.outputs)
+def _model(graph: Graph, files: EngineFiles, precision: Precision) -> Any:
+    model = read_or_convert(graph, files)
+    ranges = ranges_of(files) if precision.eight_bit and graph.name == ENCODER else None
+    if ranges is not None:
+        mark_products(model, ranges)
+    return model

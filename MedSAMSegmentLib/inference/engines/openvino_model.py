@@ -16,6 +16,7 @@ from torch import Tensor
 from ...checkpoints.folder import locked
 from .base import EngineFiles, weights_mark
 from .graphs import Graph
+from .precision import Precision
 
 
 def openvino_trouble() -> str:
@@ -38,18 +39,27 @@ def openvino_version() -> str:
 
 def model_path(files: EngineFiles, graph: str = "") -> Path | None:
     """Where a converted graph (.xml, with .bin beside it) is kept; None when nothing is to be kept."""
+    return _path(files, graph, "xml")
+
+
+def compiled_path(files: EngineFiles, graph: str, precision: Precision) -> Path | None:
+    """Where a graph as compiled for a precision is kept; None when nothing is to be kept."""
+    return _path(files, graph, f"{str(precision).replace(' and ', '-')}.blob")
+
+
+def _path(files: EngineFiles, graph: str, ending: str) -> Path | None:
     if files.folder is None or not files.weights_sha256:
         return None
-    return files.folder / f"{files.stem}{graph and f'.{graph}'}{_ending()}"
+    return files.folder / f"{files.stem}{graph and f'.{graph}'}.{_release()}.{ending}"
 
 
 def is_converted(folder: Path, weights_sha256: str) -> bool:
     """Whether `folder` holds a converted network of these weights, whichever model it is."""
-    return any(folder.glob(f"*.{weights_mark(weights_sha256)}{_ending()}"))
+    return any(folder.glob(f"*.{weights_mark(weights_sha256)}.{_release()}.xml"))
 
 
-def _ending() -> str:
-    return f".openvino-{openvino_version()}.xml"
+def _release() -> str:
+    return f"openvino-{openvino_version()}"
 
 
 def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
