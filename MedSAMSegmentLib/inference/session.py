@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -73,6 +73,7 @@ class VolumeSession:
         self.time_series = time_series
         self.counters = Counters()
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
+        self.decisions: dict[tuple[int, int], tuple[Hashable, bool]] = {}
 
     def __enter__(self) -> VolumeSession:
         return self
@@ -93,6 +94,7 @@ class VolumeSession:
     def close(self) -> None:
         """Frees the embeddings. The session can still be used; it encodes again."""
         self.cache.clear()
+        self.decisions.clear()
 
     def encode_slice(self, axis: int | str, index: int, cancel: Cancel = never) -> None:
         """Puts a slice's embedding into the cache, so that the next prompt on it is answered at once."""
@@ -212,7 +214,7 @@ class VolumeSession:
     def _fall_back(self, shortage: str, error: Exception) -> None:
         """Move to the CPU, when the device was not asked for by name. Raises `DeviceError`."""
         choice = self.predictor.device
-        self.cache.clear()
+        self.close()
         if choice.by_name or choice.device.type == "cpu":
             raise DeviceError(
                 f"The device {choice.device.type} {shortage}.", cure_for(choice.device.type), str(error)
@@ -242,36 +244,63 @@ class _Run:
 
 
 class AxisView:
-    """One axis of a session's volume, as the strategies use it (`strategies.base.SliceSource`)."""
+    """One axis of a session's volume, as the strategies use it (`strategies.base.SliceSource`).
 
-    def __init__(self, session: VolumeSession, axis: int, cancel: Cancel) -> None:
+    With `crop` the network is shown that part of each slice alone; all coordinates stay those of the whole slice.
+    """
+
+    def __init__(self, session: VolumeSession, axis: int, cancel: Cancel, crop: Crop | None = None) -> None:
         self._session = session
         self._cancel = cancel
         self.axis = axis
         self.count = session.shape_zyx[axis]
-        rows_columns = take_slice(session.volume.volume_u8, axis, 0).shape[:2]
-        self._transform = session.predictor.transform(rows_columns)
+        self.crop = crop
+        rows, columns = take_slice(session.volume.volume_u8, axis, 0).shape[:2]
+        self._shape = (rows, columns)
+        x0, y0, x1, y1 = crop or (0, 0, columns - 1, rows - 1)
+        self._origin = (x0, y0)
+        self._seen = (slice(y0, y1 + 1), slice(x0, x1 + 1))
+        seen_shape = (y1 - y0 + 1, x1 - x0 + 1)
+        self.longer_side = max(seen_shape)
+        self._transform = session.predictor.transform(seen_shape)
+
+    def decide(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
+        decisions, place = self._session.decisions, (self.axis, index)
+        # One for each slice: the boxes that were dragged on the way to the last one are many.
+        if place not in decisions or decisions[place][0] != about:
+            decisions[place] = (about, choose())
+        return decisions[place][1]
+
+    def closer(self, crop: Crop) -> AxisView:
+        return AxisView(self._session, self.axis, self._cancel, crop)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         return np.ascontiguousarray(take_slice(self._session.volume.volume_u8, self.axis, index))
 
-    def embedding(self, index: int, crop: Crop | None = None) -> SliceEmbedding:
+    def embedding(self, index: int) -> SliceEmbedding:
         session = self._session
         model = f"{session.model_id} on {session.device}"
-        key = EmbeddingKey(model, session.volume.description, self.axis, index, crop)
-        return session.cache.get_or_compute(key, lambda: self._encode(index, crop))
+        key = EmbeddingKey(model, session.volume.description, self.axis, index, self.crop)
+        return session.cache.get_or_compute(key, lambda: self._encode(index))
 
-    def predict(self, index: int, prompts: SlicePrompts, crop: Crop | None = None) -> SlicePrediction:
-        embedding = self.embedding(index, crop)
+    def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
+        embedding = self.embedding(index)
         self._stop_if_asked()
         self._session.counters.predictions += 1
-        return self._session.predictor.predict(embedding, prompts)
+        if self.crop is None:
+            return self._session.predictor.predict(embedding, prompts)
+        x, y = self._origin
+        seen = self._session.predictor.predict(embedding, prompts.moved(-x, -y))
+        mask = np.zeros(self._shape, dtype=bool)
+        mask[self._seen] = seen.mask
+        return replace(seen, mask=mask)
 
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
-        return self._transform.handover_prompts(mask, label_value)
+        prompts = self._transform.handover_prompts(mask[self._seen], label_value)
+        return None if prompts is None else prompts.moved(*self._origin)
 
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
-        return self._transform.mask_to_low_res(mask, plane)
+        return self._transform.mask_to_low_res(mask[self._seen], plane)
 
     def make_tracker(self, reference: bool) -> MemoryTracker:
         from .frame_features import FrameFeatures
@@ -295,14 +324,10 @@ class AxisView:
     def cancelled(self) -> bool:
         return self._cancel()
 
-    def _encode(self, index: int, crop: Crop | None) -> SliceEmbedding:
+    def _encode(self, index: int) -> SliceEmbedding:
         self._stop_if_asked()
         self._session.counters.encodes += 1
-        pixels = self.pixels(index)
-        if crop is not None:
-            x0, y0, x1, y1 = crop
-            pixels = np.ascontiguousarray(pixels[y0 : y1 + 1, x0 : x1 + 1])
-        return self._session.predictor.encode(pixels)
+        return self._session.predictor.encode(np.ascontiguousarray(self.pixels(index)[self._seen]))
 
     def _stop_if_asked(self) -> None:
         if self._cancel():

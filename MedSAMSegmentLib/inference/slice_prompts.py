@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,3 +42,12 @@ class SlicePrompts:
             raise PromptError(f"There are {points} points, but {labels} labels.", "Give one label a point.")
         if not points and self.box_xyxy is None and self.network_box is None and self.mask_logits is None:
             raise PromptError("There is no prompt on this slice.", "Draw a box or place a point.")
+
+    def moved(self, x: float, y: float) -> SlicePrompts:
+        """The same prompts in pixels of a slice whose first pixel lies at -x, -y of this one."""
+
+        def box(of: BoxXYXY | None) -> BoxXYXY | None:
+            return None if of is None else (of[0] + x, of[1] + y, of[2] + x, of[3] + y)
+
+        points = None if self.points_xy is None else self.points_xy + np.array([x, y])
+        return replace(self, box_xyxy=box(self.box_xyxy), points_xy=points, within=box(self.within))

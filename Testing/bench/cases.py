@@ -9,6 +9,9 @@ The lungs are there once more in the lung window, which is what Slicer picks for
 (package `pyradiomics` 3.0.1, folder `data/`: `brain2`, `breast1`, `lung1` and `lung2`, each with `_image.nrrd` and
 `_label.nrrd`), its brain the MNI152 template that the package `nilearn` carries (folder `nilearn/datasets/data/`: T1,
 grey and white matter). MEDSAM_UNSEEN names a folder that holds these files; those that are missing are left out.
+`torso_cases` only judges, too, small things above all. It is the example of TotalSegmentator, from the folder
+`tests/reference_files` of its repository: `example_ct_dicom` and `example_seg_dicom.nii.gz`, in MEDSAM_UNSEEN as well.
+Its reference was made by that program's networks.
 """
 
 from __future__ import annotations
@@ -45,6 +48,13 @@ UNSEEN_ORGANS = ("lumbar vertebral column", "cervical vertebral column")
 MNI_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 MNI_STEP = 4
 """Every fourth slice of the template: 1 mm slices of a brain hardly differ from one to the next."""
+
+
+TORSO_LEFT_OUT = frozenset({7, 64, 103, 115, 117})
+"""Labels in pieces or at the edge of the torso's slices: pancreas, portal vein, the last ribs, cartilage."""
+
+TORSO_LEAST = 200
+"""Voxels: less of an organ is left out, too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +132,23 @@ def _unseen_brain(folder: Path) -> Iterator[Case]:
     brain = grey.astype(np.int64) + white > 255 / 2
     geometry = VolumeGeometry.from_spacing(t1.shape, (float(MNI_STEP), 1.0, 1.0))
     yield make_case("MNI brain", t1, geometry, "mr", brain)
+
+
+def torso_cases() -> Iterator[Case]:
+    """The organs and bones of TotalSegmentator's example CT, 20 slices of 512 x 512, in the abdomen window."""
+    folder = Path(os.environ.get("MEDSAM_UNSEEN", ""))
+    files = folder / "example_ct_dicom", folder / "example_seg_dicom.nii.gz"
+    if not all(path.exists() for path in files):
+        return
+    volume = read_volume(files[0])
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(files[0])))
+    nearest = (sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    labels = sitk.GetArrayFromImage(sitk.Resample(sitk.ReadImage(str(files[1])), reader.Execute(), *nearest))
+    for label in np.unique(labels[labels > 0]):
+        reference = labels == label
+        if label not in TORSO_LEFT_OUT and reference.sum() >= TORSO_LEAST:
+            yield make_case(f"torso, label {label}", volume.array_zyx, volume.geometry, "ct-abdomen", reference)
 
 
 def all_cases() -> list[Case]:

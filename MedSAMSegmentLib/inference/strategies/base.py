@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -64,7 +64,17 @@ class SliceSource(Protocol):
     @property
     def count(self) -> int: ...
 
-    def predict(self, index: int, prompts: SlicePrompts, crop: Crop | None = None) -> SlicePrediction:
+    @property
+    def longer_side(self) -> int:
+        """Of what the model sees of a slice, in pixels."""
+
+    def decide(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
+        """`choose()`; what it said is kept as long as the embeddings are, and not asked again."""
+
+    def closer(self, crop: Crop) -> SliceSource:
+        """The same slices, of which the model sees but this part. Prompts and answers are those of the whole slice."""
+
+    def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
         """The model's answer on one slice; the embedding comes from the cache when it is there.
 
         Raises `Cancelled` when the user asked to stop.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ...results import SliceResult
+from ..embedding_cache import Crop
 from ..plan import KeyPrompt, ObjectPlan
 from .appearance import Appearance
 from .base import RunOptions, SliceSource
 from .candidates import HANDOVER_MARGIN, SAME_BOX, differs, ellipse_mask, ellipsoid_box, fuse, shrunken, widened_within
+from .closer_view import WholeBox, closer_part, holds, looks_better, seen
 from .handover import HandoverStrategy
 from .open_walk import OpenWalk
 from .slicewise import Chain, mask_box
@@ -35,50 +37,48 @@ class ConsensusStrategy(HandoverStrategy):
     def __init__(self) -> None:
         self._appearances: dict[tuple[int, int], Appearance] = {}
         self._qualities: dict[tuple[int, int], float] = {}
+        self._parts: dict[tuple[int, int], Crop | None] = {}
         self._walks: dict[tuple[int, int, int], OpenWalk] = {}
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
-        for learnt in (self._appearances, self._qualities, self._walks):
+        for learnt in (self._appearances, self._qualities, self._parts, self._walks):
             learnt.clear()
         return super().run(slices, plans, options)
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
         key = plan.keys[index]
         box = _bounds(slices, plan) or _outline(key)
-        if box is not None and _only_box(key, box):
-            result = self._key_from_box(slices, number, index, box)
+        if box is None:
+            return super()._key_result(slices, number, plan, index)
+        if _only_box(key, box):
+            trial, part = _better_seen(slices, index, box)
+            mask, confidence = fuse(trial.candidates, trial.shape)
+            self._qualities[number, index] = trial.best_quality
+            result = SliceResult(number, slices.axis, index, mask, confidence, key=True)
         else:
-            result = super()._key_result(slices, number, plan, index)
-        if box is not None and result.mask.any():
+            part = _known_part(slices, index, box)
+            if part is not None and not _clicks_within(key, part):
+                part = None
+            result = super()._key_result(seen(slices, part), number, plan, index)
+        self._parts[number, index] = part
+        if result.mask.any():
             self._appearances[number, index] = Appearance(slices.pixels(index), result.mask, box)
         return result
 
-    def _key_from_box(
-        self, slices: SliceSource, number: int, index: int, box: tuple[int, int, int, int]
-    ) -> SliceResult:
-        """A 3D box can be wider than the object here, and the object the darker or the brighter part of it."""
-        trial = Trial(slices, index, box)
-        smaller = shrunken(box)
-        for tried in (box, smaller):
-            trial.ask(tried)
-        for tried in (box, smaller):
-            trial.ask(tried, ellipse_mask(tried, trial.shape))
-        mask, confidence = fuse(trial.candidates, trial.shape)
-        self._qualities[number, index] = max((candidate.quality for candidate in trial.candidates), default=0.0)
-        return SliceResult(number, slices.axis, index, mask, confidence, key=True)
-
     def _step(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SliceResult | None:
         appearance = self._appearances.get((chain.object_index, chain.key_index))
+        part = self._parts.get((chain.object_index, chain.key_index))
         box = _bounds(slices, chain.plan)
-        if appearance is None or index in chain.plan.corrections:
-            return super()._step(slices, chain, index, options)
+        correction = chain.plan.corrections.get(index)
+        if appearance is None or correction is not None:
+            return super()._step(seen(slices, _part_for(correction, chain, part)), chain, index, options)
         if box is None:
             found = self._walk(slices, chain, appearance).step(index)
             if found is None:
                 return None
             return SliceResult(chain.object_index, slices.axis, index, found.mask, found.confidence)
-        trial = Trial(slices, index, box, appearance)
-        self._try_prompts(trial, slices, chain)
+        trial = Trial(seen(slices, part), index, box, appearance)
+        self._try_prompts(trial, chain)
         mask, confidence = fuse(trial.candidates, trial.shape)
         area, before = int(mask.sum()), int(chain.previous.sum())
         predicted_iou = max((candidate.predicted_iou for candidate in trial.candidates), default=0.0)
@@ -95,15 +95,17 @@ class ConsensusStrategy(HandoverStrategy):
         if place not in self._walks:
             box = _outline(chain.key)
             assert box is not None, "an appearance is learnt within an outline"
-            quality = self._qualities.get(place[:2])
-            self._walks[place] = OpenWalk(slices, chain, appearance, box, [] if quality is None else [quality])
+            quality, part = self._qualities.get(place[:2]), self._parts.get(place[:2])
+            qualities = [] if quality is None else [quality]
+            side = None if part is None else part[2] - part[0] + 1
+            self._walks[place] = OpenWalk(slices, chain, appearance, box, qualities, side=side)
         return self._walks[place]
 
-    def _try_prompts(self, trial: Trial, slices: SliceSource, chain: Chain) -> None:
+    def _try_prompts(self, trial: Trial, chain: Chain) -> None:
         assert chain.plan.box is not None
-        box, longer_side = trial.bounds, max(trial.shape)
+        box, longer_side = trial.bounds, trial.slices.longer_side
         trial.ask(box)
-        ellipsoid = ellipsoid_box(box, chain.plan.box.along(slices.axis), trial.index)
+        ellipsoid = ellipsoid_box(box, chain.plan.box.along(trial.slices.axis), trial.index)
         if differs(ellipsoid, box, SAME_BOX * longer_side):
             trial.ask(ellipsoid)
         neighbour = mask_box(chain.previous)
@@ -112,16 +114,59 @@ class ConsensusStrategy(HandoverStrategy):
             trial.ask(handed_over, chain.previous)
 
 
-def _only_box(key: KeyPrompt, box: tuple[int, int, int, int]) -> bool:
+def _better_seen(slices: SliceSource, index: int, box: WholeBox) -> tuple[Trial, Crop | None]:
+    """The key slice as the network tells it best: whole, or of what is around a small box that part alone."""
+    whole = _asked_key(slices, index, box)
+    part = closer_part(box, whole.shape)
+    if part is None:
+        return whole, None
+    closer = _asked_key(seen(slices, part), index, box)
+    better = looks_better(closer.candidates, whole.candidates)
+    slices.decide(index, box, lambda: better)
+    return (closer, part) if better else (whole, None)
+
+
+def _asked_key(slices: SliceSource, index: int, box: WholeBox) -> Trial:
+    """A 3D box can be wider than the object here, and the object the darker or the brighter part of it."""
+    trial, smaller = Trial(slices, index, box), shrunken(box)
+    for tried in (box, smaller):
+        trial.ask(tried)
+    for tried in (box, smaller):
+        trial.ask(tried, ellipse_mask(tried, trial.shape))
+    return trial
+
+
+def _known_part(slices: SliceSource, index: int, box: WholeBox) -> Crop | None:
+    """As `_better_seen`, which is asked once for a box: each click on the object finds it decided."""
+    rows, columns = slices.pixels(index).shape[:2]
+    part = closer_part(box, (rows, columns))
+    if part is None or not slices.decide(index, box, lambda: _better_seen(slices, index, box)[1] is not None):
+        return None
+    return part
+
+
+def _part_for(correction: KeyPrompt | None, chain: Chain, part: Crop | None) -> Crop | None:
+    """The part, where it holds the mask that is handed over and the clicks."""
+    handed_over = mask_box(chain.previous)
+    if part is None or handed_over is None or not holds(part, handed_over):
+        return None
+    return part if correction is None or _clicks_within(correction, part) else None
+
+
+def _clicks_within(key: KeyPrompt, part: Crop) -> bool:
+    return all(part[0] <= x <= part[2] and part[1] <= y <= part[3] for x, y in key.points_xy)
+
+
+def _only_box(key: KeyPrompt, box: WholeBox) -> bool:
     """Whether nothing but the 3D box was said on this slice."""
     return key.mask is None and not key.points_xy and key.box == box
 
 
-def _bounds(slices: SliceSource, plan: ObjectPlan) -> tuple[int, int, int, int] | None:
+def _bounds(slices: SliceSource, plan: ObjectPlan) -> WholeBox | None:
     return plan.box.in_plane(slices.axis) if plan.box is not None else None
 
 
-def _outline(key: KeyPrompt) -> tuple[int, int, int, int] | None:
+def _outline(key: KeyPrompt) -> WholeBox | None:
     """The box drawn on a key slice, else the bounds of what was painted there."""
     if key.box is not None or key.mask is None:
         return key.box

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from .appearance import Appearance
 from .base import SliceSource, StopRule
 from .candidates import HANDOVER_MARGIN, SAME_BOX, BoxXY, differs, fuse, overlap, widened_within
+from .closer_view import WholeBox, part_around, seen
 from .object_end import EndJudge, Evidence
 from .slicewise import Chain, mask_box
 from .trial import Trial
@@ -21,8 +22,6 @@ LEAST_GROWTH = 4 / 256
 LOOK_AHEAD = 2
 """Slices that are tried behind one that is not sure, before the object is taken to have ended."""
 
-WholeBox = tuple[int, int, int, int]
-
 
 class OpenWalk:
     """Tries each slice with the last sure mask's bounds, the same with that mask, and the box of the key slice.
@@ -35,10 +34,21 @@ class OpenWalk:
     """
 
     def __init__(
-        self, slices: SliceSource, chain: Chain, appearance: Appearance, key_box: WholeBox, qualities: Sequence[float]
+        self,
+        slices: SliceSource,
+        chain: Chain,
+        appearance: Appearance,
+        key_box: WholeBox,
+        qualities: Sequence[float],
+        *,
+        side: int | None = None,
     ) -> None:
-        """`key_box` x0, y0, x1, y1 on the key slice; `qualities` of its answer, none where the user painted it."""
+        """`key_box` x0, y0, x1, y1 on the key slice; `qualities` of its answer, none where the user painted it.
+
+        `side` in pixels of the part around the object that the network is shown; None is all of a slice.
+        """
         self._slices = slices
+        self._side = side
         self._chain = chain
         self._appearance = appearance
         self._key_box = key_box
@@ -77,8 +87,13 @@ class OpenWalk:
         previous = self._last_sure
         neighbour = mask_box(previous)
         assert neighbour is not None, "a mask that is sure is not empty"
-        longer_side, whole = max(previous.shape), (0, 0, previous.shape[1] - 1, previous.shape[0] - 1)
-        trial = Trial(self._slices, index, reach_beyond(neighbour, whole), self._appearance)
+        rows, columns = previous.shape
+        whole = (0, 0, columns - 1, rows - 1)
+        bounds = reach_beyond(neighbour, whole)
+        part = None if self._side is None else part_around(bounds, self._side, (rows, columns))
+        slices = seen(self._slices, part)
+        longer_side = slices.longer_side
+        trial = Trial(slices, index, bounds, self._appearance)
         handed_over = widened_within(neighbour, HANDOVER_MARGIN * longer_side, whole)
         assert handed_over is not None
         trial.ask(handed_over)
@@ -90,7 +105,7 @@ class OpenWalk:
         return Evidence(
             mask,
             confidence,
-            quality=max((candidate.quality for candidate in trial.candidates), default=0.0),
+            quality=trial.best_quality,
             predicted_iou=max((candidate.predicted_iou for candidate in trial.candidates), default=0.0),
             likeness=self._appearance.likeness(trial.pixels, mask) if mask.any() else 0.0,
             overlap=overlap(mask, previous),

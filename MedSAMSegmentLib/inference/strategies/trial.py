@@ -37,8 +37,13 @@ class Trial:
         self.appearance = appearance
         self.candidates: list[Candidate] = []
         self._near = pixels_of(bounds, EDGE)
-        self._slices = slices
+        self.slices = slices
         self._plane: tuple[int, int] | None = None
+
+    @property
+    def best_quality(self) -> float:
+        """0 without an answer."""
+        return max((candidate.quality for candidate in self.candidates), default=0.0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -47,7 +52,7 @@ class Trial:
     def ask(self, box: BoxXY, mask: NDArray[np.bool_] | None = None) -> None:
         """Adds the answer to a box, or to a box with a mask (rows, columns); the first time it is a box alone."""
         prompts = SlicePrompts(box_xyxy=box, mask_logits=self._logits(mask), within=self.bounds)
-        prediction = self._slices.predict(self.index, prompts)
+        prediction = self.slices.predict(self.index, prompts)
         rows, columns = prediction.low_res_logits.shape
         self._plane = (rows, columns)
         self._judge(inside_box(prediction.mask, self.bounds), prediction.score, prediction.stability)
@@ -56,7 +61,7 @@ class Trial:
         if mask is None:
             return None
         assert self._plane is not None, "the first answer tells the size of a mask prompt"
-        return np.where(self._slices.mask_to_low_res(mask, self._plane), SURE, -SURE).astype(np.float32)
+        return np.where(self.slices.mask_to_low_res(mask, self._plane), SURE, -SURE).astype(np.float32)
 
     def _judge(self, mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> None:
         # All that is looked at lies within the bounds or just around them.

@@ -1,0 +1,194 @@
+"""A small object is looked at from nearer by where that helps, and prompts and masks stay those of the whole slice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_model import BrightPixels, PixelEmbedding
+from numpy.typing import NDArray
+
+from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
+from MedSAMSegmentLib.inference.strategies.candidates import Candidate
+from MedSAMSegmentLib.inference.strategies.closer_view import (
+    LARGEST_SHARE,
+    LEAST_SIDE,
+    VIEW,
+    closer_part,
+    holds,
+    looks_better,
+    part_around,
+)
+from MedSAMSegmentLib.intensity import to_uint8
+from MedSAMSegmentLib.prompts import Box, Point
+from MedSAMSegmentLib.results import Segmentation3D
+
+SHAPE = (25, 200, 240)
+CENTRE = (12, 60, 150)
+KEY = CENTRE[0]
+NEAR = 65
+"""The side of the part about a small box."""
+
+
+class ShortSighted(BrightPixels):
+    """Tells the bright pixels only where it is shown no more than `sight` of a slice; else its answer is the box.
+
+    Bright pixels up to `beyond` the box are told as well.
+    """
+
+    def __init__(self, sight: int, beyond: int = 0) -> None:
+        super().__init__()
+        self.sight = sight
+        self.beyond = beyond
+        self.shown: list[tuple[int, int]] = []
+
+    def encode(self, pixels: NDArray[np.uint8]) -> PixelEmbedding:
+        self.shown.append((pixels.shape[0], pixels.shape[1]))
+        return super().encode(pixels)
+
+    def predict(self, embedding: PixelEmbedding, prompts: SlicePrompts) -> SlicePrediction:
+        x0, y0, x1, y1 = self._box(prompts)
+        if max(embedding.pixels.shape) <= self.sight:
+            low, high = (max(0, x0 - self.beyond), max(0, y0 - self.beyond)), (x1 + self.beyond, y1 + self.beyond)
+            return super().predict(embedding, replace(prompts, box_xyxy=(*low, *high)))
+        prediction = super().predict(embedding, prompts)
+        mask = np.zeros_like(prediction.mask)
+        mask[y0 : y1 + 1, x0 : x1 + 1] = True
+        return replace(prediction, mask=mask, score=0.5)
+
+
+def a_ball(radius: int = 5, drift: int = 0) -> NDArray[np.bool_]:
+    """A ball, or with `drift` a slanting rod that moves by so many columns a slice."""
+    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    away = 0 if drift else (z - CENTRE[0]) ** 2
+    ball = away + (y - CENTRE[1]) ** 2 + (x - CENTRE[2] - drift * (z - CENTRE[0])) ** 2 <= radius**2
+    return np.broadcast_to(ball, SHAPE)
+
+
+def a_session(ball: NDArray[np.bool_], model: BrightPixels) -> VolumeSession:
+    pixels = np.where(ball, 220, 30).astype(np.uint8)
+    return VolumeSession(model, to_uint8(pixels, "none"), VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
+
+
+def overlap(result: Segmentation3D, ball: NDArray[np.bool_]) -> float:
+    mask = result.objects[0].mask
+    return 2.0 * float((mask & ball).sum()) / float(mask.sum() + ball.sum())
+
+
+def a_candidate(quality: float, predicted_iou: float) -> Candidate:
+    return Candidate(np.ones((2, 2), dtype=bool), quality, 1.0, predicted_iou)
+
+
+def test_a_small_object_is_found_from_nearer_by() -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    session = a_session(ball, model)
+    result = session.propagate([Box.around(ball)], strategy="consensus")
+    assert overlap(result, ball) > 0.95
+    # The key slice is seen both ways, all others as it was told better.
+    assert model.shown[0] == SHAPE[1:]
+    assert set(model.shown[1:]) == {(NEAR, NEAR)}
+    assert result.encodes == len(model.shown) == len(result.objects[0].slices) + 1
+
+
+def test_where_nearer_is_no_better_the_whole_slice_is_shown() -> None:
+    ball, model = a_ball(), ShortSighted(1000)
+    result = a_session(ball, model).propagate([Box.around(ball)], strategy="consensus")
+    assert model.shown[1] == (NEAR, NEAR)
+    assert {shown for place, shown in enumerate(model.shown) if place != 1} == {SHAPE[1:]}
+    assert overlap(result, ball) > 0.95
+
+
+def test_a_large_object_is_seen_in_the_whole_slice_alone() -> None:
+    ball, model = a_ball(40), ShortSighted(1000)
+    result = a_session(ball, model).propagate([Box.around(ball)], strategy="consensus")
+    assert set(model.shown) == {SHAPE[1:]}
+    assert result.encodes == len(result.objects[0].slices)
+
+
+def test_the_preview_is_what_the_run_gives_on_the_key_slice() -> None:
+    ball = a_ball()
+    session = a_session(ball, ShortSighted(120))
+    box = Box.around(ball[KEY : KEY + 1]).in_plane(0)
+    drawn = Box(i=(box[0], box[2]), j=(box[1], box[3]), k=(KEY, KEY))
+    preview = session.segment_slice(0, KEY, [drawn])
+    assert np.array_equal(preview.mask, session.propagate([drawn], strategy="consensus").objects[0].mask[KEY])
+
+
+@pytest.mark.parametrize(("x", "shown"), [(CENTRE[2], NEAR), (20, 240)])
+def test_a_click_is_answered_as_the_box_was_seen_unless_it_lies_out_of_sight(x: int, shown: int) -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    session = a_session(ball, model)
+    box = Box.around(ball[KEY : KEY + 1])
+    drawn = Box(i=box.i, j=box.j, k=(KEY, KEY))
+    session.segment_slice(0, KEY, [drawn])
+    before, encoded = session.counters.predictions, session.counters.encodes
+    mask = session.segment_slice(0, KEY, [drawn, Point(x, CENTRE[1], KEY)]).mask
+    assert (session.counters.predictions, session.counters.encodes) == (before + 1, encoded)
+    assert np.array_equal(mask, ball[KEY]) == (shown == NEAR), "without its part the model answers with the box"
+    assert model.asked[-1].points_xy is not None
+    assert 0 <= model.asked[-1].points_xy[0, 0] < shown
+
+
+def test_clicks_from_the_first_prompt_on_are_seen_near_as_well() -> None:
+    ball = a_ball()
+    box = Box.around(ball[KEY : KEY + 1])
+    session = a_session(ball, ShortSighted(120))
+    prompts = [Box(i=box.i, j=box.j, k=(KEY, KEY)), Point(CENTRE[2], CENTRE[1], KEY)]
+    assert np.array_equal(session.segment_slice(0, KEY, prompts).mask, ball[KEY])
+    asked = session.counters.predictions
+    session.close()
+    session.segment_slice(0, KEY, prompts)
+    assert session.counters.predictions == 2 * asked, "a closed session forgets how the box was seen"
+
+
+@pytest.mark.parametrize("drift", [0, 3])
+def test_the_part_goes_along_with_an_object_without_a_3d_box(drift: int) -> None:
+    rod, model = a_ball(drift=drift), ShortSighted(120, beyond=3)
+    box = Box.around(rod[KEY : KEY + 1])
+    result = a_session(rod, model).propagate([Box(i=box.i, j=box.j, k=(KEY, KEY))], strategy="consensus")
+    assert overlap(result, rod) > 0.9
+    assert set(model.shown[1:]) == {(NEAR, NEAR)}
+
+
+def test_corrections_on_other_slices_are_heard_near_as_well() -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    point = Point(CENTRE[2] + 1, CENTRE[1], KEY + 2)
+    result = a_session(ball, model).propagate([[Box.around(ball), point]], strategy="consensus")
+    clicked = [asked.points_xy for asked in model.asked if asked.points_xy is not None]
+    assert len(clicked) == 1
+    assert 0 <= clicked[0][0, 0] < NEAR
+    assert np.array_equal(result.objects[0].mask[KEY + 2], ball[KEY + 2])
+
+
+def test_the_part_is_a_square_about_the_box_within_the_slice() -> None:
+    for box in ((150, 60, 165, 70), (0, 0, 10, 20), (220, 190, 239, 199)):
+        part = closer_part(box, (400, 400))
+        assert part is not None
+        side = part[2] - part[0] + 1
+        assert part[3] - part[1] + 1 == side >= max(LEAST_SIDE, VIEW * (max(box[2] - box[0], box[3] - box[1]) + 1))
+        assert holds(part, box)
+        assert min(part) >= 0
+        assert max(part) < 400
+
+
+def test_boxes_that_differ_little_share_a_part() -> None:
+    parts = {closer_part((150 + shift, 60, 166 + shift, 80 + shift // 12), (400, 400)) for shift in range(24)}
+    assert len(parts) <= 4
+
+
+def test_no_part_where_the_whole_slice_is_hardly_wider() -> None:
+    assert closer_part((10, 10, 60, 60), (400, 400)) is None
+    assert closer_part((10, 10, 14, 14), (LEAST_SIDE, int(LEAST_SIDE / LARGEST_SHARE) - 2)) is None
+    assert part_around((10, 10, 90, 20), 70, (400, 400)) is None, "the box does not fit"
+
+
+def test_either_measure_may_tell_that_nearer_is_better() -> None:
+    whole = [a_candidate(0.5, 0.8), a_candidate(0.4, 0.6)]
+    assert looks_better([a_candidate(0.6, 0.5)], whole)
+    assert looks_better([a_candidate(0.3, 0.9)], whole)
+    assert not looks_better([a_candidate(0.5, 0.7)], whole)
+    assert not looks_better([], whole)
+    assert looks_better(whole, [])
