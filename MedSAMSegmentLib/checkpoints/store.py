@@ -201,7 +201,8 @@ class CheckpointStore:
                 record_path(path).unlink(missing_ok=True)
                 self._discard_parts(entry)
                 for derived in self.derived_folder.glob(f"{entry.id}.*"):
-                    derived.unlink(missing_ok=True)
+                    with contextlib.suppress(PermissionError):  # Windows: a worker still looks into it
+                        derived.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(self.folder, error, entry) from error
         return existed

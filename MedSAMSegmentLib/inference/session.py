@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 EFFICIENT_MEDSAM2 = "Efficient MedSAM2"
 """The family whose official script bounds an object by its RECIST line."""
 
+DECISIONS = 256
+"""As many answers to `AxisView.decide` are kept."""
+
 OnProgress = Callable[[Progress], None]
 OnSlice = Callable[[SliceResult], None]
 Cancel = Callable[[], bool]
@@ -73,7 +76,8 @@ class VolumeSession:
         self.time_series = time_series
         self.counters = Counters()
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
-        self.decisions: dict[tuple[int, int], tuple[Hashable, bool]] = {}
+        self.decisions: dict[tuple[int, int, Hashable], bool] = {}
+        self.best_seen: dict[int, Crop | None] = {}
 
     def __enter__(self) -> VolumeSession:
         return self
@@ -95,10 +99,16 @@ class VolumeSession:
         """Frees the embeddings. The session can still be used; it encodes again."""
         self.cache.clear()
         self.decisions.clear()
+        self.best_seen.clear()
 
     def encode_slice(self, axis: int | str, index: int, cancel: Cancel = never) -> None:
-        """Puts a slice's embedding into the cache, so that the next prompt on it is answered at once."""
-        AxisView(self, axis_from_name(axis), cancel).embedding(index)
+        """Puts a slice's embedding into the cache, so that a run that comes by finds it.
+
+        What is encoded is the part of it that the last object along this axis was best seen in, else all of it: then
+        the next prompt on it is answered at once, too.
+        """
+        along = axis_from_name(axis)
+        AxisView(self, along, cancel, self.best_seen.get(along)).embedding(index)
 
     def segment_slice(
         self, axis: int | str, index: int, prompts: ObjectPrompts, *, cancel: Cancel = never
@@ -265,11 +275,15 @@ class AxisView:
         self._transform = session.predictor.transform(seen_shape)
 
     def decide(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
-        decisions, place = self._session.decisions, (self.axis, index)
-        # One for each slice: the boxes that were dragged on the way to the last one are many.
-        if place not in decisions or decisions[place][0] != about:
-            decisions[place] = (about, choose())
-        return decisions[place][1]
+        decisions, place = self._session.decisions, (self.axis, index, about)
+        if place not in decisions:
+            while len(decisions) >= DECISIONS:  # of boxes that were dragged there are many
+                decisions.pop(next(iter(decisions)))
+            decisions[place] = choose()
+        return decisions[place]
+
+    def best_seen_in(self, part: Crop | None) -> None:
+        self._session.best_seen[self.axis] = part
 
     def closer(self, crop: Crop) -> AxisView:
         return AxisView(self._session, self.axis, self._cancel, crop)
@@ -303,6 +317,7 @@ class AxisView:
         return self._transform.mask_to_low_res(mask[self._seen], plane)
 
     def make_tracker(self, reference: bool) -> MemoryTracker:
+        assert self.crop is None, "a memory sees whole slices"
         from .frame_features import FrameFeatures
         from .memory_tracker import MemoryTracker
         from .tracker_options import tracker_options

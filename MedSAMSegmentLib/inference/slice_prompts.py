@@ -44,7 +44,10 @@ class SlicePrompts:
             raise PromptError("There is no prompt on this slice.", "Draw a box or place a point.")
 
     def moved(self, x: float, y: float) -> SlicePrompts:
-        """The same prompts in pixels of a slice whose first pixel lies at -x, -y of this one."""
+        """The same prompts in pixels of a slice whose first pixel lies at -x, -y of this one.
+
+        What is in the network's own pixels, `network_box` and `mask_logits`, stays as it is.
+        """
 
         def box(of: BoxXYXY | None) -> BoxXYXY | None:
             return None if of is None else (of[0] + x, of[1] + y, of[2] + x, of[3] + y)

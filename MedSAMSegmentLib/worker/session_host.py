@@ -19,6 +19,7 @@ from .self_check import self_check
 from .wire_masks import encode_segmentation, encode_slice
 
 if TYPE_CHECKING:
+    from ..inference.session import Counters
     from ..inference.slice_predictor import SlicePredictor
 
 Answer = tuple[dict[str, Any], dict[str, NDArray]]
@@ -31,6 +32,7 @@ class Session(Protocol):
 
     device: str
     volume: WindowedVolume
+    counters: Counters
 
     @property
     def shape_zyx(self) -> tuple[int, int, int]: ...
@@ -163,9 +165,10 @@ class SessionHost:
 
     def _segment_slice(self, request: SegmentSlice, should_stop: ShouldStop) -> Answer:
         session = self._session(request.session)
-        started = time.monotonic()
+        started, encoded = time.monotonic(), session.counters.encodes
         result = session.segment_slice(request.axis, request.index, list(request.prompts), cancel=should_stop)
-        seconds = time.monotonic() - started
+        # A small box is looked at in two views.
+        seconds = (time.monotonic() - started) / max(session.counters.encodes - encoded, 1)
         self._ahead.plan(request.session, request.axis, request.index, session.shape_zyx[request.axis], seconds)
         return encode_slice(result)
 

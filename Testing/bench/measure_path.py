@@ -94,9 +94,13 @@ def previews(client: WorkerClient, volume: RemoteVolume) -> None:
     # Far from what is encoded ahead: each of these encodes a slice.
     fresh = [preview(index) for index in (12, 6, 9)]
     encode = min(fresh) - min(prompts)
+    small = Box(i=(240, 279), j=(250, 279), k=(0, 0))
+    in_two_views = [seconds(lambda: client.wait(volume.segment_slice(0, 0, [small]), 600)) for _ in range(6)]
     tell("first preview after opening a volume", first, "s", f"1 encode + 0.1 s = {encode + 0.1:.2f} s")
     tell("a click more on an encoded slice, with the way to the worker and back", 1000 * min(clicks), "ms", "<= 60 ms")
     tell("another box on an encoded slice, which is four prompts, the same way", 1000 * min(prompts), "ms", "<= 60 ms")
+    tell("a small box (40 of 512) on an encoded slice, whose part is encoded first", 1000 * in_two_views[0], "ms")
+    tell("a small box again, which is eight prompts in two views", 1000 * min(in_two_views), "ms")
 
 
 def objects(model_id: str, engine: str, precision: str) -> None:

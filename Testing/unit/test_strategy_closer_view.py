@@ -18,12 +18,12 @@ from MedSAMSegmentLib.inference.strategies.closer_view import (
     LEAST_SIDE,
     VIEW,
     closer_part,
+    following_part,
     holds,
     looks_better,
-    part_around,
 )
 from MedSAMSegmentLib.intensity import to_uint8
-from MedSAMSegmentLib.prompts import Box, Point
+from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
 from MedSAMSegmentLib.results import Segmentation3D
 
 SHAPE = (25, 200, 240)
@@ -132,6 +132,52 @@ def test_a_click_is_answered_as_the_box_was_seen_unless_it_lies_out_of_sight(x: 
     assert 0 <= model.asked[-1].points_xy[0, 0] < shown
 
 
+def test_a_click_out_of_sight_leaves_the_other_slices_as_they_were_seen() -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    far = Point(20, CENTRE[1], KEY, positive=False)
+    result = a_session(ball, model).propagate([[Box.around(ball), far]], strategy="consensus")
+    others = np.arange(SHAPE[0]) != KEY
+    assert np.array_equal(result.objects[0].mask[others], ball[others])
+
+
+def test_a_slice_box_beside_the_3d_box_is_answered_in_the_whole_slice() -> None:
+    ball, model = a_ball(), ShortSighted(1000)
+    beside = Box(i=(20, 60), j=(100, 130), k=(KEY, KEY))
+    a_session(ball, model).segment_slice(0, KEY, [Box.around(ball), beside])
+    assert model.asked[-1].box_xyxy == (20, 100, 60, 130)
+
+
+def test_a_painted_slice_needs_no_network_and_the_others_are_seen_near() -> None:
+    ball, model = a_ball(), ShortSighted(120, beyond=1)
+    session = a_session(ball, model)
+    painted = MaskPrompt(0, KEY, ball[KEY])
+    assert np.array_equal(session.segment_slice(0, KEY, [painted]).mask, ball[KEY])
+    assert not model.shown
+    another = MaskPrompt(0, KEY + 3, ball[KEY + 3])
+    assert overlap(session.propagate([[painted, another]], strategy="consensus"), ball) > 0.9
+    assert model.shown.count(SHAPE[1:]) == 1, "one view is tried against the other once"
+
+
+def test_the_official_behaviour_knows_no_parts() -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    session = a_session(ball, model)
+    session.reference = True
+    session.propagate([Box.around(ball)], strategy="consensus")
+    assert set(model.shown) == {SHAPE[1:]}
+
+
+def test_slices_are_encoded_ahead_as_the_object_was_seen() -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    session = a_session(ball, model)
+    session.encode_slice(0, 0)
+    assert model.shown == [SHAPE[1:]]
+    box = Box.around(ball)
+    for drawn, shown in ((box, (NEAR, NEAR)), (Box(i=(20, 140), j=(20, 140), k=box.k), SHAPE[1:])):
+        session.segment_slice(0, KEY, [drawn])
+        session.encode_slice(0, KEY + 1)
+        assert model.shown[-1] == shown
+
+
 def test_clicks_from_the_first_prompt_on_are_seen_near_as_well() -> None:
     ball = a_ball()
     box = Box.around(ball[KEY : KEY + 1])
@@ -182,7 +228,28 @@ def test_boxes_that_differ_little_share_a_part() -> None:
 def test_no_part_where_the_whole_slice_is_hardly_wider() -> None:
     assert closer_part((10, 10, 60, 60), (400, 400)) is None
     assert closer_part((10, 10, 14, 14), (LEAST_SIDE, int(LEAST_SIDE / LARGEST_SHARE) - 2)) is None
-    assert part_around((10, 10, 90, 20), 70, (400, 400)) is None, "the box does not fit"
+
+
+def test_a_part_follows_its_object_and_grows_with_it() -> None:
+    part = closer_part((150, 60, 165, 70), (400, 400))
+    assert part is not None
+    moved = following_part(part, (190, 61, 205, 71), (400, 400))
+    assert moved is not None
+    assert moved[2] - moved[0] == part[2] - part[0]
+    assert holds(moved, (190, 61, 205, 71))
+    grown = following_part(part, (150, 60, 210, 90), (400, 400))
+    assert grown is not None
+    assert grown[2] - grown[0] + 1 >= 2 * 61
+    assert following_part(part, (50, 60, 160, 90), (400, 400)) is None
+
+
+def test_a_part_of_a_narrow_slice_is_as_wide_as_that() -> None:
+    part = closer_part((4, 200, 53, 240), (512, 60))
+    assert part is not None
+    assert (part[0], part[2]) == (0, 59)
+    following = following_part(part, (4, 210, 53, 250), (512, 60))
+    assert following is not None
+    assert following[3] - following[1] == part[3] - part[1]
 
 
 def test_either_measure_may_tell_that_nearer_is_better() -> None:

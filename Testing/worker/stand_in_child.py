@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 LIBRARY, FAULTS = sys.argv[1], sys.argv[2:]
 sys.path[:1] = [LIBRARY]
@@ -40,6 +41,7 @@ class StandInSession:
         self.events = events
         self.volume = WindowedVolume(request.volume, None, json.dumps(request.options, sort_keys=True))
         self.shape_zyx = request.volume.shape[:3]
+        self.counters = SimpleNamespace(encodes=0)
 
     def _mask(self, prompts, axis, index):
         box = next(p for p in prompts if isinstance(p, Box))

@@ -60,7 +60,7 @@ def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:
 
 
 def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
-    """What `save` wrote; None when it is missing, damaged, or of another processor or release of OpenVINO.
+    """What `save` wrote; None when it is missing, damaged, or refused by this release of OpenVINO.
 
     The file is mapped, not read: weights are used where they lie in it.
     """
@@ -68,11 +68,16 @@ def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
 
     if not path.is_file():
         return None
+    core, settings = openvino.Core(), _settings(dtype)
     try:
         mapped = np.memmap(path, dtype=np.uint8, mode="c")
         tensor = openvino.Tensor(mapped, shared_memory=True)
-        return CompiledGraph(openvino.Core().import_model(tensor, "CPU", _settings(dtype)), (mapped, tensor))
-    except (OSError, ValueError, RuntimeError, TypeError):  # TypeError: older releases import from bytes alone
+        try:
+            return CompiledGraph(core.import_model(tensor, "CPU", settings), (mapped, tensor))
+        except TypeError:  # the first releases of 2025 take bytes alone
+            content = path.read_bytes()
+            return CompiledGraph(core.import_model(content, "CPU", settings), content)
+    except (OSError, ValueError, RuntimeError, MemoryError):
         return None
 
 

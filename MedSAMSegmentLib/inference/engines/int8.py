@@ -7,6 +7,7 @@ OpenVINO takes the marks that are set here ("fake quantize") for integer product
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -30,6 +31,11 @@ def ranges_of(files: EngineFiles) -> Ranges | None:
     """Those of a model with these very weights; None where nobody has looked."""
     found = _all_ranges().get(files.entry.id)
     return found["ranges"] if found is not None and found["sha256"] == files.weights_sha256 else None
+
+
+def ranges_mark() -> str:
+    """Tells graphs apart that were compiled with other ranges."""
+    return hashlib.sha256(json.dumps(_all_ranges(), sort_keys=True).encode()).hexdigest()[:8]
 
 
 @cache

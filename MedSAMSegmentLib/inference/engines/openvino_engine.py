@@ -42,11 +42,11 @@ class OpenVinoEngine:
             self._graphs[ENCODER].warm_up()
 
     def keep(self, files: EngineFiles) -> None:
-        """Save what was compiled for the next process; a folder that cannot be written is no error."""
+        """Save what was compiled for the next process. Where there is no room for it that is no error."""
         for name, graph in self._graphs.items():
             path = compiled_path(files, name, self.precision)
             if path is not None and not graph.in_file:
-                with contextlib.suppress(OSError, RuntimeError):
+                with contextlib.suppress(OSError, RuntimeError, MemoryError):
                     graph.save(path)
 
     @property

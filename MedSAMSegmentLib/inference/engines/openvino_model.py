@@ -16,6 +16,8 @@ from torch import Tensor
 from ...checkpoints.folder import locked
 from .base import EngineFiles, weights_mark
 from .graphs import Graph
+from .int8 import ranges_mark
+from .measurements import machine_signature
 from .precision import Precision
 
 
@@ -43,8 +45,11 @@ def model_path(files: EngineFiles, graph: str = "") -> Path | None:
 
 
 def compiled_path(files: EngineFiles, graph: str, precision: Precision) -> Path | None:
-    """Where a graph as compiled for a precision is kept; None when nothing is to be kept."""
-    return _path(files, graph, f"{str(precision).replace(' and ', '-')}.blob")
+    """Where a graph as compiled for this processor and a precision is kept; None when nothing is to be kept."""
+    marks = str(precision).replace(" and ", "-")
+    if precision.eight_bit:
+        marks += f"-{ranges_mark()}"
+    return _path(files, graph, f"{marks}.{machine_signature()}.blob")
 
 
 def _path(files: EngineFiles, graph: str, ending: str) -> Path | None:

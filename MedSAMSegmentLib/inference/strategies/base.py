@@ -71,8 +71,15 @@ class SliceSource(Protocol):
     def decide(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
         """`choose()`; what it said is kept as long as the embeddings are, and not asked again."""
 
+    def best_seen_in(self, part: Crop | None) -> None:
+        """Says in which part an object was told best, None for all of a slice: slices encoded ahead are seen so."""
+
     def closer(self, crop: Crop) -> SliceSource:
-        """The same slices, of which the model sees but this part. Prompts and answers are those of the whole slice."""
+        """The same slices, of which the model sees but this part.
+
+        Coordinates and masks stay those of the whole slice; network boxes and low-res logits are the part's own, and
+        mean nothing in another view.
+        """
 
     def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
         """The model's answer on one slice; the embedding comes from the cache when it is there.

@@ -29,26 +29,45 @@ LARGEST_SHARE = 0.5
 GROWTH = 13 / 12
 """From one possible side to the next: boxes that differ little share an embedding."""
 
+ROOM = 2.0
+"""A part that follows an object grows with it: its side is at least so many times what the object may fill."""
+
 STEPS = 8
 """The part moves by so many steps for its side, for the same reason."""
 
 
 def closer_part(box: WholeBox, shape: tuple[int, int]) -> Crop | None:
     """What to show for a box on a slice of `shape` rows and columns; None where the whole slice will do."""
-    least = max(VIEW * (max(box[2] - box[0], box[3] - box[1]) + 1), LEAST_SIDE)
+    return _part(box, max(VIEW * _longer(box), LEAST_SIDE), shape)
+
+
+def following_part(part: Crop, box: WholeBox, shape: tuple[int, int]) -> Crop | None:
+    """`part` moved along with an object that now may fill `box`; None where the whole slice will do."""
+    return _part(box, max(_longer(part), ROOM * _longer(box)), shape)
+
+
+def _part(box: WholeBox, least: float, shape: tuple[int, int]) -> Crop | None:
+    """A square of at least that side about the box, as far as the slice reaches."""
+    side = _next_side(least)
     if least > LARGEST_SHARE * max(shape):
         return None
-    return part_around(box, math.ceil(GROWTH ** math.ceil(math.log(least, GROWTH) - 1e-9)), shape)
-
-
-def part_around(box: WholeBox, side: int, shape: tuple[int, int]) -> Crop | None:
-    """A square of `side` pixels about the box, as far as the slice reaches; None where the box does not fit in."""
     (x0, x1), (y0, y1) = _span(box[0], box[2], side, shape[1]), _span(box[1], box[3], side, shape[0])
-    part = (x0, y0, x1, y1)
-    return part if holds(part, box) else None
+    return (x0, y0, x1, y1)
+
+
+def _next_side(least: float) -> int:
+    """The smallest of the possible sides that is not below `least`."""
+    step = math.floor(math.log(least, GROWTH))
+    return next(side for side in (math.ceil(GROWTH ** (step + more)) for more in range(3)) if side >= least)
+
+
+def _longer(box: WholeBox) -> int:
+    """Its longer side in pixels."""
+    return max(box[2] - box[0], box[3] - box[1]) + 1
 
 
 def holds(part: Crop, box: WholeBox) -> bool:
+    """Whether the box lies within the part."""
     return part[0] <= box[0] and part[1] <= box[1] and box[2] <= part[2] and box[3] <= part[3]
 
 

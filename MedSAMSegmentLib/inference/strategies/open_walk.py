@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..embedding_cache import Crop
 from .appearance import Appearance
 from .base import SliceSource, StopRule
 from .candidates import HANDOVER_MARGIN, SAME_BOX, BoxXY, differs, fuse, overlap, widened_within
-from .closer_view import WholeBox, part_around, seen
+from .closer_view import WholeBox, following_part, seen
 from .object_end import EndJudge, Evidence
 from .slicewise import Chain, mask_box
 from .trial import Trial
@@ -41,14 +42,14 @@ class OpenWalk:
         key_box: WholeBox,
         qualities: Sequence[float],
         *,
-        side: int | None = None,
+        part: Crop | None = None,
     ) -> None:
         """`key_box` x0, y0, x1, y1 on the key slice; `qualities` of its answer, none where the user painted it.
 
-        `side` in pixels of the part around the object that the network is shown; None is all of a slice.
+        `part` of the key slice is what the network is shown, and moves along; None is all of a slice.
         """
         self._slices = slices
-        self._side = side
+        self._part = part
         self._chain = chain
         self._appearance = appearance
         self._key_box = key_box
@@ -90,7 +91,7 @@ class OpenWalk:
         rows, columns = previous.shape
         whole = (0, 0, columns - 1, rows - 1)
         bounds = reach_beyond(neighbour, whole)
-        part = None if self._side is None else part_around(bounds, self._side, (rows, columns))
+        part = None if self._part is None else following_part(self._part, bounds, (rows, columns))
         slices = seen(self._slices, part)
         longer_side = slices.longer_side
         trial = Trial(slices, index, bounds, self._appearance)
