@@ -146,8 +146,7 @@ class OwnModels:
         model = self.get(model_id)
         self._store.remove(model.entry)
         try:
-            for derived in self._store.derived_folder.glob(f"*.{model.sha256[:12]}.*"):
-                derived.unlink(missing_ok=True)
+            self._store.remove_derived(f"*.{model.sha256[:12]}.*")
             self._description(model_id).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(self._store.folder, error, model.entry) from error

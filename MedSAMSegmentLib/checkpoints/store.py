@@ -200,12 +200,16 @@ class CheckpointStore:
                 path.unlink(missing_ok=True)
                 record_path(path).unlink(missing_ok=True)
                 self._discard_parts(entry)
-                for derived in self.derived_folder.glob(f"{entry.id}.*"):
-                    with contextlib.suppress(PermissionError):  # Windows: a worker still looks into it
-                        derived.unlink(missing_ok=True)
+                self.remove_derived(f"{entry.id}.*")
         except OSError as error:
             raise storage_error(self.folder, error, entry) from error
         return existed
+
+    def remove_derived(self, pattern: str) -> None:
+        """Delete what engines derived from weights, by the names of the files. Raises OSError."""
+        for derived in self.derived_folder.glob(pattern):
+            with contextlib.suppress(PermissionError):  # Windows: a worker still looks into it
+                derived.unlink(missing_ok=True)
 
     def _usable(self, entry: ModelEntry, cancel: Cancel) -> bool:
         state = self.state(entry)

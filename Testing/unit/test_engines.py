@@ -155,19 +155,28 @@ def test_an_answer_does_not_change_when_the_next_slice_is_encoded(kept: Path) ->
 
 
 @needs_openvino
-def test_a_network_is_converted_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("compiled_is_kept", [False, True])
+def test_a_network_is_converted_and_compiled_once_and_then_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compiled_is_kept: bool
+) -> None:
     images = torch.rand(1, 3, 64, 64)
     first = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
-    paths = sorted(tmp_path.glob("*.xml"))
-    assert len(paths) == 2
+    paths, compiled = sorted(tmp_path.glob("*.xml")), list(tmp_path.glob("*.float32.*.blob"))
+    assert len(paths) == len(compiled) == 2
     assert ".decoder." in paths[0].name
     assert all(path.name.startswith("lite_medsam.0123456789ab.v") for path in paths)
     assert all(openvino_model.openvino_version() in path.name for path in paths)
+    if compiled_is_kept:
+        monkeypatch.setattr(openvino_engine, "compile_graph", refuse)
+    else:
+        for path in compiled:
+            path.unlink()
     monkeypatch.setattr(openvino_model, "convert", refuse)
     monkeypatch.setattr(choose, "_measure", refuse)
     again = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
     assert torch.equal(first[0], again[0])
     assert not list(tmp_path.glob(".converting-*"))
+    assert not list(tmp_path.glob(".compiled-*"))
 
 
 @needs_openvino
@@ -203,17 +212,6 @@ def test_a_damaged_file_is_converted_anew(kept: Path, damage: str | None) -> Non
     for path in kept.glob("*.xml"):
         assert path.with_suffix(".bin").stat().st_size > 1000
         assert path.stat().st_size > 1000
-
-
-@needs_openvino
-def test_a_graph_is_compiled_once_and_then_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    images = torch.rand(1, 3, 64, 64)
-    first = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
-    assert len(list(tmp_path.glob("*.float32.*.blob"))) == 2
-    monkeypatch.setattr(openvino_engine, "compile_graph", refuse)
-    again = choose_engine(toy_encoder(tmp_path), "openvino").engine.encode(images)
-    assert torch.equal(first[0], again[0])
-    assert not list(tmp_path.glob(".compiled-*"))
 
 
 @needs_openvino

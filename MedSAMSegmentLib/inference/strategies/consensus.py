@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 from ...results import SliceResult
 from ..embedding_cache import Crop
@@ -60,9 +59,8 @@ class ConsensusStrategy(HandoverStrategy):
         if _only_box(key, box):
             trial, part = self._better_seen(slices, index, box)
             slices.decide(index, box, lambda: part is not None)
-            self._parts[number, index] = part
             self._nearer.setdefault(number, part is not None)
-            slices.best_seen_in(part)
+            self._see_in(slices, number, index, part)
             mask, confidence = fuse(trial.candidates, trial.shape)
             self._qualities[number, index] = trial.best_quality
             result = SliceResult(number, slices.axis, index, mask, confidence, key=True)
@@ -110,22 +108,28 @@ class ConsensusStrategy(HandoverStrategy):
         A box drawn on a key slice was tried there. Painted slices alone do not say how an object is seen.
         """
         if (number, index) not in self._parts:
-            box = _bounds(slices, plan) or _outline(plan.keys[index])
-            rows, columns = slices.pixels(index).shape[:2]
-            part = None if box is None or self._whole else closer_part(box, (rows, columns))
-            if box is not None and part is not None:
-                better = partial(self._better_seen, slices, index, box)
-                if number not in self._nearer:
-                    self._nearer[number] = slices.decide(index, box, lambda: better()[1] is not None)
-                part = part if self._nearer[number] else None
-            self._parts[number, index] = part
-            slices.best_seen_in(part)
+            found = _bounds(slices, plan) or _outline(plan.keys[index])
+            assert found is not None, "clicks alone have no appearance"
+            box: WholeBox = found
+            part = self._closer_part(slices, index, box)
+            if part is not None and number not in self._nearer:
+                self._nearer[number] = slices.decide(
+                    index, box, lambda: self._better_seen(slices, index, box)[1] is not None
+                )
+            self._see_in(slices, number, index, part if self._nearer.get(number) else None)
         return self._parts[number, index]
+
+    def _see_in(self, slices: SliceSource, number: int, index: int, part: Crop | None) -> None:
+        self._parts[number, index] = part
+        slices.best_seen_in(part)
+
+    def _closer_part(self, slices: SliceSource, index: int, box: WholeBox) -> Crop | None:
+        rows, columns = slices.pixels(index).shape[:2]
+        return None if self._whole else closer_part(box, (rows, columns))
 
     def _better_seen(self, slices: SliceSource, index: int, box: WholeBox) -> tuple[Trial, Crop | None]:
         """The key slice as the network tells it best: whole, or of what is around a small box that part alone."""
-        whole = _asked_key(slices, index, box)
-        part = None if self._whole else closer_part(box, whole.shape)
+        whole, part = _asked_key(slices, index, box), self._closer_part(slices, index, box)
         if part is None:
             return whole, None
         closer = _asked_key(seen(slices, part), index, box)
