@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import LayerNorm2d
+from .layers import DerivedTensors, LayerNorm2d
 
 
 class Lateral(nn.Module):
@@ -21,7 +22,7 @@ class Lateral(nn.Module):
         return self.conv(x)
 
 
-class FpnNeck(nn.Module):
+class FpnNeck(DerivedTensors):
     """The feature pyramid of SAM 2. Stride 16 = its own lateral + the enlarged stride 32, which is then dropped.
 
     `trunk_channels` are those of the trunk, finest first; `convs` counts from the coarsest, as in the checkpoints.
@@ -31,11 +32,19 @@ class FpnNeck(nn.Module):
         super().__init__()
         self.convs = nn.ModuleList(Lateral(channels, dim) for channels in reversed(trunk_channels))
 
-    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Four maps -> three (B,dim,h,w) at strides 4, 8, 16."""
-        coarsest, stride_16, stride_8, stride_4 = (conv(x) for conv, x in zip(self.convs, reversed(maps), strict=True))
-        fused = stride_16 + F.interpolate(coarsest, scale_factor=2.0, mode="nearest")
-        return [stride_4, stride_8, fused]
+    def forward(self, maps: Sequence[Tensor], head_4: nn.Conv2d, head_8: nn.Conv2d) -> list[Tensor]:
+        """Four maps -> strides 4 and 8, through the 1x1 convolutions `head_4` and `head_8`, and 16 (B,dim,h,w)."""
+        stride_4, stride_8, stride_16, coarsest = maps
+        fused = self.convs[1](stride_16) + F.interpolate(self.convs[0](coarsest), scale_factor=2.0, mode="nearest")
+        return [self._through("4", 3, head_4, stride_4), self._through("8", 2, head_8, stride_8), fused]
+
+    def _through(self, name: str, level: int, head: nn.Conv2d, x: Tensor) -> Tensor:
+        """A lateral and its head, nothing between them, as the one convolution that they are: far fewer channels."""
+        lateral = self.convs[level].conv
+        assert isinstance(lateral, nn.Conv2d) and lateral.bias is not None and head.bias is not None
+        bias = lateral.bias
+        weight = self.derived(f"weight {name}", lambda: torch.einsum("om...,mi...->oi...", head.weight, lateral.weight))
+        return F.conv2d(x, weight, self.derived(f"bias {name}", lambda: head.weight[:, :, 0, 0] @ bias + head.bias))
 
 
 class ProjectionStack(nn.Module):
@@ -64,12 +73,13 @@ class PlainNeck(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Trunk and neck: (B,3,H,W) -> maps (B,dim,h,w), finest first, the last one at stride 16."""
+    """Trunk and neck: (B,3,H,W) -> maps, finest first, the last one (B,dim,h,w) at stride 16."""
 
     def __init__(self, trunk: nn.Module, neck: nn.Module) -> None:
         super().__init__()
         self.trunk = trunk
         self.neck = neck
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return self.neck(self.trunk(images))
+    def forward(self, images: Tensor, *heads: nn.Conv2d) -> list[Tensor]:
+        """`heads` are those that the neck takes."""
+        return self.neck(self.trunk(images), *heads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -55,8 +55,8 @@ class LayerNorm2d(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        channels_last = x.permute(0, 2, 3, 1)
-        return F.layer_norm(channels_last, self.weight.shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+        tokens = F.layer_norm(as_tokens(x), self.weight.shape, self.weight, self.bias, self.eps)
+        return as_image(tokens, x.shape[2:])
 
 
 class MLP(nn.Module):
@@ -103,6 +103,11 @@ class FeedForward(nn.Module):
 def as_tokens(x: Tensor) -> Tensor:
     """(B,C,H,W) -> (B,H*W,C)."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def as_image(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """(B,H*W,C) -> (B,C,H,W) with `shape` = (H,W)."""
+    return x.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
 def split_windows(x: Tensor, size: int) -> Tensor:
@@ -161,5 +166,5 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     """
     if not torch.jit.is_tracing():
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)
-    scores = query @ key.transpose(-2, -1)
+    scores = torch.einsum("bhnc,bhmc->bhnm", query, key)
     return (scores if bias is None else scores + bias).softmax(dim=-1) @ value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .layers import LayerNorm2d
+from .layers import LayerNorm2d, as_image, as_tokens
 
 
 class MaskDownsampler(nn.Module):
@@ -39,9 +39,9 @@ class ConvNeXtBlock(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), 1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.norm(self.dwconv(x)).permute(0, 2, 3, 1)
+        inner = as_tokens(self.norm(self.dwconv(x)))
         inner = self.gamma * self.pwconv2(self.act(self.pwconv1(inner)))
-        return x + inner.permute(0, 3, 1, 2)
+        return x + as_image(inner, x.shape[2:])
 
 
 class Fuser(nn.Module):

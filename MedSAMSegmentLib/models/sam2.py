@@ -151,12 +151,11 @@ class Sam2(DerivedTensors):
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """(1,3,S,S), normalised -> features; the skip convolutions run here, once for a frame."""
-        maps = self.image_encoder(images)
         if not self.config.high_res_features:
-            return ImageFeatures(maps[-1], None)
-        stride_4, stride_8, embedding = maps
+            return ImageFeatures(self.image_encoder(images)[-1], None)
         decoder = self.sam_mask_decoder
-        return ImageFeatures(embedding, (decoder.conv_s0(stride_4), decoder.conv_s1(stride_8)))
+        stride_4, stride_8, embedding = self.image_encoder(images, decoder.conv_s0, decoder.conv_s1)
+        return ImageFeatures(embedding, (stride_4, stride_8))
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
         """The embedding (1,C,h,w) of a frame that is looked at by itself."""

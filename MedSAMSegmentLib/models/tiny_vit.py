@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import DerivedTensors, LayerNorm2d, as_tokens, attend, join_windows, split_windows
+from .layers import DerivedTensors, LayerNorm2d, as_image, as_tokens, attend, join_windows, split_windows
 
 HEAD_DIM = 32
 ROWS_AT_A_TIME = 32
@@ -192,11 +192,6 @@ class Block(nn.Module):
         x = x + self.attn.proj(join_windows(attended, self.window, shape).flatten(1, 2))
         x = as_tokens(self.local_conv(as_image(x, shape)))
         return x + self.mlp(x)
-
-
-def as_image(x: Tensor, shape: tuple[int, int]) -> Tensor:
-    """(B,H*W,C) -> (B,C,H,W)."""
-    return x.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
 class ConvStage(nn.Module):

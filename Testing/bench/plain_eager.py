@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from plain_trunks import plain_trunk
+from plain_trunks import plain_pyramid, plain_trunk
 from torch import Tensor, nn
 
 from MedSAMSegmentLib.inference.engines.precision import Precision
 from MedSAMSegmentLib.inference.slice_networks import Features, SliceNetwork, slice_network
 from MedSAMSegmentLib.models import layers, sam_vit, tiny_vit
+from MedSAMSegmentLib.models.fpn_neck import FpnNeck
 from MedSAMSegmentLib.models.mask_decoder import NUM_MASKS, DecodedMasks, MaskDecoder
 from MedSAMSegmentLib.models.memory_attention import RotaryAttention
 from MedSAMSegmentLib.models.position_encoding import Turn
@@ -76,12 +77,15 @@ class PlainEager:
     @torch.inference_mode()
     def _encode_frame(self, images: Tensor) -> Features:
         assert isinstance(self._module, Sam2)
-        trunk = self._module.image_encoder.trunk
+        trunk, neck = self._module.image_encoder.trunk, self._module.image_encoder.neck
         trunk.forward = lambda images: plain_trunk(trunk, images)
+        if isinstance(neck, FpnNeck):
+            neck.forward = lambda maps, *heads: plain_pyramid(neck, maps, heads)
         try:
             return self._network.encode(images)
         finally:
             del trunk.forward
+            neck.__dict__.pop("forward", None)
 
     @staticmethod
     def _plain_sam(encoder: nn.Module, images: Tensor) -> Tensor:

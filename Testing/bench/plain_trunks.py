@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from MedSAMSegmentLib.models.fpn_neck import FpnNeck
 from MedSAMSegmentLib.models.hiera import Hiera, MultiScaleAttention, MultiScaleBlock
 from MedSAMSegmentLib.models.layers import join_windows, split_windows
 from MedSAMSegmentLib.models.plain_vit import Attention, PlainViT
@@ -21,6 +24,13 @@ def plain_trunk(trunk: nn.Module, images: Tensor) -> list[Tensor]:
         x = x + _attended(block.attn, block.norm1(x), block.window, pool=False)
         x = x + block.mlp(block.norm2(x))
     return [x.permute(0, 3, 1, 2)]
+
+
+def plain_pyramid(neck: FpnNeck, maps: Sequence[Tensor], heads: Sequence[nn.Module]) -> list[Tensor]:
+    """What `neck(maps, *heads)` gives, a convolution after the other."""
+    coarsest, stride_16, stride_8, stride_4 = (conv(x) for conv, x in zip(neck.convs, reversed(maps), strict=True))
+    fused = stride_16 + F.interpolate(coarsest, scale_factor=2.0, mode="nearest")
+    return [heads[0](stride_4), heads[1](stride_8), fused]
 
 
 def _plain_hiera(trunk: Hiera, images: Tensor) -> list[Tensor]:
