@@ -7,7 +7,6 @@ names no place: where the file lies follows from the description's own name.
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 from .. import registry
 from ..errors import CheckpointError, MedSAMError, UsageError
 from ..registry import ModelEntry
-from .folder import locked
+from .folder import locked, write_whole
 from .recognise import recognise_file
 from .store import CheckpointStore
 from .transfer import (
@@ -163,10 +162,7 @@ class OwnModels:
     def _describe(self, model: OwnModel) -> None:
         """Last, so that a model is listed only when its file is complete; atomically. Raises OSError."""
         fields = {name: value for name, value in asdict(model).items() if name != "id"}
-        target = self._description(model.id)
-        temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
-        temporary.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, target)
+        write_whole(self._description(model.id), json.dumps(fields, indent=1) + "\n")
 
     @staticmethod
     def _read(path: Path) -> OwnModel | None:

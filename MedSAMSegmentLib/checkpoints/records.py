@@ -6,10 +6,10 @@ While size and modification time agree with the record, the file need not be has
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .folder import write_whole
 from .transfer import FileDigest
 
 
@@ -54,7 +54,4 @@ def read_record(path: Path) -> FileRecord | None:
 
 def write_record(path: Path, record: FileRecord) -> None:
     """Write the record of the checkpoint at `path`, atomically. Raises OSError."""
-    target = record_path(path)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.part")
-    temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, target)
+    write_whole(record_path(path), json.dumps(asdict(record), indent=1) + "\n")

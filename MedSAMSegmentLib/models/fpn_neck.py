@@ -39,12 +39,18 @@ class FpnNeck(DerivedTensors):
         return [self._through("4", 3, head_4, stride_4), self._through("8", 2, head_8, stride_8), fused]
 
     def _through(self, name: str, level: int, head: nn.Conv2d, x: Tensor) -> Tensor:
-        """A lateral and its head, nothing between them, as the one convolution that they are: far fewer channels."""
         lateral = self.convs[level].conv
-        assert isinstance(lateral, nn.Conv2d) and lateral.bias is not None and head.bias is not None
-        bias = lateral.bias
-        weight = self.derived(f"weight {name}", lambda: torch.einsum("om...,mi...->oi...", head.weight, lateral.weight))
-        return F.conv2d(x, weight, self.derived(f"bias {name}", lambda: head.weight[:, :, 0, 0] @ bias + head.bias))
+        assert isinstance(lateral, nn.Conv2d)
+        weight = self.derived(f"weight {name}", lambda: _joint(lateral, head)[0])
+        return F.conv2d(x, weight, self.derived(f"bias {name}", lambda: _joint(lateral, head)[1]))
+
+
+def _joint(first: nn.Conv2d, second: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Weight and bias of two 1x1 convolutions with nothing between them, as one: here with a tenth of the products."""
+    assert first.bias is not None
+    assert second.bias is not None
+    weight = torch.einsum("om...,mi...->oi...", second.weight, first.weight)
+    return weight, second.weight[:, :, 0, 0] @ first.bias + second.bias
 
 
 class ProjectionStack(nn.Module):

@@ -162,7 +162,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None
     """Attention (B,heads,N,c), (B,heads,M,c) twice -> (B,heads,N,c); queries come scaled, `bias` adds to the scores.
 
     While a graph is traced it is written out: OpenVINO makes one kernel of the products, the softmax and the
-    transpositions around them, which it does not of torch's fused operation.
+    transpositions around them, which it does not of torch's fused operation. The first product is an `einsum` because
+    keys that are transposed beforehand are copied beforehand.
     """
     if not torch.jit.is_tracing():
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=1.0)

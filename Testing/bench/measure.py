@@ -72,7 +72,7 @@ def main(model_id: str, engine_name: str, precision: str) -> None:
         row |= beside(yardstick, "encode", lambda: engine.encode(images), seconds=8.0)
         if entry.kind == "memory":
             slices = frames(predictor)
-            row |= beside(yardstick, "slice", lambda: next(slices), seconds=15.0)
+            row |= beside(yardstick, "slice", lambda: next(slices), seconds=30.0)
     print(json.dumps(row))
 
 
@@ -137,7 +137,7 @@ def beside(yardstick: PlainProcess, name: str, work: Callable[[], object], secon
     work(), yardstick.seconds(name)
     times: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
-    while len(times) < 2 or (time.perf_counter() < end and len(times) < 20):
+    while len(times) < 2 or (time.perf_counter() < end and len(times) < 30):
         started = time.perf_counter()
         work()
         times.append((time.perf_counter() - started, yardstick.seconds(name)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -391,3 +392,24 @@ def test_a_predictor_goes_back_to_torch_for_the_reference() -> None:
     assert reference.title == "cpu float32, torch"
     assert reference.module is predictor.module
     assert reference.weights_sha256 == "ab"
+
+
+@needs_openvino
+def test_what_nothing_has_used_for_a_while_is_deleted(kept: Path) -> None:
+    files = toy_encoder(kept).files
+    in_use = set(kept.iterdir())
+    assert in_use
+    of_an_older_release = kept / f"{files.weights_stem}0.0.1.decoder.openvino-2025.0.0.xml"
+    of_the_last_release = kept / f"{files.weights_stem}0.0.2.openvino-2025.0.0.bfloat16.blob"
+    of_other_weights = kept / "other.0123456789ab.v0.0.1.openvino-2025.0.0.xml"
+    for path in (of_an_older_release, of_the_last_release, of_other_weights):
+        path.write_bytes(b"derived")
+    for path in {*in_use, of_an_older_release, of_other_weights}:
+        os.utime(path, (0, 0))
+    choose_engine(toy_encoder(kept), "openvino")
+    left = set(kept.iterdir())
+    assert not of_an_older_release.exists()
+    assert {of_the_last_release, of_other_weights} <= left
+    compiled = {path for path in in_use if path.suffix == ".blob"}
+    assert compiled
+    assert compiled <= left, "they were read just now"

@@ -60,12 +60,21 @@ class EngineFiles:
         """The beginning of every file name: the model, its weights and the version of this library."""
         return f"{self.entry.id}.{weights_mark(self.weights_sha256)}"
 
+    @property
+    def weights_stem(self) -> str:
+        """The same up to the version."""
+        return f"{self.entry.id}.{_digits(self.weights_sha256)}.v"
+
 
 def weights_mark(weights_sha256: str) -> str:
     """How the names of derived files tell weights and versions of this library apart."""
     from ...version import __version__
 
-    return f"{weights_sha256[:12]}.v{__version__}"
+    return f"{_digits(weights_sha256)}.v{__version__}"
+
+
+def _digits(weights_sha256: str) -> str:
+    return weights_sha256[:12]
 
 
 def relative_error(found: Features, expected: Features) -> float:

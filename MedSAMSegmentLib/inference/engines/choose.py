@@ -25,6 +25,7 @@ from .openvino_engine import OpenVinoEngine, open_engine
 from .openvino_model import openvino_trouble, openvino_version
 from .precision import Precision
 from .torch_engine import TorchEngine
+from .unused_files import remove_unused
 
 BFLOAT16_AGREES = frozenset({"lite_medsam"})
 """Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
@@ -75,6 +76,7 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     choice = _choose(encoder, wanted, free_precision)
     if isinstance(choice.engine, OpenVinoEngine):
         choice.engine.keep(encoder.files)
+        remove_unused(encoder.files)
     return choice
 
 

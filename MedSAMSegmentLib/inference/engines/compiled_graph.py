@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from ...checkpoints.folder import write_whole
+from .unused_files import mark_used
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -43,13 +44,10 @@ class CompiledGraph:
         self.run([_zeros(port) for port in self._compiled.inputs])
 
     def save(self, path: Path) -> None:
-        """Under a temporary name, then moved. Raises OSError or RuntimeError when it cannot be kept."""
+        """Whole or not at all. Raises OSError or RuntimeError when it cannot be kept."""
         content = io.BytesIO()
         self._compiled.export_model(content)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".compiled-") as folder:
-            temporary = Path(folder) / path.name
-            temporary.write_bytes(content.getbuffer())
-            os.replace(temporary, path)
+        write_whole(path, content.getbuffer())
 
 
 def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:
@@ -73,12 +71,14 @@ def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
         mapped = np.memmap(path, dtype=np.uint8, mode="c")
         tensor = openvino.Tensor(mapped, shared_memory=True)
         try:
-            return CompiledGraph(core.import_model(tensor, "CPU", settings), (mapped, tensor))
+            found = CompiledGraph(core.import_model(tensor, "CPU", settings), (mapped, tensor))
         except TypeError:  # the first releases of 2025 take bytes alone
             content = path.read_bytes()
-            return CompiledGraph(core.import_model(content, "CPU", settings), content)
+            found = CompiledGraph(core.import_model(content, "CPU", settings), content)
     except (OSError, ValueError, RuntimeError, MemoryError):
         return None
+    mark_used(path)
+    return found
 
 
 def _settings(dtype: torch.dtype) -> dict[str, object]:

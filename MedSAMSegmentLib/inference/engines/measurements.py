@@ -13,7 +13,9 @@ from pathlib import Path
 
 import torch
 
+from ...checkpoints.folder import write_whole
 from .base import EngineFiles
+from .unused_files import mark_used
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,15 @@ class Measurements:
         known = self._all()
         known.setdefault(machine_signature(), {})[engine] = asdict(measurement)
         with contextlib.suppress(OSError):
-            _write(self._path, json.dumps(known, indent=1, sort_keys=True))
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(self._path, json.dumps(known, indent=1, sort_keys=True))
 
     def _all(self) -> dict[str, dict[str, dict[str, float]]]:
+        if self._path is None:
+            return {}
         try:
-            known = json.loads(self._path.read_text(encoding="utf-8")) if self._path else {}
+            known = json.loads(self._path.read_text(encoding="utf-8"))
+            mark_used(self._path)
         except (OSError, ValueError):
             return {}
         usable = isinstance(known, dict) and all(isinstance(engines, dict) for engines in known.values())
@@ -70,13 +76,3 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from .graphs import Graph
 from .int8 import ranges_mark
 from .measurements import machine_signature
 from .precision import Precision
+from .unused_files import mark_used
 
 
 def openvino_trouble() -> str:
@@ -139,9 +140,11 @@ def _read(path: Path) -> Any | None:
     if not (path.is_file() and path.with_suffix(".bin").is_file()):
         return None
     try:
-        return openvino.Core().read_model(path)
+        found = openvino.Core().read_model(path)
     except RuntimeError:
         return None
+    mark_used(path, path.with_suffix(".bin"))
+    return found
 
 
 def _save(model: Any, path: Path) -> None:
