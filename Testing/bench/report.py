@@ -71,9 +71,9 @@ def speed_table(rows: Sequence[Row]) -> str:
             ENGINE_TITLES[row["engine"]],
             row["precision"],
             f"{row['encode']:.3f}",
-            f"{row['plain_encode'] / row['encode']:.2f}",
+            f"{row['encode_ratio']:.2f}",
             f"{row['slice']:.3f}" if tracked else "",
-            f"{row['plain_slice'] / row['slice']:.2f}" if tracked else "",
+            f"{row['slice_ratio']:.2f}" if tracked else "",
             f"{1000 * row['decode']:.0f}",
             f"{row['open']:.1f} ({row['prepare']:.1f})" if row["engine"] == "openvino" else "",
             f"{row['peak_mb']:.0f}",
@@ -118,8 +118,9 @@ def write_page(
         "# Benchmarks",
         "`make bench` measures and writes this page. " + machine(),
         "Seconds are the best of turns that the engine takes with plain eager float32 of the same network, which waits "
-        "in a process of its own: `x plain` is the ratio. *encode*: the image encoder for one slice. *slice*: one more "
-        "slice of a propagation with a full memory, everything included. *decode*: a second prompt on an encoded slice "
+        "in a process of its own; `x plain` is the median of the turns' ratios, as other load mostly falls on both "
+        "sides of a turn. *encode*: the image encoder for one slice. *slice*: one more slice of a propagation with a full "
+        "memory, everything included. *decode*: a second prompt on an encoded slice "
         "of 512 x 512, from the box to the mask. *open*: until the engine is ready; in brackets the first time on a "
         "machine, with conversion and self-check. *peak*: resident memory up to the first answers, plain eager not "
         "run.",
