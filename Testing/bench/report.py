@@ -119,8 +119,8 @@ def write_page(
         "`make bench` measures and writes this page. " + machine(),
         "Seconds are the best of turns that the engine takes with plain eager float32 of the same network, which waits "
         "in a process of its own; `x plain` is the median of the turns' ratios, as other load mostly falls on both "
-        "sides of a turn. *encode*: the image encoder for one slice. *slice*: one more slice of a propagation with a full "
-        "memory, everything included. *decode*: a second prompt on an encoded slice "
+        "sides of a turn. *encode*: the image encoder for one slice. *slice*: one more slice of a propagation with a "
+        "full memory, everything included. *decode*: a second prompt on an encoded slice "
         "of 512 x 512, from the box to the mask. *open*: until the engine is ready; in brackets the first time on a "
         "machine, with conversion and self-check. *peak*: resident memory up to the first answers, plain eager not "
         "run.",
