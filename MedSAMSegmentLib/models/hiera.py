@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, JointProjection, attend, join_windows, project_windows, split_windows
+from .layers import MLP, DerivedTensors, JointProjection, as_image, attend, join_windows, project_windows, split_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -133,7 +133,7 @@ class Hiera(DerivedTensors):
         for index, block in enumerate(self.blocks):
             x, shape = block(x, shape)
             if index in self.stage_ends:
-                maps.append(x.unflatten(1, shape).permute(0, 3, 1, 2))
+                maps.append(as_image(x, shape))
         return maps
 
     def _position(self, height: int, width: int) -> Tensor:

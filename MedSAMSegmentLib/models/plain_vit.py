@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import MLP, DerivedTensors, JointProjection, attend, join_windows, project_windows
+from .layers import MLP, DerivedTensors, JointProjection, as_image, attend, join_windows, project_windows
 from .position_encoding import resize_position_table
 
 NORM_EPS = 1e-6
@@ -88,7 +88,7 @@ class PlainViT(DerivedTensors):
         x, shape = x.flatten(1, 2), (int(height), int(width))
         for block in self.blocks:
             x = block(x, shape)
-        return [x.unflatten(1, shape).permute(0, 3, 1, 2)]
+        return [as_image(x, shape)]
 
     def _position(self, height: int, width: int) -> Tensor:
         """The pretrained table without its class token, stretched over the grid: (1,height,width,C)."""

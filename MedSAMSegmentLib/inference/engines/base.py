@@ -63,18 +63,16 @@ class EngineFiles:
     @property
     def weights_stem(self) -> str:
         """The same up to the version."""
-        return f"{self.entry.id}.{_digits(self.weights_sha256)}.v"
+        from ...version import __version__
+
+        return self.stem.removesuffix(__version__)
 
 
 def weights_mark(weights_sha256: str) -> str:
     """How the names of derived files tell weights and versions of this library apart."""
     from ...version import __version__
 
-    return f"{_digits(weights_sha256)}.v{__version__}"
-
-
-def _digits(weights_sha256: str) -> str:
-    return weights_sha256[:12]
+    return f"{weights_sha256[:12]}.v{__version__}"
 
 
 def relative_error(found: Features, expected: Features) -> float:
