@@ -94,15 +94,15 @@ class MedSAMSegmentLogic(ScriptedLoadableModuleLogic):
 
 
 class MedSAMSegmentTest(ScriptedLoadableModuleTest):
-    """The scenarios of `MedSAMSegmentLib.ui.testing`, each a user's story; in Slicer and in the harness alike."""
+    """The scenarios of `MedSAMSegmentScenarios`, each a user's story; in Slicer and in the harness alike."""
 
     def setUp(self) -> None:
         slicer.mrmlScene.Clear()
 
     def runTest(self) -> None:
         """All of them, also after a failure; those that need torch, weights or the network are skipped without."""
-        from MedSAMSegmentLib.ui.testing import scenarios
-        from MedSAMSegmentLib.ui.testing.suite import run_suite
+        from MedSAMSegmentScenarios import scenarios
+        from MedSAMSegmentScenarios.suite import run_suite
 
         report = run_suite(scenarios(), self.run_scenario)
         print(report)
@@ -111,8 +111,8 @@ class MedSAMSegmentTest(ScriptedLoadableModuleTest):
 
     def run_scenario(self, name: str) -> None:
         """One scenario by its name, in an empty scene."""
-        from MedSAMSegmentLib.ui.testing import scenarios
-        from MedSAMSegmentLib.ui.testing.suite import skip_unless_possible
+        from MedSAMSegmentScenarios import scenarios
+        from MedSAMSegmentScenarios.suite import skip_unless_possible
 
         story = scenarios()[name]
         skip_unless_possible(story)

@@ -14,7 +14,7 @@ from SegmentEditorEffects import AbstractScriptedSegmentEditorEffect
 from slicer.i18n import tr as _
 
 if TYPE_CHECKING:
-    from MedSAMSegmentLib.ui.effect_parts import EffectParts
+    from MedSAMSegmentLib.ui.effect.effect import Effect
 
 HERE = Path(__file__).parent
 ICONS = HERE.parent / "Resources" / "Icons"
@@ -29,7 +29,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         scriptedEffect.perSegment = True
         # The first box makes a segment where there is none.
         scriptedEffect.requireSegments = False
-        self.parts: EffectParts | None = None
+        self.parts: Effect | None = None
         super().__init__(scriptedEffect)
 
     def clone(self) -> Any:
@@ -54,14 +54,14 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         )
 
     def setMRMLDefaults(self) -> None:
-        from MedSAMSegmentLib.ui.settings import set_defaults
+        from MedSAMSegmentLib.ui.objects.settings import set_defaults
 
         set_defaults(self.scriptedEffect)
 
     def setupOptionsFrame(self) -> None:
-        from MedSAMSegmentLib.ui.effect_parts import EffectParts
+        from MedSAMSegmentLib.ui.effect.effect import Effect
 
-        self.parts = EffectParts(self.scriptedEffect, ICONS)
+        self.parts = Effect(self.scriptedEffect, ICONS)
 
     def activate(self) -> None:
         if self.parts is not None:
@@ -85,7 +85,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def processViewNodeEvents(self, callerViewNode: Any, eventId: int, viewWidget: Any) -> None:
         """The view scrolled, zoomed or turned: what is drawn in it moves along."""
         if self.parts is not None and viewWidget.className() == "qMRMLSliceWidget":
-            self.parts.controller.paint_view(viewWidget)
+            self.parts.state.paint_view(viewWidget)
 
     def updateGUIFromMRML(self) -> None:
         if self.parts is not None:
@@ -97,7 +97,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
 
     def layoutChanged(self) -> None:
         if self.parts is not None and self.scriptedEffect.active():
-            self.parts.controller.refresh()
+            self.parts.state.refresh()
 
     def interactionNodeModified(self, interactionNode: Any) -> None:
         """Placing a markup elsewhere does not end the effect: an ROI may be placed while it is active."""

@@ -174,6 +174,11 @@ class OwnModels:
             return None
 
 
+def find_entry(model_id: str, store: CheckpointStore) -> ModelEntry:
+    """Return what is known of a model, published or the user's own. Raises `UsageError`, `CheckpointError`."""
+    return OwnModels(store).get(model_id).entry if is_own(model_id) else registry.get(model_id)
+
+
 def _check_size(path: Path, network: ModelEntry) -> None:
     low, high = plausible_bytes(network)
     size = path.stat().st_size

@@ -1,1 +1,1 @@
-"""Widgets of the effect and the panel."""
+"""The effect and the panel inside 3D Slicer."""

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from ..errors import MedSAMError
 from ..version import __version__
-from .settings import EffectSettings
+from .objects.settings import EffectSettings
 
 
 def report_text(

@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
-sys.path[:0] = [str(REPO), str(REPO / "Testing" / "app")]
+sys.path[:0] = [str(REPO), str(REPO / "MedSAMSegment"), str(REPO / "Testing" / "app")]
 
 VIEW = 480
 FRAME_WIDTH = 470
@@ -69,10 +69,10 @@ def _use_a_font() -> None:
 
 def draw_effect(running: Any) -> None:
     """Two actions: the box with its preview beside the options, then the segment in two views with the results."""
-    from MedSAMSegmentLib.ui.testing.first_steps import LUNG_BOX
-    from MedSAMSegmentLib.ui.testing.phantom import chest_ct
-    from MedSAMSegmentLib.ui.testing.user import show_slice
-    from MedSAMSegmentLib.ui.testing.workspace import Workspace
+    from MedSAMSegmentScenarios.first_steps import LUNG_BOX
+    from MedSAMSegmentScenarios.phantom import chest_ct
+    from MedSAMSegmentScenarios.user import show_slice
+    from MedSAMSegmentScenarios.workspace import Workspace
 
     volume = chest_ct()
     display = volume.GetDisplayNode()

@@ -41,7 +41,7 @@ def keys_table() -> str:
 
 def effect_keys() -> list[tuple[str, str]]:
     """Sequence and title of each of the effect's keys. Read from the source: the file needs Slicer's Qt."""
-    source = (REPO / "MedSAMSegmentLib" / "ui" / "keys.py").read_text(encoding="utf-8")
+    source = (REPO / "MedSAMSegmentLib" / "ui" / "effect" / "shortcuts.py").read_text(encoding="utf-8")
     calls = [
         node
         for node in ast.walk(ast.parse(source))

@@ -13,7 +13,7 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(REPO / "MedSAMSegment")]
 
 
 def _untranslated() -> ModuleType:

@@ -25,7 +25,7 @@ def through_the_worker(error: Any) -> Any:
 def test_a_missing_and_a_damaged_file_name_the_button(application: Any, tmp_path: Path, entry: Any) -> None:
     from MedSAMSegmentLib.checkpoints.store import CheckpointStore
     from MedSAMSegmentLib.errors import CheckpointError
-    from MedSAMSegmentLib.ui.messages import error_html
+    from MedSAMSegmentLib.ui.widgets.messages import error_html
 
     store = CheckpointStore(tmp_path)
     with pytest.raises(CheckpointError) as missing:
@@ -43,7 +43,7 @@ def test_a_missing_and_a_damaged_file_name_the_button(application: Any, tmp_path
 def test_a_download_that_failed_names_no_command(application: Any, entry: Any) -> None:
     from MedSAMSegmentLib.checkpoints.advice import all_failed
     from MedSAMSegmentLib.errors import DownloadError
-    from MedSAMSegmentLib.ui.messages import error_html
+    from MedSAMSegmentLib.ui.widgets.messages import error_html
 
     text = error_html(through_the_worker(all_failed(entry, [DownloadError("No network.", "Check the proxy.")])))
     assert "Check the proxy." in text

@@ -9,16 +9,16 @@ from MedSAMSegmentLib.errors import GeometryError, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.mrml.transforms import to_vtk
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
-from MedSAMSegmentLib.ui import settings
-from MedSAMSegmentLib.ui.box_target import SelectedSegment, overlap, place_box
-from MedSAMSegmentLib.ui.corrections import Written, continue_from, merged, painted_slices
-from MedSAMSegmentLib.ui.gesture import Click, Drag, MouseGesture
-from MedSAMSegmentLib.ui.lesion_queue import LesionQueue, LesionState
-from MedSAMSegmentLib.ui.mask_outline import fill_rectangles, outline_segments, to_ijk
-from MedSAMSegmentLib.ui.prompt_set import PromptSet
-from MedSAMSegmentLib.ui.settings import EffectSettings
-from MedSAMSegmentLib.ui.slice_plane import SlicePlane
-from MedSAMSegmentLib.ui.view_geometry import ViewGeometry
+from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
+from MedSAMSegmentLib.ui.drawing.prompt_drawing import overlap, place_box
+from MedSAMSegmentLib.ui.objects import settings
+from MedSAMSegmentLib.ui.objects.corrections import Written, continue_from, merged, painted_slices
+from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet
+from MedSAMSegmentLib.ui.objects.settings import EffectSettings
+from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.overlay.painter import fill_rectangles, outline_segments, to_ijk
+from MedSAMSegmentLib.ui.scene.editor_scene import SelectedSegment
+from MedSAMSegmentLib.ui.scene.view_geometry import ViewGeometry
 
 
 class View:
@@ -254,7 +254,7 @@ HERE, NEAR, FAR = (0, 9, 0, 9), (1, 10, 1, 10), (30, 39, 30, 39)
 
 
 def test_the_first_box_takes_the_empty_segment_and_the_next_one_a_new():
-    queue = LesionQueue()
+    queue = ObjectQueue()
     first, second = put(queue, HERE, EMPTY), put(queue, FAR, EMPTY)
     assert (first.segment_id, first.name) == ("s1", "Lesion")
     assert (second.segment_id, second.name) == ("", "Lesion 2")
@@ -262,7 +262,7 @@ def test_the_first_box_takes_the_empty_segment_and_the_next_one_a_new():
 
 
 def test_a_box_over_one_that_has_not_run_redraws_it():
-    queue = LesionQueue()
+    queue = ObjectQueue()
     first = put(queue, HERE, EMPTY)
     assert put(queue, NEAR, EMPTY) is first
     assert len(first.prompts.all()) == 1
@@ -271,16 +271,16 @@ def test_a_box_over_one_that_has_not_run_redraws_it():
 
 
 def test_with_control_the_box_belongs_to_the_current_object():
-    queue = LesionQueue()
+    queue = ObjectQueue()
     first = put(queue, HERE, EMPTY)
-    first.state = LesionState.DONE
+    first.state = ObjectState.DONE
     assert put(queue, FAR, FULL, k=5, extend=True) is first
-    assert first.state is LesionState.WAITING
+    assert first.state is ObjectState.WAITING
     assert len(first.prompts.all()) == 2
 
 
 def test_a_box_in_a_full_segment_starts_a_new_one_or_extends_it_as_the_option_says():
-    queue = LesionQueue()
+    queue = ObjectQueue()
     assert put(queue, HERE, FULL).segment_id == ""
     queue.clear()
     assert put(queue, HERE, FULL, new_segments=False).segment_id == "s1"
@@ -290,8 +290,8 @@ def test_a_box_in_a_full_segment_starts_a_new_one_or_extends_it_as_the_option_sa
 
 
 def test_after_undo_the_empty_segment_is_drawn_anew():
-    queue = LesionQueue()
-    put(queue, HERE, EMPTY).state = LesionState.DONE
+    queue = ObjectQueue()
+    put(queue, HERE, EMPTY).state = ObjectState.DONE
     again = put(queue, FAR, EMPTY)
     assert again.segment_id == "s1"
     assert len(queue) == 1
@@ -299,15 +299,15 @@ def test_after_undo_the_empty_segment_is_drawn_anew():
 
 
 def test_without_any_segment_every_box_is_a_new_one():
-    queue = LesionQueue()
+    queue = ObjectQueue()
     assert [put(queue, box, NO_SEGMENT).segment_id for box in (HERE, FAR)] == ["", ""]
 
 
 def test_run_all_takes_what_has_not_succeeded_and_stepping_goes_round():
-    queue = LesionQueue()
+    queue = ObjectQueue()
     rows = [put(queue, (n * 12, n * 12 + 9, 0, 9), NO_SEGMENT) for n in range(3)]
-    rows[1].state = LesionState.DONE
-    rows[2].state = LesionState.FAILED
+    rows[1].state = ObjectState.DONE
+    rows[2].state = ObjectState.FAILED
     assert queue.waiting() == [rows[0], rows[2]]
     assert queue.step(1) is rows[0]
     assert queue.step(-1) is rows[2]

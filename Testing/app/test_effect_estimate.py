@@ -10,26 +10,25 @@ from MedSAMSegmentLib.inference.plan import PlanSettings, plan_objects
 from MedSAMSegmentLib.prompts import Box, Point
 from MedSAMSegmentLib.registry import get
 from MedSAMSegmentLib.results import ObjectResult, PackedMask, SliceScore
-from MedSAMSegmentLib.ui.collaborators import RunOutcome, SessionTarget, SlicePreview
-from MedSAMSegmentLib.ui.corrections import Written
-from MedSAMSegmentLib.ui.effect_scene import SceneVolume
-from MedSAMSegmentLib.ui.lesion_queue import Lesion
-from MedSAMSegmentLib.ui.pace import Pace, PerSlice
-from MedSAMSegmentLib.ui.preview_timer import PreviewTimer
-from MedSAMSegmentLib.ui.run_estimate import RunEstimate, model_bytes, part_bytes, slices_at_most
-from MedSAMSegmentLib.ui.settings import EffectSettings
-from MedSAMSegmentLib.ui.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.objects.corrections import Written
+from MedSAMSegmentLib.ui.objects.queue import QueuedObject
+from MedSAMSegmentLib.ui.objects.settings import EffectSettings
+from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.run.estimate import PerSlice, RunEstimate, Throughput, model_bytes, part_bytes, slices_at_most
+from MedSAMSegmentLib.ui.run.protocols import RunOutcome, SessionTarget, SlicePreview
+from MedSAMSegmentLib.ui.run.worker_service import PreviewTimer
+from MedSAMSegmentLib.ui.scene.editor_scene import SceneVolume
 
 SHAPE = (40, 60, 50)
 ROI = Box(k=(10, 19), j=(5, 30), i=(5, 30))
 GIGABYTE = 10**9
 
 
-def a_lesion(*slices: int) -> Lesion:
-    lesion = Lesion("Lesion_1")
+def an_object(*slices: int) -> QueuedObject:
+    item = QueuedObject("Lesion_1")
     for k in slices:
-        lesion.prompts.add(SlicePlane(0, k), Box(k=(k, k), j=(5, 30), i=(5, 30)))
-    return lesion
+        item.prompts.add(SlicePlane(0, k), Box(k=(k, k), j=(5, 30), i=(5, 30)))
+    return item
 
 
 def a_target(model: str = "lite_medsam", device: str = "auto", part: tuple[int, int, int] | None = None):
@@ -59,46 +58,46 @@ def an_outcome(slices: int, seconds: float, encodes: int) -> RunOutcome:
     ],
 )
 def test_the_most_slices_follow_from_range_direction_and_prompts(settings, keys, count):
-    assert slices_at_most(a_lesion(*keys), EffectSettings(**settings), ROI, SHAPE) == count
+    assert slices_at_most(an_object(*keys), EffectSettings(**settings), ROI, SHAPE) == count
 
 
 def test_the_count_is_what_the_session_plans():
     geometry = VolumeGeometry.from_spacing(SHAPE, (1.0, 1.0, 1.0))
     for direction in ("both", "up", "down"):
-        lesion, settings = a_lesion(8), EffectSettings(range_rule="slices", first=3, last=22, direction=direction)
+        item, settings = an_object(8), EffectSettings(range_rule="slices", first=3, last=22, direction=direction)
         plan_settings = PlanSettings(geometry, 0, settings.slice_range, direction=direction)
-        (plan,) = plan_objects([lesion.prompts.all()], plan_settings)
-        assert slices_at_most(lesion, settings, None, SHAPE) == plan.last - plan.first + 1
+        (plan,) = plan_objects([item.prompts.all()], plan_settings)
+        assert slices_at_most(item, settings, None, SHAPE) == plan.last - plan.first + 1
 
 
 def test_an_object_of_the_roi_alone_takes_the_slices_of_the_roi():
-    lesion = Lesion("a")
-    lesion.prompts.roi = ROI
-    assert slices_at_most(lesion, EffectSettings(), None, SHAPE) == 10
+    item = QueuedObject("a")
+    item.prompts.roi = ROI
+    assert slices_at_most(item, EffectSettings(), None, SHAPE) == 10
 
 
 def test_a_corrected_object_may_begin_anywhere_in_its_range():
-    lesion = a_lesion(8)
-    lesion.segment_id = "Segment_1"
-    lesion.written = Written.of(np.zeros(SHAPE, bool), 0, [])
-    assert slices_at_most(lesion, EffectSettings(direction="up"), None, SHAPE) == 40
+    item = an_object(8)
+    item.segment_id = "Segment_1"
+    item.written = Written.of(np.zeros(SHAPE, bool), 0, [])
+    assert slices_at_most(item, EffectSettings(direction="up"), None, SHAPE) == 40
 
 
 def test_a_sagittal_object_counts_columns():
-    lesion = Lesion("a")
-    lesion.prompts.add(SlicePlane(2, 20), Point(20, 9, 9))
-    assert slices_at_most(lesion, EffectSettings(), None, SHAPE) == 50
+    item = QueuedObject("a")
+    item.prompts.add(SlicePlane(2, 20), Point(20, 9, 9))
+    assert slices_at_most(item, EffectSettings(), None, SHAPE) == 50
 
 
 # --- time ----------------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_known_before_something_was_measured():
-    assert Pace().per_slice("lite_medsam", "auto") is None
+    assert Throughput().per_slice("lite_medsam", "auto") is None
 
 
 def test_a_run_says_more_than_a_preview_and_each_model_and_device_has_its_own():
-    pace = Pace()
+    pace = Throughput()
     pace.note_preview(a_target(), SlicePreview(SlicePlane(0, 1), np.ones((2, 2), bool), 0.9, 3.0))
     assert pace.per_slice("lite_medsam", "auto") == PerSlice(3.0, whole=False)
     pace.note_run(a_target(), an_outcome(10, 20.0, 9))
@@ -108,7 +107,7 @@ def test_a_run_says_more_than_a_preview_and_each_model_and_device_has_its_own():
 
 
 def test_what_was_encoded_before_measures_nothing():
-    pace = Pace()
+    pace = Throughput()
     pace.note_preview(a_target(), SlicePreview(SlicePlane(0, 1), np.ones((2, 2), bool), 0.9, None))
     pace.note_run(a_target(), an_outcome(10, 1.0, 2))
     pace.note_run(a_target(), an_outcome(0, 1.0, 0))
@@ -135,7 +134,7 @@ def test_the_first_preview_is_timed_from_the_image_on():
 
 
 def test_durations_are_as_exact_as_they_deserve(application):
-    from MedSAMSegmentLib.ui.messages import duration_text
+    from MedSAMSegmentLib.ui.widgets.messages import duration_text
 
     assert [duration_text(s) for s in (0.2, 45.4, 300, 7300)] == ["1 s", "45 s", "5 min", "2 h"]
 
@@ -170,42 +169,42 @@ def a_volume() -> SceneVolume:
 
 
 @pytest.fixture
-def make_forecast(application):
-    from MedSAMSegmentLib.ui.run_forecast import RunForecast
+def make_estimator(application):
+    from MedSAMSegmentLib.ui.run.estimate import RunEstimator
 
-    return RunForecast
+    return RunEstimator
 
 
-def test_the_forecast_adds_objects_and_takes_the_volume_once(make_forecast):
-    forecast = make_forecast(Scene(), memory=lambda: GIGABYTE)
-    estimate = forecast.of([a_lesion(8), a_lesion(20)], a_volume(), EffectSettings(), None)
+def test_the_estimator_adds_objects_and_takes_the_volume_once(make_estimator):
+    estimator = make_estimator(Scene(), memory=lambda: GIGABYTE)
+    estimate = estimator.of([an_object(8), an_object(20)], a_volume(), EffectSettings(), None)
     assert estimate.slices == 80
     assert estimate.seconds is None
     assert estimate.needed_bytes == 800 * 10**6 + 5 * 40 * 60 * 50
     assert not estimate.memory_is_short
-    opened = forecast.of([a_lesion(8)], a_volume(), EffectSettings(), a_target())
+    opened = estimator.of([an_object(8)], a_volume(), EffectSettings(), a_target())
     assert opened.needed_bytes == 800 * 10**6 - 2 * get("lite_medsam").expected_bytes
 
 
-def test_a_preview_is_a_lower_bound_for_a_model_with_a_memory(make_forecast):
-    from MedSAMSegmentLib.ui.messages import estimate_html
+def test_a_preview_is_a_lower_bound_for_a_model_with_a_memory(make_estimator):
+    from MedSAMSegmentLib.ui.widgets.messages import estimate_html
 
-    forecast = make_forecast(Scene(), memory=lambda: GIGABYTE)
+    estimator = make_estimator(Scene(), memory=lambda: GIGABYTE)
     preview = SlicePreview(SlicePlane(0, 8), np.ones((2, 2), bool), 0.9, 2.0)
     for model, words in (("medsam2", "At most 40 slice(s), 80 s or more."), ("lite_medsam", "40 slice(s), 80 s.")):
-        forecast.pace.note_preview(a_target(model), preview)
-        assert words in estimate_html(forecast.of([a_lesion(8)], a_volume(), EffectSettings(model=model), None))
+        estimator.throughput.note_preview(a_target(model), preview)
+        assert words in estimate_html(estimator.of([an_object(8)], a_volume(), EffectSettings(model=model), None))
 
 
-def test_what_the_run_itself_will_refuse_has_no_estimate(make_forecast):
-    forecast = make_forecast(Scene(), memory=lambda: None)
+def test_what_the_run_itself_will_refuse_has_no_estimate(make_estimator):
+    estimator = make_estimator(Scene(), memory=lambda: None)
     beside = EffectSettings(range_rule="slices", first=20, last=25)
-    assert forecast.of([a_lesion(8)], a_volume(), beside, None) is None
-    assert forecast.of([a_lesion(8)], a_volume(), EffectSettings(model="no_such_model"), None) is None
+    assert estimator.of([an_object(8)], a_volume(), beside, None) is None
+    assert estimator.of([an_object(8)], a_volume(), EffectSettings(model="no_such_model"), None) is None
 
 
 def test_short_memory_is_one_sentence_with_what_to_do(application):
-    from MedSAMSegmentLib.ui.messages import estimate_html
+    from MedSAMSegmentLib.ui.widgets.messages import estimate_html
 
     short = RunEstimate(3, "LiteMedSAM", 2 * GIGABYTE, GIGABYTE)
     assert estimate_html(short) == (

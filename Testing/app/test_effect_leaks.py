@@ -36,7 +36,7 @@ class View:
 
 
 def test_a_destroyed_view_does_not_keep_the_actors_of_the_others(application: Any) -> None:
-    from MedSAMSegmentLib.ui.overlay_painter import OverlayPainter
+    from MedSAMSegmentLib.ui.overlay.painter import OverlayPainter
 
     host = Host()
     painter = OverlayPainter(host)  # type: ignore[arg-type]

@@ -19,8 +19,8 @@ def loaded(application: Any) -> Any:
 
 @pytest.fixture
 def workspace(application: Any, loaded: Any) -> Any:
-    from MedSAMSegmentLib.ui.testing.phantom import Phantom
-    from MedSAMSegmentLib.ui.testing.workspace import Workspace
+    from MedSAMSegmentScenarios.phantom import Phantom
+    from MedSAMSegmentScenarios.workspace import Workspace
 
     application.finish_startup()
     return Workspace(Phantom().node(), stand_in=True)
@@ -28,7 +28,7 @@ def workspace(application: Any, loaded: Any) -> Any:
 
 @pytest.fixture
 def phantom() -> Any:
-    from MedSAMSegmentLib.ui.testing.phantom import Phantom
+    from MedSAMSegmentScenarios.phantom import Phantom
 
     return Phantom()
 
@@ -92,7 +92,7 @@ def test_options_are_kept_as_parameters_and_come_back(application, workspace):
     application.actions.choose(frame.choices.range.direction, "Up")
     application.actions.choose(frame.choices.range.rule, "From slice to slice")
     assert workspace.parameters.GetAttribute("MedSAM.Intensity") == "ct-lung"
-    assert workspace.controller.settings.direction == "up"
+    assert workspace.state.settings.direction == "up"
     assert frame.choices.range.first.isVisibleTo(frame.choices.range.first.parent())
     workspace.parameters.SetAttribute("MedSAM.Device", "cpu")
     workspace.parameters.InvokeCustomModifiedEvent(workspace.parameters.EffectParameterModified)
@@ -115,7 +115,7 @@ def test_the_licence_is_one_click_away(application, workspace):
 def test_no_key_collides_with_the_editors_or_the_views(application, workspace):
     from slicer_harness.gestures import active_shortcuts
 
-    from MedSAMSegmentLib.ui.keys import KEYS
+    from MedSAMSegmentLib.ui.effect.shortcuts import KEYS
 
     ours = [key.sequence for key in KEYS]
     all_keys = [shortcut.key.toString() for shortcut in active_shortcuts(application.main_window)]
@@ -135,7 +135,7 @@ def test_keys_do_what_the_buttons_do(application, workspace, phantom):
     workspace.wait()
     np.testing.assert_array_equal(workspace.mask(), phantom.ball(0))
     application.actions.press_key(view, "L")
-    assert workspace.controller.settings.tool == "line"
+    assert workspace.state.settings.tool == "line"
     assert workspace.parts.frame.choices.tools["line"].checked
     application.actions.press_key(view, "K")
     assert len(workspace.current.keys) == 1
@@ -144,13 +144,13 @@ def test_keys_do_what_the_buttons_do(application, workspace, phantom):
 
 
 def test_the_rubber_band_follows_the_mouse_and_goes(application, workspace, phantom):
-    from MedSAMSegmentLib.ui.testing.user import show_slice
+    from MedSAMSegmentScenarios.user import show_slice
 
     view = application.view("Red")
     start, end = phantom.box_corners(0, 8)
     show_slice("Red", start)
     interactor = view.sliceView().interactor()
-    overlay = workspace.controller.painter.overlay(view)
+    overlay = workspace.state.painter.overlay(view)
     x, y, _ = view.harness_ras_to_xy(start)
     interactor.SetEventInformation(round(x), round(y), 0, 0, "\0", 0, "")
     interactor.InvokeEvent("LeftButtonPressEvent")
@@ -158,7 +158,7 @@ def test_the_rubber_band_follows_the_mouse_and_goes(application, workspace, phan
     interactor.InvokeEvent("MouseMoveEvent")
     assert overlay.band.count == 4
     workspace.editor.setActiveEffect(None)
-    assert workspace.controller.painter.views() == []
+    assert workspace.state.painter.views() == []
     assert end is not None
 
 
@@ -169,14 +169,14 @@ def test_events_that_are_not_ours_reach_slicer(application, workspace, phantom):
     application.actions.drag(view, point, (point[0] + 9, point[1] + 9, point[2]), modifiers="Shift")
     assert "RightButtonPressEvent" in application.actions.unclaimed
     assert "LeftButtonPressEvent" in application.actions.unclaimed
-    assert len(workspace.controller.queue) == 0
+    assert len(workspace.state.queue) == 0
 
 
 def test_scrolling_moves_the_preview_off_the_screen_and_back(application, workspace, phantom):
     workspace.draw_box(phantom)
     workspace.wait_for_preview()
     view = application.view("Red")
-    overlay = workspace.controller.painter.overlay(view)
+    overlay = workspace.state.painter.overlay(view)
     shown = overlay.fill.count
     application.actions.scroll(view, 1)
     assert overlay.fill.count == 0
@@ -258,7 +258,7 @@ def test_paint_on_lung_means_the_lung_window():
 
 
 def test_the_time_left_is_said_when_it_can_be_known(application):
-    from MedSAMSegmentLib.ui.messages import parse_slice_link, time_left_text
+    from MedSAMSegmentLib.ui.widgets.messages import parse_slice_link, time_left_text
 
     assert time_left_text(1, 10, 3.0) == "1 of 10 slices"
     assert time_left_text(5, 10, 10.0) == "5 of 10 slices, 10 s left"
@@ -275,7 +275,7 @@ def test_the_view_shows_box_and_preview_over_the_image(application, workspace, p
     workspace.wait_for_preview()
     picture = render_slice_view(view, tmp_path / "preview.png").astype(int)
     inside = pixel(picture, view, phantom.ras((24, 24, 8)))
-    red, green, blue = (round(255 * c) for c in workspace.controller.painter.color)
+    red, green, blue = (round(255 * c) for c in workspace.state.painter.color)
     # The fill covers 35 percent; under it the bright ball is grey, so the tint alone tells the channels apart.
     assert inside[0] - inside[2] == pytest.approx(0.35 * (red - blue), abs=6)
     assert inside[1] - inside[2] == pytest.approx(0.35 * (green - blue), abs=6)
@@ -292,7 +292,7 @@ def pixel(picture: np.ndarray, view: Any, ras: Any) -> np.ndarray:
 
 
 def test_the_time_left_counts_slices_not_the_opening_of_the_volume(application, workspace):
-    from MedSAMSegmentLib.ui.collaborators import SessionInfo
+    from MedSAMSegmentLib.ui.run.protocols import SessionInfo
 
     now = [0.0]
     runs = workspace.runs
@@ -320,15 +320,15 @@ def test_taking_a_prompt_back_leaves_the_key_of_the_markups_alone(application, w
     keys = [shortcut.key.toString() for shortcut in active_shortcuts(application.main_window)]
     assert not {"Backspace", "Del", "Delete"} & set(keys)
     workspace.draw_box(phantom)
-    assert len(workspace.controller.queue) == 1
+    assert len(workspace.state.queue) == 1
     application.actions.press_key(application.view("Red"), "U")
-    assert len(workspace.controller.queue) == 0
+    assert len(workspace.state.queue) == 0
 
 
 @pytest.mark.parametrize("kind", ["MedSAMError", "InputError", "OutputError", "ModelError", "WorkerError"])
 def test_a_report_is_behind_every_failure_but_a_prompts_own(application, kind):
     from MedSAMSegmentLib import errors
-    from MedSAMSegmentLib.ui.messages import LINK_REPORT, error_html
+    from MedSAMSegmentLib.ui.widgets.messages import LINK_REPORT, error_html
 
     assert LINK_REPORT in error_html(getattr(errors, kind)("Wrong.", "Right it."))
     assert LINK_REPORT not in error_html(errors.PromptError("Wrong.", "Right it."))

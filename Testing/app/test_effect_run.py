@@ -12,9 +12,9 @@ import pytest
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.results import ObjectResult, PackedMask
-from MedSAMSegmentLib.ui.collaborators import PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
-from MedSAMSegmentLib.ui.segmentation_run import RunState, SegmentationRun
-from MedSAMSegmentLib.ui.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.run.protocols import PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
+from MedSAMSegmentLib.ui.run.request import RequestScheduler, RunState
 
 SHAPE = (5, 8, 9)
 BOX = Box(k=(2, 2), j=(1, 5), i=(1, 6))
@@ -104,7 +104,7 @@ def journal():
 
 @pytest.fixture
 def run(service, journal):
-    return SegmentationRun(service, journal)
+    return RequestScheduler(service, journal)
 
 
 def target(**changes):

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from MedSAMSegmentLib.ui.testing import FILES
+from MedSAMSegmentScenarios import FILES
 
 REPO = Path(__file__).resolve().parents[2]
-FOLDER = REPO / "MedSAMSegmentLib" / "ui" / "testing"
+FOLDER = REPO / "MedSAMSegment" / "MedSAMSegmentScenarios"
 
 
 NEED_WEIGHTS = {
@@ -52,7 +51,7 @@ def test_scenario(case: Any, name: str, request: pytest.FixtureRequest, monkeypa
 
 
 def test_the_test_class_runs_all_of_them(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from MedSAMSegmentLib.ui.testing import scenarios
+    from MedSAMSegmentScenarios import scenarios
 
     assert list(scenarios()) == scenario_names()
     ran: list[str] = []
@@ -63,7 +62,7 @@ def test_the_test_class_runs_all_of_them(case: Any, monkeypatch: pytest.MonkeyPa
 
 def test_scenarios_follow_each_other_in_one_application(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """As Reload and Test runs them. Those with the real weights run above."""
-    from MedSAMSegmentLib.ui import testing
+    import MedSAMSegmentScenarios as testing
 
     chosen = {name: story for name, story in testing.scenarios().items() if name not in NEED_WEIGHTS}
     ran: list[str] = []

@@ -20,7 +20,7 @@ def case(application: Any) -> Any:
 
 def use_stories(monkeypatch: pytest.MonkeyPatch, **stories: Any) -> list[str]:
     """The named stories instead of the scenarios; what ran."""
-    from MedSAMSegmentLib.ui import testing
+    import MedSAMSegmentScenarios as testing
 
     ran: list[str] = []
 
@@ -56,7 +56,7 @@ def test_a_failure_is_told_and_does_not_hide_the_others(case: Any, monkeypatch: 
 def test_a_machine_without_torch_or_weights_is_green(
     case: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lacks: str
 ) -> None:
-    from MedSAMSegmentLib.ui.testing import needs_weights, suite
+    from MedSAMSegmentScenarios import needs_weights, suite
 
     monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path))
     monkeypatch.setattr(suite, "is_installed", lambda name: lacks != "torch")
@@ -72,7 +72,7 @@ def test_a_machine_without_torch_or_weights_is_green(
 
 
 def test_scenarios_that_run_the_model_are_marked(case: Any) -> None:
-    from MedSAMSegmentLib.ui.testing import scenarios
+    from MedSAMSegmentScenarios import scenarios
 
     marked = {name for name, story in scenarios().items() if getattr(story, "needs_weights", False)}
     assert {"two_actions_from_ct_to_3d_lung", "cancel_stops_and_a_killed_worker_is_replaced"} <= marked

@@ -70,8 +70,9 @@ def test_a_file_is_imported_by_a_process_of_its_own_and_a_wrong_one_is_refused(p
 
 
 def test_weights_of_the_users_own_are_kept_listed_and_removed(panel, application, tmp_path, lite_checkpoint):
+    from MedSAMSegmentScenarios.own_weights import altered_copy
+
     from MedSAMSegmentLib.registry import entries
-    from MedSAMSegmentLib.ui.testing.own_weights import altered_copy
 
     mine = altered_copy(lite_checkpoint, tmp_path / "my lungs.pth")
     panel.models.choose("medsam2")

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.prompts import Box
-from MedSAMSegmentLib.ui.collaborators import PropagateJob, RunOutcome, SessionTarget, SlicePreview
-from MedSAMSegmentLib.ui.slice_plane import SlicePlane
-from MedSAMSegmentLib.ui.worker_service import WorkerService
+from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
+from MedSAMSegmentLib.ui.run.protocols import PropagateJob, RunOutcome, SessionTarget, SlicePreview
+from MedSAMSegmentLib.ui.run.worker_service import WorkerService
 from MedSAMSegmentLib.worker.client import WorkerClient
 from MedSAMSegmentLib.worker.launch import worker_command
 from MedSAMSegmentLib.worker.popen_transport import PopenTransport

@@ -126,8 +126,8 @@ IMPORT_IN_THE_APPLICATION = """
         print("WORKER", (panel.interpreter.answer or {{}}).get("kind"), panel.interpreter.last_error)
         module.widgetRepresentation().self().cleanup()
 
-        from MedSAMSegmentLib.ui.testing.phantom import Phantom
-        from MedSAMSegmentLib.ui.testing.workspace import Workspace
+        from MedSAMSegmentScenarios.phantom import Phantom
+        from MedSAMSegmentScenarios.workspace import Workspace
 
         phantom = Phantom()
         workspace = Workspace(phantom.node(), stand_in=True)

@@ -11,8 +11,8 @@ from slicer.i18n import tr as _
 
 from ...errors import Cancelled, MedSAMError
 from ...worker.client import WorkerClient
-from ..messages import error_html
-from ..option_widgets import link_label, push_button, row
+from ..widgets.controls import link_label, push_button, row
+from ..widgets.messages import error_html
 from ..worker_settings import choose_interpreter, chosen_interpreter, make_client
 from .help_texts import self_check_text
 from .installer import install_missing

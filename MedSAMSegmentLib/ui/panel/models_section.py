@@ -12,9 +12,9 @@ from slicer.i18n import tr as _
 from ...checkpoints.own_models import is_own
 from ...errors import Cancelled, MedSAMError
 from ...paths import MODEL_FOLDER_VARIABLE
-from ..messages import error_html
-from ..model_choice import ModelChoice, licence_text, model_choices, state_text
-from ..option_widgets import link_label, push_button, row
+from ..widgets.controls import link_label, push_button, row
+from ..widgets.messages import error_html
+from ..widgets.model_choice import ModelChoice, licence_text, model_choices, state_text
 from ..worker_settings import choose_model_folder, model_folder_is_fixed, model_store
 from .job_runner import JobRunner
 

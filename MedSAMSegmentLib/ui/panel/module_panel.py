@@ -8,9 +8,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..messages import LINK_PANEL, LINK_REPORT
-from ..option_widgets import link_label, push_button, row
 from ..report import report_text
+from ..widgets.controls import link_label, push_button, row
+from ..widgets.messages import LINK_PANEL, LINK_REPORT
 from ..worker_settings import chosen_interpreter, model_store
 from .help_texts import offline_help
 from .interpreter_section import InterpreterSection

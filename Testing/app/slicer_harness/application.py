@@ -336,5 +336,5 @@ def _came_from_the_extension(name: str) -> bool:
     return (
         name in ("MedSAMSegment", "MedSAMSegmentEffect")
         or name.startswith("MedSAMSegmentEffect.")
-        or name.startswith("MedSAMSegmentLib.ui")
+        or name.startswith(("MedSAMSegmentLib.ui", "MedSAMSegmentScenarios."))
     )

@@ -1,0 +1,1 @@
+"""From mouse events in slice views to prompts of an object."""

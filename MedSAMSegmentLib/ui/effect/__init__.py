@@ -1,0 +1,1 @@
+"""The effect: life cycle, commands and shortcuts."""

@@ -1,0 +1,109 @@
+"""The effect's life cycle, and what changes of scene, selection and options mean for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ...errors import MedSAMError
+from ..objects.settings import EffectSettings
+from ..run.error_boundary import guarded
+from ..run.undo_sync import UndoSync
+from .state import EffectState, Later
+
+
+class EffectController:
+    """Follows what happens outside the effect; the commands of the user are in the `*_commands` beside it."""
+
+    def __init__(self, state: EffectState, later: Later) -> None:
+        self._state = state
+        self._sync = UndoSync(
+            state.queue, state.scene, state.runs, active=lambda: state.active, later=later, changed=state.refresh
+        )
+        self._segmentation_id: str | None = None
+        state.observers.on_selection = self._heard(self.selection_changed)
+        state.observers.on_segments = self._heard(self._sync.segments_changed)
+        state.observers.on_contents = self._heard(self._sync.contents_changed)
+        state.observers.on_volume = self._heard(self.volume_changed)
+        state.observers.on_scene_closing = self._heard(self.scene_closed)
+
+    def activate(self) -> None:
+        """Begin to follow the scene; what became of a run that was left is said."""
+        state = self._state
+        state.active = True
+        state.observe()
+        self.selection_changed()
+        self._sync.segments_changed()
+        self.volume_changed()
+        state.runs.come_back(hint=state.volume is not None)
+        state.refresh()
+
+    def deactivate(self) -> None:
+        """Another effect was chosen: what runs ends, our actors go."""
+        state = self._state
+        state.runs.leave(_("Stopped because another effect was chosen; nothing was written."), self._is_unchanged)
+        # The editor leaves the effect when the last segment is deleted, before we hear of that.
+        self._sync.segments_changed()
+        state.active = False
+        state.observers.stop()
+        state.runs.drop_preview()
+        state.painter.remove_all()
+
+    def cleanup(self) -> None:
+        """End for good, with the worker."""
+        self.deactivate()
+        self._state.runs.shutdown(_("The Segment Editor was closed; nothing was written."))
+
+    def scene_closed(self) -> None:
+        """The scene goes: nothing of ours may refer to its nodes."""
+        self._state.drop_all(_("The scene was closed; nothing was written."))
+        self._state.observers.stop()
+
+    def selection_changed(self) -> None:
+        """Segment, segmentation or volume may have been chosen anew."""
+        state = self._state
+        if state.runs.writing or state.scene.closing:
+            return
+        node = state.scene.segmentation_node
+        segmentation_id = node.GetID() if node is not None else None
+        if segmentation_id != self._segmentation_id:
+            self._segmentation_id = segmentation_id
+            state.observe()
+            state.drop_all(_("Another segmentation was chosen; nothing was written."))
+            return
+        row = state.queue.of_segment(state.scene.selected_segment_id)
+        if row is not None and row is not state.queue.current and not state.runs.propagates:
+            state.queue.select(row)
+            state.refresh()
+
+    def volume_changed(self) -> None:
+        """The chosen volume, its voxels or its place may be others now."""
+        self._state.update_volume()
+
+    def apply_settings(self, settings: EffectSettings) -> None:
+        """Take over new settings. What changes the answer asks for a new preview."""
+        state = self._state
+        before, state.settings = state.settings, settings
+        if before.answer != settings.answer:
+            state.queue.options_changed()
+            state.runs.run_state_changed()
+        changed = any(getattr(before, name) != getattr(settings, name) for name in ("model", "device", "intensity"))
+        if changed and state.active and state.volume is not None:
+            state.runs.renew_preview(state.volume, settings)
+        state.show_estimate()
+
+    def _heard(self, handler: Callable[[], Any]) -> Callable[[], None]:
+        return guarded(handler, self._state.runs.fail)
+
+    def _is_unchanged(self) -> bool:
+        """Tell whether volume and segmentation are still those that were worked on."""
+        state = self._state
+        node = state.scene.segmentation_node
+        if state.scene.closing or state.volume is None or node is None or node.GetID() != self._segmentation_id:
+            return False
+        try:
+            return state.volume.same_as(state.scene.volume())
+        except MedSAMError:
+            return False

@@ -1,0 +1,107 @@
+"""Commands of the user in the slice views: drawings, key slices, and the range from or to a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from ..drawing.prompt_drawing import XY, Drawing, Placed
+from ..objects import settings as settings_module
+from ..objects.queue import QueuedObject
+from ..objects.ranges import End, limited_at, range_text
+from ..objects.slice_plane import SlicePlane
+from ..run.error_boundary import guarded
+from ..run.events import Message, RunIsOn
+from ..scene.editor_scene import SceneVolume
+from ..scene.view_geometry import ViewGeometry
+from .state import EffectState
+
+Place = Callable[[ViewGeometry, SceneVolume], Placed]
+Say = Callable[[QueuedObject, SlicePlane], str]
+
+
+class DrawingCommands:
+    """The target of `drawing.interaction.SliceInteraction`. Errors end in the status line."""
+
+    def __init__(self, state: EffectState, drawing: Drawing) -> None:
+        self._state = state
+        self._drawing = drawing
+
+    def drawing_begins(self) -> None:
+        """Start the worker while the user draws: the preview need not wait for that."""
+        if self._state.volume is not None:
+            self._state.runs.prepare()
+
+    def draw_box(self, view_widget: Any, corners_xy: Sequence[XY], extend: bool = False) -> None:
+        """Take a rectangle dragged in a view; with `extend` it belongs to the current object."""
+        new = self._state.settings.each_box_new_segment
+        self._draw(view_widget, lambda g, _v: self._drawing.box(g, corners_xy, new_segments=new, extend=extend))
+
+    def draw_line(self, view_widget: Any, start_xy: XY, end_xy: XY, extend: bool = False) -> None:
+        """Take a longest diameter dragged in a view."""
+        new = self._state.settings.each_box_new_segment
+        self._draw(
+            view_widget,
+            lambda g, v: self._drawing.line(g, v, start_xy, end_xy, new_segments=new, extend=extend),
+        )
+
+    def draw_point(self, view_widget: Any, position_xy: XY, positive: bool) -> None:
+        """Take a click on what belongs to the object, or does not."""
+        self._draw(view_widget, lambda g, v: self._drawing.point(g, v, position_xy, positive))
+
+    def toggle_key_slice(self, view_widget: Any) -> None:
+        """Let the painted mask of the shown slice be a prompt, or no longer."""
+        self._draw(view_widget, self._drawing.key_slice, _key_text)
+
+    def remove_last_prompt(self) -> None:
+        """Take back what was drawn last for the current object."""
+        state = self._state
+        item = state.queue.current
+        if item is None or state.runs.propagates:
+            return
+        item.prompts.remove_last()
+        if not item.prompts and not item.keys and item.written is None:
+            state.queue.remove(item)
+        state.runs.drop_preview()
+        state.refresh()
+
+    def limit_range(self, end: End, view_widget: Any) -> None:
+        """Let the range begin or end at the slice that the view shows."""
+        state = self._state
+        volume = state.update_volume()
+        if volume is None:
+            return
+        plane = state.painting.geometry(view_widget, volume).plane()
+        settings_module.save(state.host, limited_at(state.settings, end, plane, state.queue.current))
+        size = volume.geometry.shape_zyx[plane.axis]
+        state.panel.show_range_limits(size)
+        offset = float(state.host.viewNode(view_widget).GetSliceOffset())
+        state.panel.show_event(Message(range_text(state.settings, plane, size, offset)))
+
+    def _draw(self, view_widget: Any, place: Place, say: Say | None = None) -> None:
+        guarded(self._place, self._state.runs.fail)(view_widget, place, say)
+
+    def _place(self, view_widget: Any, place: Place, say: Say | None) -> None:
+        state = self._state
+        if state.runs.propagates:
+            state.panel.show_event(RunIsOn())
+            return
+        volume = state.update_volume()
+        if volume is None:
+            return
+        item, plane = place(state.painting.geometry(view_widget, volume), volume)
+        item.reopen()
+        state.runs.drop_preview()
+        state.runs.show_hint()
+        if say is not None:
+            state.panel.show_event(Message(say(item, plane)))
+        state.refresh()
+        state.runs.ask_preview(item, plane, volume, state.settings)
+
+
+def _key_text(item: QueuedObject, plane: SlicePlane) -> str:
+    now = _("Slice {n} of {name} is a key slice: it stays as it is, the others follow it. Press Propagate (P).")
+    no_longer = _("Slice {n} of {name} is no longer a key slice.")
+    return (now if plane in item.keys else no_longer).format(n=plane.index, name=item.name)

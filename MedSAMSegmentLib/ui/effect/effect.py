@@ -1,0 +1,186 @@
+"""One effect, put together: state, commands, options frame, mouse, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import qt
+import slicer
+
+from ...checkpoints.own_models import find_entry
+from ...errors import MedSAMError
+from ...mrml.mouse_claims import is_claimed
+from ..drawing.interaction import SliceInteraction
+from ..drawing.prompt_drawing import Drawing
+from ..objects import settings as settings_module
+from ..objects.settings import Tool
+from ..report import report_text
+from ..run.error_boundary import guarded
+from ..run.protocols import InferenceService
+from ..run.worker_service import WorkerService
+from ..widgets.messages import LINK_ALIGN, LINK_PANEL, LINK_REPORT, parse_slice_link
+from ..widgets.model_choice import LINK_LICENCE, licence_text
+from ..widgets.options_frame import OptionsFrame
+from ..worker_settings import chosen_interpreter, make_client, model_store
+from .controller import EffectController
+from .drawing_commands import DrawingCommands
+from .list_commands import ListCommands
+from .run_commands import RunCommands
+from .shortcuts import Shortcuts
+from .state import EffectState
+
+MODULE_NAME = "MedSAMSegment"
+
+
+class Effect:
+    """What `SegmentEditorEffect` delegates to. Made in `setupOptionsFrame`, ended by `cleanup`.
+
+    `service` replaces the worker in tests.
+    """
+
+    def __init__(self, host: Any, icons: Path, service: InferenceService | None = None) -> None:
+        self._host = host
+        self.service = service if service is not None else WorkerService(make_client())
+        actions = self._actions()
+        self.frame = OptionsFrame(host, actions, self.follow_link, icons)
+        self.state = EffectState(host, self.frame, self.service, slice_widgets, _when_idle)
+        drawing = Drawing(self.state.scene, self.state.queue)
+        self.controller = EffectController(self.state, _when_idle)
+        self.drawing = DrawingCommands(self.state, drawing)
+        self.running = RunCommands(self.state, drawing)
+        self.listing = ListCommands(self.state)
+        self.interaction = SliceInteraction(
+            self.drawing, self.state.painter, lambda: self.state.settings.tool, self._mouse_is_claimed
+        )
+        self._shortcuts = Shortcuts(actions)
+        self._ended = False
+        slicer.app.connect("aboutToQuit()", self.cleanup)
+
+    def activate(self) -> None:
+        self.show_settings()
+        self.frame.choices.update_models()
+        self.controller.activate()
+        self._shortcuts.install(slicer.util.mainWindow() or self._host.optionsFrame().window())
+
+    def deactivate(self) -> None:
+        self._shortcuts.remove()
+        self.interaction.abort()
+        self.controller.deactivate()
+
+    def cleanup(self) -> None:
+        """Once; called by the host before it deletes the effect, and when the application quits."""
+        if self._ended:
+            return
+        self._ended = True
+        slicer.app.disconnect("aboutToQuit()", self.cleanup)
+        self.deactivate()
+        self.controller.cleanup()
+
+    def show_settings(self) -> None:
+        """Take the stored settings over, into the controller and the widgets."""
+        stored = settings_module.load(self._host)
+        self.controller.apply_settings(stored)
+        self.frame.show(stored, self.state.scene.roi_node())
+
+    def follow_link(self, link: str) -> None:
+        jump = parse_slice_link(link)
+        if jump is not None:
+            self._command("listing", "follow")(jump)
+        elif link == LINK_ALIGN:
+            self._command("listing", "align_views")(slice_widgets())
+        elif link.startswith(LINK_PANEL):
+            guarded(open_panel, self.state.runs.fail)(link.removeprefix(LINK_PANEL))
+        elif link == LINK_REPORT:
+            qt.QApplication.clipboard().setText(self.report())
+        elif link.startswith(LINK_LICENCE):
+            self._show_licence(link.removeprefix(LINK_LICENCE))
+
+    def _show_licence(self, model_id: str) -> None:
+        try:
+            entry = find_entry(model_id, model_store())
+        except MedSAMError as error:
+            self.state.runs.show_error(error)
+        else:
+            slicer.util.infoDisplay(licence_text(entry))
+
+    def report(self) -> str:
+        client = self.service.client if isinstance(self.service, WorkerService) else None
+        return report_text(
+            slicer.app.applicationVersion,
+            chosen_interpreter(),
+            settings=self.state.settings,
+            error=self.state.runs.last_error,
+            worker=client.worker if client is not None else None,
+            worker_log=client.error_text if client is not None else "",
+        )
+
+    def _actions(self) -> Mapping[str, Callable[..., Any]]:
+        """Commands by name, for buttons and keys."""
+        tools = {f"tool_{tool}": self._tool_command(tool) for tool in get_args(Tool)}
+        return {
+            **tools,
+            "propagate": self._command("running", "propagate"),
+            "cancel": self._command("running", "cancel"),
+            "new_roi": self._command("running", "new_roi"),
+            "roi_changed": self._command("running", "choose_roi"),
+            "segment_slice": self._view_command("running", "segment_slice"),
+            "range_first": self._view_command("drawing", "limit_range", "first"),
+            "range_last": self._view_command("drawing", "limit_range", "last"),
+            "key_slice": self._view_command("drawing", "toggle_key_slice"),
+            "remove_last": self._command("drawing", "remove_last_prompt"),
+            "select_row": self._command("listing", "select_row"),
+            "next_object": self._command("listing", "step_object", 1),
+            "previous_object": self._command("listing", "step_object", -1),
+            "next_flagged": self._command("listing", "step_flagged", 1),
+            "previous_flagged": self._command("listing", "step_flagged", -1),
+            "remove_row": lambda: self._command("listing", "remove_row")(self.frame.runs.current_row),
+            "clear_rows": self._command("listing", "clear_rows"),
+        }
+
+    def _command(self, group: str, name: str, *arguments: Any) -> Callable[..., Any]:
+        """Return a command, looked up when it is called: the frame is made before the commands."""
+
+        def call(*more: Any) -> None:
+            method = getattr(getattr(self, group), name)
+            guarded(method, self.state.runs.fail)(*arguments, *more)
+
+        return call
+
+    def _tool_command(self, tool: Tool) -> Callable[[], None]:
+        return lambda: self.frame.choose_tool(tool)
+
+    def _mouse_is_claimed(self) -> bool:
+        return is_claimed(slicer.app.applicationLogic().GetInteractionNode(), self._host.scene())
+
+    def _view_command(self, group: str, name: str, *arguments: Any) -> Callable[[], None]:
+        """A command on the slice of the view in which the mouse was last, else of the first."""
+
+        def call() -> None:
+            views = slice_widgets()
+            view = self.interaction.view if self.interaction.view in views else next(iter(views), None)
+            if view is not None:
+                self._command(group, name, *arguments)(view)
+
+        return call
+
+
+def slice_widgets() -> list[Any]:
+    """The slice views of the layout; none without a main window."""
+    layout = slicer.app.layoutManager()
+    if layout is None:
+        return []
+    return [layout.sliceWidget(name) for name in layout.sliceViewNames()]
+
+
+def _when_idle(action: Callable[[], None]) -> None:
+    qt.QTimer.singleShot(0, action)
+
+
+def open_panel(model_id: str = "") -> None:
+    """The module's panel, with the row of this model chosen."""
+    slicer.util.selectModule(MODULE_NAME)
+    panel = slicer.util.getModuleWidget(MODULE_NAME).panel
+    if panel is not None and model_id:
+        panel.models.choose(model_id)

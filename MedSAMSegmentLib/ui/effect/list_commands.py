@@ -1,0 +1,77 @@
+"""Commands of the user on the list of objects, and jumps to slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..scene.navigation import next_flagged
+from ..widgets.messages import SliceLink
+from .state import EffectState
+
+
+class ListCommands:
+    """Commands by button, key, row or link."""
+
+    def __init__(self, state: EffectState) -> None:
+        self._state = state
+
+    def select_row(self, row: int) -> None:
+        """Make the object of a row the current one and show it."""
+        queue = self._state.queue
+        if 0 <= row < len(queue.rows) and row != queue.selected:
+            queue.selected = row
+            self._go_to_current()
+
+    def step_object(self, by: int) -> None:
+        """Go to the next (1) or previous (-1) object."""
+        if self._state.queue.step(by) is not None:
+            self._go_to_current()
+
+    def step_flagged(self, by: int) -> None:
+        """Go to the next (1) or previous (-1) slice of the current object that deserves a look."""
+        state = self._state
+        item, volume = state.queue.current, state.volume
+        if item is None or item.result is None or volume is None:
+            return
+        here = state.painting.shown_index(item.result.axis, volume)
+        plane = next_flagged(item, here, by)
+        if plane is not None:
+            state.navigator.jump(item.prompts.all(), plane, volume)
+
+    def follow(self, link: SliceLink) -> None:
+        """Show the slice of a link."""
+        state = self._state
+        if state.volume is not None:
+            item = state.queue.numbered(link.number)
+            state.navigator.jump(item.prompts.all() if item is not None else [], link.plane, state.volume)
+
+    def align_views(self, view_widgets: Sequence[Any]) -> None:
+        """Turn every slice view to the volume's axes."""
+        state = self._state
+        state.scene.align_views([state.host.viewNode(view) for view in view_widgets])
+        state.runs.show_hint()
+        state.refresh()
+
+    def remove_row(self, row: int) -> None:
+        """Take a row out; its segment stays."""
+        queue = self._state.queue
+        if 0 <= row < len(queue.rows) and self._state.runs.batch is None:
+            queue.remove(queue.rows[row])
+            self._drop_preview()
+
+    def clear_rows(self) -> None:
+        """Empty the list; the segments stay."""
+        if self._state.runs.batch is None:
+            self._state.queue.clear()
+            self._drop_preview()
+
+    def _drop_preview(self) -> None:
+        self._state.runs.drop_preview()
+        self._state.refresh()
+
+    def _go_to_current(self) -> None:
+        state = self._state
+        if state.volume is not None and state.queue.current is not None:
+            state.navigator.go_to(state.queue.current, state.volume)
+        state.refresh()

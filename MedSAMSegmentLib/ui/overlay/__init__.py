@@ -1,0 +1,1 @@
+"""Prompts and masks drawn into slice views."""

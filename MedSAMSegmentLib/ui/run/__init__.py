@@ -1,0 +1,1 @@
+"""Previews and runs: from a request to the segment that is written."""

@@ -1,0 +1,105 @@
+"""What happened, as values: run code emits them, `widgets.messages` alone makes text of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from ...errors import MedSAMError
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Nothing runs. `waiting` objects would be run by Propagate."""
+
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
+class Message:
+    """A plain sentence, translated already; "" clears the status."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RunIsOn:
+    """A command was refused because a run is on."""
+
+
+@dataclass(frozen=True)
+class Cancelling:
+    """Cancel was asked for and has not been answered yet."""
+
+
+@dataclass(frozen=True)
+class PreviewCancelled:
+    """A preview was cancelled; nothing was written."""
+
+
+@dataclass(frozen=True)
+class RunCancelled:
+    """A run of `total` objects was cancelled after `written` of them; `partial` tells that a part of one was kept."""
+
+    written: int
+    total: int
+    partial: bool
+
+
+@dataclass(frozen=True)
+class PreviewReady:
+    """The preview of slice `index` is shown; `score` is the network's confidence, 0 to 1."""
+
+    index: int
+    score: float
+
+
+@dataclass(frozen=True)
+class SliceWritten:
+    """The preview of slice `index` was written into its segment."""
+
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Failed:
+    """A command, preview or run ended in an error."""
+
+    error: MedSAMError
+
+
+Event: TypeAlias = (
+    Ready | Message | RunIsOn | Cancelling | PreviewCancelled | RunCancelled | PreviewReady | SliceWritten | Failed
+)
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """`done` of `total` slices of object `position` (from 1) of `objects`, after `seconds`."""
+
+    done: int
+    total: int
+    seconds: float
+    position: int = 1
+    objects: int = 1
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """What a run takes at most. `slices` counts all objects together.
+
+    `seconds` is None until a slice was measured, and a lower bound with `or_more`. `needed_bytes` of memory come on
+    top of what is in use, `free_bytes` is what the system can give, None where it does not tell. `model` is a title.
+    """
+
+    slices: int
+    model: str
+    needed_bytes: int
+    free_bytes: int | None
+    seconds: float | None = None
+    or_more: bool = False
+
+    @property
+    def memory_is_short(self) -> bool:
+        """Tell whether the system has less free memory than is needed."""
+        return self.free_bytes is not None and self.free_bytes < self.needed_bytes

@@ -1,0 +1,80 @@
+"""The mask of the slice that was drawn on, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from slicer.i18n import tr as _
+
+from ...errors import PromptError
+from ...prompts import Point, Prompt
+from ..objects.corrections import Written
+from ..objects.queue import QueuedObject
+from ..objects.settings import EffectSettings
+from ..objects.slice_plane import SlicePlane
+from ..overlay.painter import OverlayPainter
+from ..scene.editor_scene import EffectScene, SceneVolume
+from .error_boundary import nothing_found
+from .planning import session_target
+from .protocols import SlicePreview
+from .request import RequestScheduler
+
+
+class LivePreview:
+    """Asks for it, shows it in the views, writes it when the user says so.
+
+    `wanted` is the volume when it is to be written as soon as it is there.
+    """
+
+    def __init__(self, requests: RequestScheduler, scene: EffectScene, painter: OverlayPainter) -> None:
+        self._requests = requests
+        self._scene = scene
+        self._painter = painter
+        self.item: QueuedObject | None = None
+        self.shown: SlicePreview | None = None
+        self.wanted: SceneVolume | None = None
+
+    def ask(self, item: QueuedObject, plane: SlicePlane, volume: SceneVolume, settings: EffectSettings) -> bool:
+        """False when the slice's prompts outline nothing. Raises `PromptError` for a bad ROI."""
+        prompts = item.prompts.on(plane)
+        if not outlines(prompts):
+            return False
+        roi = self._scene.roi_box(volume.geometry) if settings.range_rule == "roi" else None
+        target = session_target(item, volume, settings, roi, axis=plane.axis, prompts=prompts)
+        self.item = item
+        return self._requests.preview(target, plane, prompts)
+
+    def show(self, preview: SlicePreview) -> None:
+        self.shown = preview
+        self._painter.clear_masks()
+        self._painter.set_mask(preview.plane, preview.mask)
+
+    def clear(self) -> None:
+        self.shown = None
+        self.wanted = None
+        self._painter.clear_masks()
+
+    def commit(self, volume: SceneVolume) -> SlicePlane:
+        """Write it into the object's segment in one undo step. Raises `PromptError`, `OutputError`."""
+        item, preview = self.item, self.shown
+        if item is None or preview is None:
+            raise PromptError(_("There is nothing to segment yet."), _("Drag a box on a slice."))
+        if not preview.mask.any():
+            raise nothing_found(item.name)
+        plane, geometry = preview.plane, volume.geometry
+        again = plane in item.committed
+        outcome = self._scene.write_slice(
+            preview.mask, plane, geometry, segment_id=item.segment_id, name=item.name, replace=again
+        )
+        item.segment_id = outcome.segment_id
+        item.committed.add(plane)
+        stored = self._scene.segment_mask(outcome.segment_id, geometry)
+        # What was written is the state against which later edits by hand are found.
+        item.remember(Written.of(stored, plane.axis, item.prompts.all()))
+        self.clear()
+        return plane
+
+
+def outlines(prompts: Iterable[Prompt]) -> bool:
+    """Whether something tells where the object is: points that exclude do not."""
+    return any(not isinstance(prompt, Point) or prompt.positive for prompt in prompts)

@@ -1,0 +1,66 @@
+"""Keeps the rows in step with their segments, which Undo, Redo and the user change, delete and bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from slicer.i18n import tr as _
+
+from ..objects.queue import ObjectQueue
+from ..scene.editor_scene import EffectScene
+from .coordinator import RunCoordinator
+from .error_boundary import guarded
+
+
+class UndoSync:
+    """`later` calls a function when the event loop runs again; `changed()` is called when rows may say something else.
+
+    Nothing happens then unless `active()`.
+    """
+
+    def __init__(
+        self,
+        queue: ObjectQueue,
+        scene: EffectScene,
+        runs: RunCoordinator,
+        *,
+        active: Callable[[], bool],
+        later: Callable[[Callable[[], None]], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._queue = queue
+        self._scene = scene
+        self._runs = runs
+        self._active = active
+        self._later = later
+        self._changed = changed
+        self._asked = False
+
+    def segments_changed(self) -> None:
+        """A segment was added or deleted. A run for a deleted one ends; rows that were drawn stay without a segment."""
+        if self._runs.writing or self._scene.closing:
+            return
+        for item in [r for r in self._queue.rows if r.segment_id and not self._scene.has_segment(r.segment_id)]:
+            if self._runs.batch is not None and self._runs.batch.holds(item):
+                self._runs.abandon(_("The segment was deleted while it was computed; nothing was written."))
+            item.lose_segment()
+            if not item.prompts:
+                self._queue.remove(item)
+        for item in [r for r in self._queue.rows if self._scene.has_segment(r.lost_segment_id)]:
+            item.find_segment()
+        self.contents_changed()
+
+    def contents_changed(self) -> None:
+        """Segments hold something else, or will in a moment: in the midst of an Undo they cannot be read."""
+        if not self._runs.writing and not self._asked:
+            self._asked = True
+            self._later(guarded(self._settle, self._runs.fail))
+
+    def _settle(self) -> None:
+        self._asked = False
+        if not self._active() or self._scene.closing:
+            return
+        for item in [r for r in self._queue.rows if r.found and self._scene.has_segment(r.segment_id)]:
+            item.settle(self._scene.voxels_of_segment(item.segment_id))
+        self._runs.show_results()
+        self._changed()

@@ -1,0 +1,163 @@
+"""The worker as the effect's inference service: one open volume, one request at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ...errors import MedSAMError
+from ...prompts import Prompt
+from ...results import Progress, Segmentation3D, SliceResult
+from ...worker.client import WorkerClient
+from ...worker.pending import Pending
+from ...worker.remote_volume import RemoteVolume
+from ..objects.slice_plane import SlicePlane
+from .protocols import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
+
+STOP_RULE: dict[str, float] = {}
+"""The library's own rule, with its own values: asked for where a range would switch it off."""
+
+
+class WorkerService:
+    """`InferenceService` over a `WorkerClient`. The client may be shared; the open volume is this object's own."""
+
+    def __init__(self, client: WorkerClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self.client = client
+        self._timer = PreviewTimer(clock)
+        self._volume: RemoteVolume | None = None
+        self._pending: Pending[Any] | None = None
+
+    def prepare(self) -> None:
+        """Start the worker before it is asked for anything, so that the first answer does not wait for its start.
+
+        Says nothing when it cannot start: the first request will.
+        """
+        with contextlib.suppress(MedSAMError):
+            self.client.prepare()
+
+    def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:
+        self._close_volume()
+        answered = False
+
+        def opened(fields: dict[str, Any]) -> None:
+            # The volume opens itself again when the worker was replaced; only the first time is an answer.
+            nonlocal answered
+            self._timer.opened()
+            if not answered:
+                answered = True
+                done(SessionInfo(str(fields.get("device", ""))))
+
+        axis, *part = target.part or (0,)
+        self._volume = RemoteVolume(
+            self.client,
+            target.model,
+            target.read(),
+            target.spacing_zyx,
+            axis=axis,
+            slice_range=(part[0], part[1]) if part else None,
+            on_opened=opened,
+            window=target.window,
+            modality=target.modality,
+            device=target.device,
+            time_series=target.time_series,
+        )
+        self._pending = self._volume.open(failed)
+
+    def segment_slice(
+        self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
+    ) -> None:
+        def answered(result: SliceResult) -> None:
+            done(replace(_preview(result), seconds=self._timer.answered()))
+
+        self._timer.asked()
+        self._pending = self._opened().segment_slice(
+            plane.axis, plane.index, prompts, on_done=answered, on_error=failed
+        )
+
+    def propagate(
+        self,
+        job: PropagateJob,
+        on_slice: Callable[[SlicePreview], None],
+        on_progress: Callable[[int, int], None],
+        done: Callable[[RunOutcome], None],
+        failed: Failed,
+    ) -> None:
+        def report(progress: Progress) -> None:
+            on_progress(progress.done, progress.total)
+
+        def finished(found: Segmentation3D) -> None:
+            done(RunOutcome(found.objects[0], found.seconds, found.window, found.encodes))
+
+        def computed(result: SliceResult) -> None:
+            self._timer.passed()
+            on_slice(_preview(result))
+
+        self._pending = self._opened().propagate(
+            [list(job.prompts)],
+            axis=job.axis,
+            slice_range=job.slice_range,
+            direction=job.direction,
+            stop=STOP_RULE if job.stop_early and job.slice_range is not None else None,
+            names=[job.name],
+            on_slice=computed,
+            on_progress=report,
+            on_done=finished,
+            on_error=failed,
+        )
+
+    def cancel(self) -> None:
+        if self._pending is not None and not self._pending.over:
+            self.client.cancel(self._pending)
+
+    def close_volume(self) -> None:
+        self._close_volume()
+        self._pending = None
+
+    def shutdown(self) -> None:
+        self._volume = None
+        self.client.close()
+
+    def _opened(self) -> RemoteVolume:
+        assert self._volume is not None, "open comes first"
+        return self._volume
+
+    def _close_volume(self) -> None:
+        if self._volume is not None:
+            self._volume.close()
+            self._volume = None
+
+
+def _preview(result: SliceResult) -> SlicePreview:
+    return SlicePreview(SlicePlane(result.axis, result.index), result.mask, result.score)
+
+
+class PreviewTimer:
+    """Times the first slice of an open volume. Later ones may have been encoded before, and then take next to nothing.
+
+    `clock` gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._first = False
+        self._since = clock()
+
+    def opened(self) -> None:
+        """A volume was opened, maybe on the way to an answer: what came before was no work on a slice."""
+        self._first = True
+        self._since = self._clock()
+
+    def asked(self) -> None:
+        self._since = self._clock()
+
+    def answered(self) -> float | None:
+        """Seconds since the question; None for any but the first slice."""
+        first, self._first = self._first, False
+        return self._clock() - self._since if first else None
+
+    def passed(self) -> None:
+        """A run went through slices of the volume."""
+        self._first = False

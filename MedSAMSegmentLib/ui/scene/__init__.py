@@ -1,0 +1,1 @@
+"""The MRML scene behind the effect: what is read, written and observed."""

@@ -1,0 +1,238 @@
+"""What the effect reads from the scene and writes to it. Everything about MRML that the controller needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+from slicer.i18n import tr as _
+
+from ...errors import InputError, OutputError
+from ...geometry import VolumeGeometry
+from ...mrml.markups import box_of_roi
+from ...mrml.new_segment import NewSegment, numbered_names
+from ...mrml.roi_placement import place_new_roi
+from ...mrml.segment_reader import read_segment, read_slice, stored_at, stored_block
+from ...mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
+from ...mrml.slice_view import align_with_volume
+from ...mrml.volume_node import displayed_window_of, geometry_of, modality_of, voxels_of
+from ...prompts import Box
+from ..objects.slice_plane import SlicePlane
+
+ROI_ROLE = "ROI"
+
+
+@dataclass(frozen=True)
+class SelectedSegment:
+    """The segment selected in the editor: `id` "" for none; `empty` when nothing is in it."""
+
+    id: str
+    name: str
+    empty: bool
+
+
+@dataclass(frozen=True, eq=False)
+class SceneVolume:
+    """The source volume at this moment. `time` changes with its voxels, `geometry` with its place."""
+
+    node_id: str
+    time: int
+    geometry: VolumeGeometry
+    modality: str | None
+    displayed_window: tuple[float, float] | None
+    read: Callable[[], NDArray[Any]] = field(repr=False)
+
+    def same_as(self, other: SceneVolume | None) -> bool:
+        return (
+            other is not None
+            and (self.node_id, self.time) == (other.node_id, other.time)
+            and self.geometry.shape_zyx == other.geometry.shape_zyx
+            and bool(np.allclose(self.geometry.ijk_to_lps, other.geometry.ijk_to_lps))
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class MaskToWrite:
+    """`mask()` gives the whole mask (z,y,x); `target` is a segment's id, or the name of a new one."""
+
+    mask: Callable[[], NDArray[np.bool_]]
+    segment_id: str
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class _LateObject:
+    """An `ObjectToWrite` whose mask is unpacked when it is looked at: many large masks never lie in memory at once."""
+
+    make: Callable[[], NDArray[np.bool_]]
+    target: str | NewSegment
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        return self.make()
+
+
+class EffectScene:
+    """The nodes behind one effect's `scriptedEffect`."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+        self._writer = SegmentWriter(host)
+
+    @property
+    def parameter_node(self) -> Any:
+        return self._host.parameterSetNode()
+
+    @property
+    def volume_node(self) -> Any:
+        return self.parameter_node.GetSourceVolumeNode() if self.parameter_node is not None else None
+
+    @property
+    def segmentation_node(self) -> Any:
+        return self.parameter_node.GetSegmentationNode() if self.parameter_node is not None else None
+
+    @property
+    def closing(self) -> bool:
+        scene = self._host.scene()
+        return scene is None or bool(scene.IsClosing())
+
+    def volume(self) -> SceneVolume:
+        """Raises `InputError` or `GeometryError`, with what to do, when it cannot be segmented."""
+        node = self.volume_node
+        if node is None:
+            raise InputError(_("No source volume is chosen."), _("Choose one above the list of segments."))
+        geometry = geometry_of(node)
+        voxels_of(node)  # raises for what has no voxels or too many channels
+        return SceneVolume(
+            node.GetID(),
+            int(node.GetImageData().GetMTime()),
+            geometry,
+            modality_of(node),
+            displayed_window_of(node),
+            lambda: voxels_of(node),
+        )
+
+    @property
+    def selected_segment_id(self) -> str:
+        """ "" when none is selected."""
+        segment_id = self.parameter_node.GetSelectedSegmentID() if self.parameter_node is not None else ""
+        return segment_id if self.has_segment(segment_id) else ""
+
+    def selected_segment(self) -> SelectedSegment:
+        segment_id = self.selected_segment_id
+        if not segment_id:
+            return SelectedSegment("", "", True)
+        name = self._segment(segment_id).GetName()
+        try:
+            block, _ = stored_block(self.segmentation_node, segment_id)
+        except OutputError:
+            # Not a labelmap: something is in it, and writing will say what to do.
+            return SelectedSegment(segment_id, name, False)
+        return SelectedSegment(segment_id, name, not block.mask.any())
+
+    def has_segment(self, segment_id: str | None) -> bool:
+        node = self.segmentation_node
+        if not segment_id or node is None or node.GetSegmentation() is None:
+            return False
+        return node.GetSegmentation().GetSegmentIndex(segment_id) >= 0
+
+    def select_segment(self, segment_id: str) -> None:
+        if self.selected_segment_id != segment_id:
+            self.parameter_node.SetSelectedSegmentID(segment_id)
+
+    def segment_mask(self, segment_id: str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
+        """The segment (z,y,x) on the volume's grid."""
+        return read_segment(self.segmentation_node, segment_id, geometry)
+
+    def segment_stamp(self, segment_id: str) -> int:
+        """Grows whenever the segment's voxels change. Raises `OutputError`."""
+        return stored_at(self.segmentation_node, segment_id)
+
+    def segment_slice(self, segment_id: str, geometry: VolumeGeometry, plane: SlicePlane) -> NDArray[np.bool_]:
+        """One slice (rows, columns) of it. Raises `OutputError` when it is no labelmap."""
+        return read_slice(self.segmentation_node, segment_id, geometry, plane.axis, plane.index)
+
+    def voxels_of_segment(self, segment_id: str) -> int:
+        """How many voxels it holds, on its own grid. Raises `OutputError` when it is no labelmap."""
+        block, _ = stored_block(self.segmentation_node, segment_id)
+        return block.voxels
+
+    def segment_color(self, segment_id: str) -> tuple[float, float, float] | None:
+        if not self.has_segment(segment_id):
+            return None
+        red, green, blue = self._segment(segment_id).GetColor()
+        return (red, green, blue)
+
+    def next_name(self, taken: Sequence[str]) -> str:
+        """The first free numbered name, counting segments and the rows that have no segment yet."""
+        count = len(taken) + 1
+        names = numbered_names(self.segmentation_node.GetSegmentation(), _("Lesion"), count)
+        return next(name for name in names if name not in taken)
+
+    def roi_node(self) -> Any:
+        return self._host.nodeReference(ROI_ROLE) if self.parameter_node is not None else None
+
+    def new_roi(self) -> None:
+        """The chosen ROI is a new one, which the next clicks in the views place."""
+        self.set_roi_node(place_new_roi(self._host.scene(), slicer.app.applicationLogic(), ROI_ROLE))
+
+    def set_roi_node(self, node: Any) -> None:
+        self._host.setNodeReference(ROI_ROLE, node)
+
+    def roi_box(self, geometry: VolumeGeometry) -> Box | None:
+        """The chosen ROI in voxels. Raises `PromptError` when it is not placed or lies outside."""
+        node = self.roi_node()
+        return None if node is None else box_of_roi(node, geometry)
+
+    def confirm_visible(self) -> bool:
+        """Ask the user when the selected segment is hidden, as every effect does. True without a segment."""
+        if not self.selected_segment_id:
+            return True
+        return bool(self._host.confirmCurrentSegmentVisible() != self._host.NotConfirmed)
+
+    def write(self, masks: Sequence[MaskToWrite], geometry: VolumeGeometry) -> list[WriteOutcome]:
+        """All masks in one undo step. Raises `OutputError` before anything is changed, or when the check fails."""
+        late = [_LateObject(m.mask, m.segment_id or NewSegment(m.name)) for m in masks]
+        return self._writer.write_objects(cast(list[ObjectToWrite], late), geometry)
+
+    def write_slice(
+        self,
+        mask: NDArray[np.bool_],
+        plane: SlicePlane,
+        geometry: VolumeGeometry,
+        *,
+        segment_id: str,
+        name: str,
+        replace: bool,
+    ) -> WriteOutcome:
+        """One slice's mask (rows, columns) into a segment: added, or in place of what the slice holds.
+
+        Without `segment_id` into a new segment called `name`. One undo step.
+        """
+        volume = np.zeros(geometry.shape_zyx, bool)
+        np.moveaxis(volume, plane.axis, 0)[plane.index] = mask
+        if not segment_id:
+            return self._writer.write_objects([ObjectToWrite(volume, NewSegment(name))], geometry)[0]
+        if replace:
+            slices = SliceRange(plane.axis, plane.index, plane.index)
+            return self._writer.replace_slices(volume, geometry, segment_id, slices)
+        return self._writer.add(volume, geometry, segment_id)
+
+    def align_views(self, slice_nodes: Sequence[Any]) -> None:
+        """Turn the slice views to the volume's axes."""
+        for node in slice_nodes:
+            align_with_volume(node, self.volume_node)
+
+    def jump(self, position_ijk: tuple[float, float, float], geometry: VolumeGeometry) -> None:
+        """Let every slice view show this position."""
+        ras = geometry.ijk_to_ras @ np.array([*position_ijk, 1.0])
+        slicer.vtkMRMLSliceNode.JumpAllSlices(
+            self._host.scene(), float(ras[0]), float(ras[1]), float(ras[2]), slicer.vtkMRMLSliceNode.OffsetJumpSlice
+        )
+
+    def _segment(self, segment_id: str) -> Any:
+        return self.segmentation_node.GetSegmentation().GetSegment(segment_id)
