@@ -5,13 +5,19 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 STAMP  := $(VENV)/.stamp
 
-.PHONY: demo test lint format bench clean setup setup-dev
+.PHONY: demo test app-test lint format bench clean setup setup-dev
 
 demo: setup
 	$(BIN)/medsam-segment demo --output demo
 
 test: setup-dev
 	$(BIN)/python -m pytest Testing
+
+# The scenarios in the 3D Slicer that SLICER names, for example: make app-test SLICER=/opt/Slicer-5.12.3/Slicer
+ROUNDS ?= 1
+app-test:
+	@test -n "$(SLICER)" || { echo "Name the application: make app-test SLICER=/path/to/Slicer"; exit 2; }
+	$(PYTHON) Testing/application/app_test.py "$(SLICER)" --rounds $(ROUNDS)
 
 lint: setup-dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from MedSAMSegmentLib.ui.panel.requirements import is_installed
 from MedSAMSegmentLib.ui.worker_settings import INTERPRETER_KEY, MODEL_FOLDER_KEY, chosen_interpreter, model_store
 
 from . import Scenario
+from .stalls import monitor
 
 WEIGHTS = "lite_medsam"
 PARAMETER_PREFIX = "MedSAM."
@@ -29,6 +31,9 @@ class SuiteReport:
     passed: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    longest_stall: dict[str, float] = field(default_factory=dict)
+    """Seconds for which the event loop stood still at most, `stalls.EventLoopMonitor`."""
 
     def __str__(self) -> str:
         lines = [f"{len(self.passed)} passed, {len(self.skipped)} skipped, {len(self.failed)} failed"]
@@ -42,6 +47,8 @@ def run_suite(stories: Mapping[str, Scenario], run_one: Callable[[str], None]) -
     report = SuiteReport()
     with users_choices_kept():
         for name in stories:
+            monitor().reset()
+            begun = time.monotonic()
             try:
                 run_one(name)
             except SkipTest as reason:
@@ -51,6 +58,8 @@ def run_suite(stories: Mapping[str, Scenario], run_one: Callable[[str], None]) -
                 report.failed[name] = f"{type(error).__name__}: {error}"
             else:
                 report.passed.append(name)
+            report.seconds[name] = time.monotonic() - begun
+            report.longest_stall[name] = monitor().longest
     return report
 
 

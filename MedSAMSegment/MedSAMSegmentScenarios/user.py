@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from MedSAMSegmentLib.mrml.transforms import apply, to_numpy
 
+from .stalls import monitor
+
 STEPS = 5
 
 
@@ -58,7 +60,8 @@ class User:
         """Click a button that can be clicked."""
         assert button.enabled, f"the button {button.text!r} is disabled"
         self.log.append(f"press {button.text!r}")
-        button.click()
+        with monitor().watching():
+            button.click()
 
 
 def view_widget(name: str) -> Any:
@@ -74,11 +77,12 @@ def show_slice(view_name: str, ras: Sequence[float]) -> None:
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 1200.0) -> None:
     """Let the event loop run until a condition holds."""
     end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"after {seconds:g} s there is still no {what}")
-        slicer.app.processEvents()
-        time.sleep(0.005)
+    with monitor().watching():
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(f"after {seconds:g} s there is still no {what}")
+            slicer.app.processEvents()
+            time.sleep(0.005)
 
 
 def _on_slice(view: Any, ras: Sequence[float]) -> NDArray[np.float64]:
@@ -92,4 +96,5 @@ def _send(view: Any, event: str, position: NDArray[np.float64], control: bool) -
     interactor = view.sliceView().interactor()
     x, y = (round(float(v)) for v in position)
     interactor.SetEventInformation(x, y, int(control), 0, "\0", 0, "")
-    interactor.InvokeEvent(event)
+    with monitor().watching():
+        interactor.InvokeEvent(event)
