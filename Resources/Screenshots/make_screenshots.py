@@ -42,7 +42,7 @@ def application() -> Iterator[Any]:
     import slicerio
     from slicer_harness.application import Application
 
-    os.environ["MEDSAM_TEST_CT"] = str(Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd")
+    os.environ["MEDSAM_CT_CHEST"] = str(Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd")
     with tempfile.TemporaryDirectory() as folder:
         running = Application(Path(folder))
         try:
