@@ -110,12 +110,13 @@ class MedSAMSegmentTest(ScriptedLoadableModuleTest):
             self.fail(str(report))
 
     def run_scenario(self, name: str) -> None:
-        """One scenario by its name, in an empty scene."""
+        """Run one scenario by its name, in an empty scene; it fails when it leaves something behind."""
         from MedSAMSegmentLib.ui.testing import scenarios
-        from MedSAMSegmentLib.ui.testing.suite import skip_unless_possible
+        from MedSAMSegmentLib.ui.testing.suite import nothing_left_behind, skip_unless_possible
 
         story = scenarios()[name]
         skip_unless_possible(story)
         self.setUp()
         self.delayDisplay(f"Scenario: {name}")
-        story()
+        with nothing_left_behind():
+            story()
