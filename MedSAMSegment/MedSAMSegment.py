@@ -38,9 +38,15 @@ class MedSAMSegment(ScriptedLoadableModule):
         parent.categories = ["Segmentation"]
         parent.dependencies = ["Segmentations"]
         parent.contributors = ["The MedSAMSegment contributors (independent)"]
+        # Slicer shows both texts whole, as HTML.
         parent.helpText = _(
-            "Segments an object in 3D from a box drawn on one slice, with the MedSAM family of models. "
-            "Open the Segment Editor and choose the effect MedSAM. Nothing leaves your computer."
+            "Segment an object in 3D from a box drawn on one slice, with the MedSAM family of models."
+            '<ul style="margin: 0">'
+            "<li>Press <b>Open in Segment Editor</b>, or choose the effect <b>MedSAM</b> there.</li>"
+            "<li>Drag a box around the object in a slice view.</li>"
+            "<li>Press <b>Propagate</b>.</li>"
+            "</ul>"
+            "<p>Everything is computed on this computer; no image is sent.</p>"
         )
         parent.acknowledgementText = _(
             "The models are the work of the MedSAM, LiteMedSAM, MedSAM2, SAM, SAM 2 and EfficientTAM authors; "
