@@ -24,6 +24,7 @@ class CollapsibleButton:
     }
 
     def _init(self: Any) -> None:
+        state(self).hidden = []
         self.setCheckable(True)
         self.setChecked(True)
         self.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Preferred)
@@ -37,9 +38,12 @@ class CollapsibleButton:
         self.setChecked(not collapsed)
 
     def _on_toggled(self: Any, opened: bool) -> None:
-        for child in self.findChildren(qt.QWidget):
-            if child.parent() is self:
-                child.setVisible(opened)
+        """Children that were hidden before stay hidden when it opens again."""
+        children = [child for child in self.findChildren(qt.QWidget) if child.parent() is self]
+        if not opened:
+            state(self).hidden = [child for child in children if child.isHidden()]
+        for child in children:
+            child.setVisible(opened and child not in state(self).hidden)
         self.setMaximumHeight(16777215 if opened else CollapsibleButton.HEADER + 2)
         emit(self, "contentsCollapsed(bool)", not opened)
 
