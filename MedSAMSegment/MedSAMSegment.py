@@ -84,7 +84,10 @@ class MedSAMSegmentWidget(ScriptedLoadableModuleWidget):
         except Exception as error:  # noqa: BLE001 - the panel always draws: whatever is broken becomes a sentence
             traceback.print_exc()
             sentence = _("The panel cannot be loaded: {error}. Install the extension again.").format(error=error)
-            self.layout.addWidget(qt.QLabel(sentence))
+            label = qt.QLabel(sentence)
+            label.objectName = "PanelErrorLabel"
+            label.wordWrap = True
+            self.layout.addWidget(label)
 
     def enter(self) -> None:
         if self.panel is not None:

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     except ImportError as error:
         say(
             error=f"The package {error.name} is not installed in {sys.executable}.",
-            cure="Press Install what is missing.",
+            cure="Press Install what is missing under Interpreter and device.",
             code="model",
         )
     except MedSAMError as error:

@@ -109,9 +109,9 @@ def draw_panel(running: Any) -> None:
     panel = slicer.modules.medsamsegment.widgetRepresentation().self().panel
     # Examples in place of this machine's own folders.
     panel.interpreter.path.text = "/opt/Slicer/bin/PythonSlicer"
-    panel.models.folder.text = "Folder: ~/.cache/MedSAMSegment/models"
+    panel.models.folder.text = "~/.cache/MedSAMSegment/models"
     running.wait_until(lambda: not panel.models.jobs.busy)
-    _picture("The module's panel", [_widget(panel.models.frame.window(), width=760)], HERE / "panel.png")
+    _picture("The module's panel", [_widget(panel.models.frame.parent(), width=430)], HERE / "panel.png")
 
 
 def shrink_demo(folder: Path) -> None:
