@@ -171,6 +171,10 @@ def test_the_buttons_of_the_models_stand_in_two_rows(host: Any) -> None:
     buttons = (models.download, models.import_file, models.remove, models.change_folder)
     assert len({button.y for button in buttons}) == 2
     assert models.cancel.isHidden(), "there is nothing to cancel"
+    models.frame.collapsed = True
+    models.frame.collapsed = False
+    assert models.cancel.isHidden(), "neither after the section was opened again"
+    assert not models.download.isHidden()
 
 
 def test_licence_and_citation_are_a_link_and_a_section(host: Any, application: Any) -> None:
