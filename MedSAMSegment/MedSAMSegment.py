@@ -38,9 +38,15 @@ class MedSAMSegment(ScriptedLoadableModule):
         parent.categories = ["Segmentation"]
         parent.dependencies = ["Segmentations"]
         parent.contributors = ["The MedSAMSegment contributors (independent)"]
+        # Slicer shows both texts whole, as HTML.
         parent.helpText = _(
-            "Segments an object in 3D from a box drawn on one slice, with the MedSAM family of models. "
-            "Open the Segment Editor and choose the effect MedSAM. Nothing leaves your computer."
+            "Segment an object in 3D from a box drawn on one slice, with the MedSAM family of models."
+            '<ul style="margin: 0">'
+            "<li>Press <b>Open in Segment Editor</b>, or choose the effect <b>MedSAM</b> there.</li>"
+            "<li>Drag a box around the object in a slice view.</li>"
+            "<li>Press <b>Propagate</b>.</li>"
+            "</ul>"
+            "<p>Everything is computed on this computer; no image is sent.</p>"
         )
         parent.acknowledgementText = _(
             "The models are the work of the MedSAM, LiteMedSAM, MedSAM2, SAM, SAM 2 and EfficientTAM authors; "
@@ -78,7 +84,10 @@ class MedSAMSegmentWidget(ScriptedLoadableModuleWidget):
         except Exception as error:  # noqa: BLE001 - the panel always draws: whatever is broken becomes a sentence
             traceback.print_exc()
             sentence = _("The panel cannot be loaded: {error}. Install the extension again.").format(error=error)
-            self.layout.addWidget(qt.QLabel(sentence))
+            label = qt.QLabel(sentence)
+            label.objectName = "PanelErrorLabel"
+            label.wordWrap = True
+            self.layout.addWidget(label)
 
     def enter(self) -> None:
         if self.panel is not None:
@@ -110,12 +119,13 @@ class MedSAMSegmentTest(ScriptedLoadableModuleTest):
             self.fail(str(report))
 
     def run_scenario(self, name: str) -> None:
-        """One scenario by its name, in an empty scene."""
+        """Run one scenario by its name, in an empty scene; it fails when it leaves something behind."""
         from MedSAMSegmentScenarios import scenarios
-        from MedSAMSegmentScenarios.suite import skip_unless_possible
+        from MedSAMSegmentScenarios.suite import nothing_left_behind, skip_unless_possible
 
         story = scenarios()[name]
         skip_unless_possible(story)
         self.setUp()
         self.delayDisplay(f"Scenario: {name}")
-        story()
+        with nothing_left_behind():
+            story()

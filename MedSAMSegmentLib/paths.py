@@ -15,8 +15,11 @@ def model_folder() -> Path:
     The variable is read at each call. The folder is not created here.
     """
     chosen = os.environ.get(MODEL_FOLDER_VARIABLE, "").strip()
-    if chosen:
-        return Path(chosen).expanduser().absolute()
+    return Path(chosen).expanduser().absolute() if chosen else default_model_folder()
+
+
+def default_model_folder() -> Path:
+    """Return the folder of the checkpoints of a user who chose none. ImportError without platformdirs."""
     from platformdirs import user_cache_path
 
     return user_cache_path("MedSAMSegment", appauthor=False) / "models"

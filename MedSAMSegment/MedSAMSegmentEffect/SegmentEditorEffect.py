@@ -44,13 +44,21 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         return qt.QIcon(str(path)) if path.is_file() else qt.QIcon()
 
     def helpText(self) -> str:
+        # The browser that shows it ends the collapsed text at the first <br>, and leaves that one out of the whole.
         return "<html>" + _(
-            "Drag a box around an object on a slice and press <b>Propagate</b>: it is segmented in 3D.<br>"
-            "<b>Keys</b>: P propagate, S write this slice, X cancel; D box, A point +, E point -, L line, K key slice; "
-            "N, Shift+N next and previous object, J, Shift+J slices to look at, U takes the last prompt back, "
-            "Home and End set the range from and to this slice.<br>"
+            "Drag a box around an object on a slice and press <b>Propagate</b> to segment it in 3D<br>.<p>"
             "Hold Ctrl while dragging to add a box to the current object. Edit slices with Paint or Erase and press "
-            "Propagate again: they stay as they are, the slices between follow."
+            "Propagate again: they stay as they are, the slices between follow.</p>"
+            "<p>Keys:</p>"
+            '<ul style="margin: 0">'
+            "<li><b>P</b> propagate, <b>S</b> write this slice, <b>X</b> cancel</li>"
+            "<li><b>D</b> box, <b>A</b> point inside, <b>E</b> point outside, <b>L</b> line, "
+            "<b>K</b> this slice's mask as a prompt</li>"
+            "<li><b>U</b> take the last prompt back</li>"
+            "<li><b>N</b>, <b>Shift+N</b> next and previous object</li>"
+            "<li><b>J</b>, <b>Shift+J</b> next and previous slice to look at</li>"
+            "<li><b>Home</b>, <b>End</b> let the range begin, end at this slice</li>"
+            "</ul></html>"
         )
 
     def setMRMLDefaults(self) -> None:

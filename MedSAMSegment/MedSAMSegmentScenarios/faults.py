@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from MedSAMSegmentLib.paths import MODEL_FOLDER_VARIABLE
 from MedSAMSegmentLib.ui.run.worker_service import WorkerService
 from MedSAMSegmentLib.ui.worker_settings import choose_interpreter
 
 from . import needs_weights, scenario
 from .phantom import Phantom
-from .suite import users_choices_kept
+from .suite import another_model_folder, users_choices_kept
 from .user import wait_until
 from .workspace import Workspace
 
@@ -78,27 +77,23 @@ def without_torch_there_is_a_sentence_and_the_scene_is_untouched() -> None:
 
 @scenario
 def offline_with_an_empty_model_folder_says_what_to_do() -> None:
-    before = os.environ.get(MODEL_FOLDER_VARIABLE)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ[MODEL_FOLDER_VARIABLE] = folder
+    with tempfile.TemporaryDirectory() as folder, another_model_folder(Path(folder)):
+        phantom = Phantom()
+        workspace = Workspace(phantom.node())
+        # A worker that an earlier scenario left knows the other folder.
+        workspace.runs.requests.service.shutdown()
         try:
-            phantom = Phantom()
-            workspace = Workspace(phantom.node())
             assert "download 39 MB" in workspace.parts.frame.choices.model_state.text
             workspace.draw_box(phantom)
             workspace.propagate()
             workspace.wait()
-            assert "not on this machine" in workspace.status
-            assert "Press Download in Models and settings" in workspace.status
-            assert "medsam-segment" not in workspace.status, "no command of the command line"
-            assert not workspace.mask().any()
-            assert [p.name for p in Path(folder).iterdir() if p.suffix == ".pth"] == [], "nothing is fetched"
-            workspace.runs.requests.service.shutdown()
         finally:
-            if before is None:
-                del os.environ[MODEL_FOLDER_VARIABLE]
-            else:
-                os.environ[MODEL_FOLDER_VARIABLE] = before
+            workspace.runs.requests.service.shutdown()
+        assert "not on this machine" in workspace.status
+        assert "Press Download in Models and settings" in workspace.status
+        assert "medsam-segment" not in workspace.status, "no command of the command line"
+        assert not workspace.mask().any()
+        assert [p.name for p in Path(folder).iterdir() if p.suffix == ".pth"] == [], "nothing is fetched"
 
 
 @scenario

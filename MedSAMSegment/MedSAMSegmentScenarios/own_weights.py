@@ -2,70 +2,76 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.paths import MODEL_FOLDER_VARIABLE
 from MedSAMSegmentLib.registry import get
 from MedSAMSegmentLib.ui.panel.models_section import ModelsSection
+from MedSAMSegmentLib.ui.worker_settings import model_store, worker_environment
 
 from . import needs_weights, scenario
 from .phantom import Phantom
+from .suite import another_model_folder
 from .user import wait_until
 from .workspace import Workspace
 
 NAME = "my lungs.pth"
 MODEL = "own-my_lungs.pth"
+PHANTOM = Phantom()
 
 
 @needs_weights
 @scenario
 def weights_of_the_users_own_are_imported_and_used() -> None:
-    published = CheckpointStore().path(get("lite_medsam"))
-    with tempfile.TemporaryDirectory() as folder, model_folder(Path(folder) / "models"):
+    published = model_store().path(get("lite_medsam"))
+    with tempfile.TemporaryDirectory() as folder, another_model_folder(Path(folder) / "models"):
+        assert worker_environment()[MODEL_FOLDER_VARIABLE] == str(Path(folder) / "models"), "not the user's own folder"
         mine = altered_copy(published, Path(folder) / NAME)
         section = ModelsSection(lambda link: None)
+        workspace = a_workspace()
         try:
             run_job(section, lambda: section.import_path(str(mine)))
             assert section.status.text == "Imported as my_lungs (own, LiteMedSAM).", section.status.text
 
-            workspace = a_run_with(MODEL)
+            run_with(MODEL, workspace)
             run_job(section, lambda: section.jobs.start("remove", MODEL))
+            assert section.status.text == "Done."
+            workspace.parts.frame.choices.update_models()
+            assert workspace.parts.frame.choices.model.currentText == f"{MODEL} (missing)"
+            assert "not in the model folder" in workspace.parts.frame.choices.model_state.text
         finally:
             section.cleanup()
-        assert section.status.text == "Done."
-        workspace.parts.frame.choices.update_models()
-        assert workspace.parts.frame.choices.model.currentText == f"{MODEL} (missing)"
-        assert "not in the model folder" in workspace.parts.frame.choices.model_state.text
-        # The worker of this folder ends with it.
-        workspace.parts.service.shutdown()
-        workspace.runs.requests.forget_session()
+            end_worker(workspace)
 
 
-def a_run_with(model: str) -> Workspace:
-    """Three slices of a ball, segmented with a model that the effect's list offers."""
-    phantom = Phantom()
-    workspace = Workspace(phantom.node())
-    # A worker that an earlier scenario left knows the other folder.
+def a_workspace() -> Workspace:
+    """A workspace without a worker: one that an earlier scenario left knows the other folder."""
+    workspace = Workspace(PHANTOM.node())
+    end_worker(workspace)
+    return workspace
+
+
+def end_worker(workspace: Workspace) -> None:
     workspace.parts.service.shutdown()
     workspace.runs.requests.forget_session()
+
+
+def run_with(model: str, workspace: Workspace) -> None:
+    """Segment three slices of a ball with a model that the effect's list offers."""
     choices = workspace.parts.frame.choices
     choices.update_models()
     workspace.set(model=model, range_rule="slices", first=7, last=9, intensity="none")
     assert choices.model.currentText == "my_lungs (own, LiteMedSAM)"
     assert "ready" in choices.model_state.text
-    workspace.draw_box(phantom)
+    workspace.draw_box(PHANTOM)
     workspace.propagate()
     workspace.wait()
     assert workspace.runs.last_error is None, workspace.status
-    found, ball = workspace.mask(), phantom.ball(0)
+    found, ball = workspace.mask(), PHANTOM.ball(0)
     assert 2 * (found & ball)[7:10].sum() / (found[7:10].sum() + ball[7:10].sum()) > 0.8
-    return workspace
 
 
 def altered_copy(published: Path, copy: Path) -> Path:
@@ -79,17 +85,3 @@ def altered_copy(published: Path, copy: Path) -> Path:
 def run_job(section: ModelsSection, start: Callable[[], None]) -> None:
     start()
     wait_until(lambda: not section.jobs.busy, "end of the job")
-
-
-@contextmanager
-def model_folder(folder: Path) -> Iterator[None]:
-    """Another model folder for a while."""
-    before = os.environ.get(MODEL_FOLDER_VARIABLE)
-    os.environ[MODEL_FOLDER_VARIABLE] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[MODEL_FOLDER_VARIABLE]
-        else:
-            os.environ[MODEL_FOLDER_VARIABLE] = before

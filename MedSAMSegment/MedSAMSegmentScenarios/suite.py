@@ -1,27 +1,34 @@
-"""Runs scenarios one after the other: a failure does not hide the others, and the user's own choices come back."""
+"""Runs scenarios one after the other: a failure does not hide the others, and nothing of the user's is changed."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
 import slicer
 
+from MedSAMSegmentLib.paths import MODEL_FOLDER_VARIABLE, default_model_folder
 from MedSAMSegmentLib.registry import get
 from MedSAMSegmentLib.ui.panel.requirements import is_installed
-from MedSAMSegmentLib.ui.worker_settings import INTERPRETER_KEY, MODEL_FOLDER_KEY, chosen_interpreter, model_store
+from MedSAMSegmentLib.ui.worker_settings import chosen_interpreter, model_store
 
 from . import Scenario
 from .stalls import monitor
 
 WEIGHTS = "lite_medsam"
 PARAMETER_PREFIX = "MedSAM."
+SETTINGS_PREFIX = "MedSAMSegment/"
+VARIABLE_PREFIX = "MEDSAM_"
+DERIVED = (".lock", ".record.json")
+"""Endings of files that mere use of a checkpoint leaves beside it, as does the folder of engines."""
 
 
 @dataclass
@@ -77,18 +84,88 @@ def skip_unless_possible(story: Scenario) -> None:
         raise SkipTest(f"the weights of {WEIGHTS} are {state}")
 
 
+@dataclass(frozen=True)
+class Belongings:
+    """What is the user's: no scenario may change it.
+
+    `models` maps each file of the model folder and of the default one to its size and modification time, `settings`
+    the application's settings of this extension, `variables` its environment variables. `layout` is that of the views.
+    """
+
+    models: Mapping[str, tuple[int, int]]
+    settings: Mapping[str, str]
+    variables: Mapping[str, str]
+    layout: int
+
+    def difference(self, other: Belongings) -> str:
+        """Name what is not the same in `other`; "" when all is."""
+        changed = [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
+        return "; ".join(f"{name}: {getattr(self, name)} became {getattr(other, name)}" for name in changed)
+
+
+@contextmanager
+def nothing_left_behind() -> Iterator[None]:
+    """Raise AssertionError when a scenario that passed has changed what is the user's; settings come back anyway."""
+    folders = _model_folders()
+    before = _belongings(folders)
+    with users_choices_kept():
+        yield
+        difference = before.difference(_belongings(folders))
+    assert not difference, f"left behind: {difference}"
+
+
+@contextmanager
+def another_model_folder(folder: Path) -> Iterator[None]:
+    """Let `MEDSAM_MODEL_DIR` name a folder for a while, here and in each process that is started."""
+    before = os.environ.get(MODEL_FOLDER_VARIABLE)
+    os.environ[MODEL_FOLDER_VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[MODEL_FOLDER_VARIABLE]
+        else:
+            os.environ[MODEL_FOLDER_VARIABLE] = before
+
+
 @contextmanager
 def users_choices_kept() -> Iterator[None]:
-    """Interpreter, model folder and the effect's options are those of before at the end."""
-    settings = slicer.app.userSettings()
-    stored = {key: str(settings.value(key) or "") for key in (INTERPRETER_KEY, MODEL_FOLDER_KEY)}
+    """Give settings of this extension and options of the effect their values of before at the end."""
+    stored = _settings()
     options = _effect_options()
     try:
         yield
     finally:
+        settings = slicer.app.userSettings()
+        for key in set(_settings()) - set(stored):
+            settings.remove(key)
         for key, value in stored.items():
             settings.setValue(key, value)
         _restore_effect_options(options)
+
+
+def _belongings(folders: set[Path]) -> Belongings:
+    variables = {name: value for name, value in os.environ.items() if name.startswith(VARIABLE_PREFIX)}
+    return Belongings(_models(folders), _settings(), variables, int(slicer.app.layoutManager().layout))
+
+
+def _model_folders() -> set[Path]:
+    """The folder in use and the default one, which a child that is not told the folder takes."""
+    try:
+        return {model_store().folder, default_model_folder()}
+    except ImportError:
+        return set()
+
+
+def _models(folders: set[Path]) -> dict[str, tuple[int, int]]:
+    files = [file for folder in folders if folder.is_dir() for file in folder.iterdir() if file.is_file()]
+    kept = [(str(file), file.stat()) for file in files if not file.name.endswith(DERIVED)]
+    return {name: (status.st_size, status.st_mtime_ns) for name, status in kept}
+
+
+def _settings() -> dict[str, str]:
+    settings = slicer.app.userSettings()
+    return {key: str(settings.value(key)) for key in settings.allKeys() if key.startswith(SETTINGS_PREFIX)}
 
 
 def _effect_options() -> dict[str, str]:

@@ -21,7 +21,7 @@ REPORT_SECONDS = 0.1
 def main(arguments: Sequence[str]) -> int:
     library, action, model, *rest = arguments
     sys.path.insert(0, library)
-    from ..errors import Cancelled, MedSAMError
+    from MedSAMSegmentLib.errors import Cancelled, MedSAMError
 
     cancelled = threading.Event()
     threading.Thread(target=_wait_for_end_of_input, args=(cancelled,), daemon=True).start()
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
     except ImportError as error:
         say(
             error=f"The package {error.name} is not installed in {sys.executable}.",
-            cure="Press Install what is missing.",
+            cure="Press Install what is missing under Interpreter and device.",
             code="model",
         )
     except MedSAMError as error:
@@ -45,10 +45,10 @@ def say(**fields: Any) -> None:
 
 def _perform(action: str, model: str, rest: Sequence[str], cancelled: threading.Event) -> str:
     """The id of the model that was fetched, imported or removed."""
-    from ..checkpoints.own_import import import_any
-    from ..checkpoints.own_models import OwnModels, is_own
-    from ..checkpoints.store import CheckpointStore
-    from ..registry import get
+    from MedSAMSegmentLib.checkpoints.own_import import import_any
+    from MedSAMSegmentLib.checkpoints.own_models import OwnModels, is_own
+    from MedSAMSegmentLib.checkpoints.store import CheckpointStore
+    from MedSAMSegmentLib.registry import get
 
     store, report = CheckpointStore(), _Report()
     if action == "remove" and is_own(model):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import slicer
@@ -18,6 +20,20 @@ INTERPRETER_KEY = "MedSAMSegment/Interpreter"
 MODEL_FOLDER_KEY = "MedSAMSegment/ModelFolder"
 IDLE_MINUTES_KEY = "MedSAMSegment/IdleMinutes"
 DEFAULT_IDLE_MINUTES = 15
+
+FOLLOWED_PREFIXES = ("MEDSAM_", "PIP_", "PYTORCH_")
+"""Variables of this package, of pip (which fetches weights that a Python package holds), and of PyTorch."""
+
+FOLLOWED_VARIABLES = frozenset(
+    (
+        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"),
+        *("OMP_NUM_THREADS", "MKL_NUM_THREADS"),
+    )
+)
+"""Network, certificates, the choice of a GPU and the number of threads, in capitals; proxies are set in small letters
+too. PATH, LD_LIBRARY_PATH, QT_* and the like are left out: Slicer changes those for its own libraries."""
 
 
 def chosen_interpreter() -> str:
@@ -56,13 +72,40 @@ def idle_minutes() -> float:
 
 
 def worker_environment() -> dict[str, str]:
-    """Slicer's environment for its own Python, that from before Slicer's start for another."""
-    own = Path(chosen_interpreter()) == Path(sys.executable)
-    variables = dict(os.environ) if own else dict(slicer.util.startupEnvironment())
-    folder = chosen_model_folder()
-    if folder is not None:
-        variables[MODEL_FOLDER_VARIABLE] = str(folder)
+    """Return the whole environment of a child process.
+
+    Slicer's own Python gets Slicer's environment. Another gets that from before Slicer's start, without the folders of
+    Slicer's libraries, and of today's (`.slicerrc.py` and the Python console change it) what `followed` names. Either
+    is told the model folder that the panel shows.
+    """
+    if Path(chosen_interpreter()) == Path(sys.executable):
+        variables = dict(os.environ)
+    else:
+        variables = followed(slicer.util.startupEnvironment(), os.environ, slicer.app.slicerHome)
+    # The default folder is unknown until platformdirs is installed.
+    with contextlib.suppress(ImportError):
+        variables[MODEL_FOLDER_VARIABLE] = str(model_store().folder)
     return variables
+
+
+def followed(start: Mapping[str, str], now: Mapping[str, str], slicer_home: str) -> dict[str, str]:
+    """Return the environment `start`, in which the variables that are followed are as they are `now`.
+
+    A variable removed since is removed here too. One that names a file of Slicer itself counts as unchanged: the
+    launcher points SSL_CERT_FILE at the certificates that Slicer brings, which say nothing of the user's network.
+    """
+    own = {name for name, value in now.items() if _is_inside(value, slicer_home)}
+    kept = {name: value for name, value in start.items() if name in own or not _is_followed(name)}
+    later = {name: value for name, value in now.items() if name not in own and _is_followed(name)}
+    return kept | later
+
+
+def _is_followed(name: str) -> bool:
+    return name.upper() in FOLLOWED_VARIABLES or name.upper().startswith(FOLLOWED_PREFIXES)
+
+
+def _is_inside(value: str, folder: str) -> bool:
+    return bool(folder) and Path(value).is_relative_to(folder)
 
 
 def launch_command() -> LaunchCommand:

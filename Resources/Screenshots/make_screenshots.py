@@ -42,7 +42,7 @@ def application() -> Iterator[Any]:
     import slicerio
     from slicer_harness.application import Application
 
-    os.environ["MEDSAM_TEST_CT"] = str(Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd")
+    os.environ["MEDSAM_CT_CHEST"] = str(Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd")
     with tempfile.TemporaryDirectory() as folder:
         running = Application(Path(folder))
         try:
@@ -109,9 +109,9 @@ def draw_panel(running: Any) -> None:
     panel = slicer.modules.medsamsegment.widgetRepresentation().self().panel
     # Examples in place of this machine's own folders.
     panel.interpreter.path.text = "/opt/Slicer/bin/PythonSlicer"
-    panel.models.folder.text = "Folder: ~/.cache/MedSAMSegment/models"
+    panel.models.folder.text = "~/.cache/MedSAMSegment/models"
     running.wait_until(lambda: not panel.models.jobs.busy)
-    _picture("The module's panel", [_widget(panel.models.frame.window(), width=760)], HERE / "panel.png")
+    _picture("The module's panel", [_widget(panel.models.frame.parent(), width=430)], HERE / "panel.png")
 
 
 def shrink_demo(folder: Path) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from MedSAMSegmentLib.ui.drawing.prompt_drawing.interaction import Click, Drag, MouseGesture
+from MedSAMSegmentLib.ui.drawing.prompt_drawing.prompt_drawing import overlap, place_box
 
 from MedSAMSegmentLib.errors import GeometryError, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.mrml.transforms import to_vtk
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
-from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
-from MedSAMSegmentLib.ui.drawing.prompt_drawing import overlap, place_box
 from MedSAMSegmentLib.ui.objects import settings
 from MedSAMSegmentLib.ui.objects.corrections import Written, continue_from, merged, painted_slices
 from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet

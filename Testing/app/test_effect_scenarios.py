@@ -34,7 +34,7 @@ def case(application: Any, chest_ct_path: Path, monkeypatch: pytest.MonkeyPatch)
     """The module loaded, the application started, and its test case."""
     import sys
 
-    monkeypatch.setenv("MEDSAM_TEST_CT", str(chest_ct_path))
+    monkeypatch.setenv("MEDSAM_CT_CHEST", str(chest_ct_path))
     application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
     application.finish_startup()
     case = sys.modules["MedSAMSegment"].MedSAMSegmentTest()

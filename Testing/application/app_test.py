@@ -4,7 +4,7 @@
 
 Slicer starts with settings of its own (a temporary folder) and ends by itself. Without a display, and without
 `--platform`, `xvfb-run` is used where it is installed, else Qt's offscreen platform. The environment is passed on:
-`MEDSAM_MODEL_DIR` names a folder with weights, `MEDSAM_TEST_CT` the file of the sample chest CT where Slicer may not
+`MEDSAM_MODEL_DIR` names a folder with weights, `MEDSAM_CT_CHEST` the file of the sample chest CT where Slicer may not
 fetch it. Ends with 0 when all scenarios passed, nothing was printed as an error and no process was left, else with 1.
 """
 

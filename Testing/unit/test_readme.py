@@ -49,7 +49,7 @@ def test_the_table_of_keys_is_that_of_the_effect(tables: ModuleType) -> None:
 
 def test_the_help_of_the_effect_names_only_keys_that_exist(tables: ModuleType) -> None:
     source = (REPO / "MedSAMSegment" / "MedSAMSegmentEffect" / "SegmentEditorEffect.py").read_text(encoding="utf-8")
-    named = re.findall(r"\b([A-Z]) (?:propagate|write|cancel|box|point|line|key)", source)
+    named = re.findall(r"<b>([A-Z])</b> (?:propagate|write|cancel|box|point|line|this)", source)
     assert len(named) >= 7
     assert set(named) <= {sequence for sequence, _title in tables.effect_keys()}
 
@@ -106,7 +106,7 @@ def test_every_button_that_is_named_exists() -> None:
         "Self-check",
         "Download",
         "Import from file...",
-        "Offline help",
+        "Help",
         "Copy report",
     )
     names += ("Slicer's own", "Align the views", "Open in Segment Editor", "As displayed", "Each box is a new segment")

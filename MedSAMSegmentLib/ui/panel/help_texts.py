@@ -1,9 +1,10 @@
-"""Texts of the panel that are made of facts: offline help and the self-check's answer."""
+"""Texts of the panel that are made of facts: offline help, licences and the self-check's answer."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from html import escape
 from typing import Any
 
 from slicer.i18n import tr as _
@@ -75,6 +76,24 @@ def _where(source: Source) -> str:
     if source.kind != "package":
         return source.address
     return _("{file} in the Python package {package}").format(file=source.member, package=source.location)
+
+
+def licences_html() -> str:
+    """Return licence and citation of all published models as rich text, those that have both in common together."""
+    titles: dict[tuple[str, str, str], list[str]] = {}
+    for entry in entries():
+        titles.setdefault((entry.licence, entry.licence_note, entry.citation), []).append(entry.title)
+    return "".join(
+        f"<p><b>{escape(', '.join(names))}</b><br>{escape(' '.join(_sentences(*facts)))}</p>"
+        for facts, names in titles.items()
+    )
+
+
+def _sentences(licence: str, note: str, citation: str) -> Iterator[str]:
+    yield _("Licence of the weights: {licence}.").format(licence=licence)
+    if note:
+        yield note
+    yield _("Cite: {citation}.").format(citation=citation)
 
 
 def self_check_text(answer: Mapping[str, Any]) -> str:

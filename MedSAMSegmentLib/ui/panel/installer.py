@@ -52,7 +52,7 @@ def _install(needed: Sequence[Requirement], utilities: Any) -> None:
     except (subprocess.CalledProcessError, RuntimeError) as error:
         raise ModelError(
             _("The installation failed."),
-            _("Check the internet connection or proxy, or follow the offline help."),
+            _("Check the internet connection or proxy, or follow the help for machines without internet."),
             str(error),
         ) from error
 

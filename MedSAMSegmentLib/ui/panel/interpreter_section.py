@@ -12,11 +12,12 @@ from slicer.i18n import tr as _
 from ...errors import Cancelled, MedSAMError
 from ...worker.client import WorkerClient
 from ..widgets.controls import link_label, push_button, row
-from ..widgets.messages import error_html
 from ..worker_settings import choose_interpreter, chosen_interpreter, make_client
+from .error_text import error_text
 from .help_texts import self_check_text
 from .installer import install_missing
 from .requirements import missing, missing_text
+from .section import collapsible, named, say
 
 
 class InterpreterSection:
@@ -26,44 +27,57 @@ class InterpreterSection:
         self._installed = installed
         self._client: WorkerClient | None = None
         self._closer = qt.QTimer()
-        self._closer.singleShot = True
+        self._closer.setSingleShot(True)
         self._closer.connect("timeout()", self.cleanup)
         self.last_error: MedSAMError | None = None
         self.answer: dict[str, Any] | None = None
-        self.frame = qt.QGroupBox(_("Interpreter and device"))
-        layout = qt.QVBoxLayout(self.frame)
-        self.path = qt.QLineEdit()
+        self.frame, layout = collapsible(_("Interpreter and device"), "Interpreter")
+        self.path = named(qt.QLineEdit(), "InterpreterLineEdit")
         self.path.toolTip = _("A Python from 3.10 on that computes in a process of its own. Empty: Slicer's own.")
         self.path.connect("editingFinished()", self._path_edited)
-        self.browse = push_button(_("Browse..."), _("Choose another Python, for instance one with CUDA."), self._browse)
-        self.own = push_button(_("Slicer's own"), _("Use the Python that Slicer brings."), self._use_own)
-        self.check = push_button(_("Self-check"), _("Start it and try every device."), self.self_check)
-        self.install = push_button(
-            _("Install what is missing..."), _("Shows names, sizes and licences first."), self._install
+        self.browse = named(
+            push_button(_("Browse..."), _("Choose another Python, for instance one with CUDA."), self._browse),
+            "BrowseInterpreterButton",
         )
-        self.missing = qt.QLabel()
+        self.own = named(
+            push_button(_("Slicer's own"), _("Use the Python that Slicer brings."), self._use_own),
+            "OwnInterpreterButton",
+        )
+        self.check = named(
+            push_button(_("Self-check"), _("Start it and try every device."), self.self_check), "SelfCheckButton"
+        )
+        self.install = named(
+            push_button(_("Install what is missing..."), _("Shows names, sizes and licences first."), self._install),
+            "InstallButton",
+        )
+        self.missing = named(qt.QLabel(), "MissingPackagesLabel")
         self.missing.wordWrap = True
-        self.result = qt.QPlainTextEdit()
+        self.result = named(qt.QPlainTextEdit(), "SelfCheckResult")
         self.result.readOnly = True
         self.result.visible = False
-        self.status = link_label(link)
+        self.status = named(link_label(link), "InterpreterStatusLabel")
         layout.addLayout(row(self.path, self.browse, self.own))
         layout.addLayout(row(self.check, self.install))
         for widget in (self.missing, self.status, self.result):
             layout.addWidget(widget)
+        say(self.status, "")
         self.refresh()
+        # A user who lacks nothing seldom looks here.
+        self.frame.collapsed = not self.missing.text
 
     def refresh(self) -> None:
         self.path.text = chosen_interpreter()
         own = chosen_interpreter() == sys.executable
         names = [missing_text(requirement) for requirement in missing()] if own else []
         self.install.enabled = bool(names)
-        self.missing.text = _("Missing: {names}").format(names=", ".join(names)) if names else ""
+        if names:
+            self.frame.collapsed = False
+        say(self.missing, _("Missing: {names}").format(names=", ".join(names)) if names else "")
 
     def self_check(self) -> None:
         """Ask the interpreter what it can do; the answer comes by the event loop."""
         self.cleanup()
-        self.status.text = _("Checking ...")
+        say(self.status, _("Checking ..."))
         self.result.visible = False
         self._client = make_client()
         try:
@@ -84,7 +98,7 @@ class InterpreterSection:
 
     def _checked(self, answer: dict[str, Any]) -> None:
         self.answer = answer
-        self.status.text = ""
+        say(self.status, "")
         self.result.setPlainText(self_check_text(answer))
         self.result.visible = True
         # Not from within the client's own call.
@@ -93,7 +107,8 @@ class InterpreterSection:
     def _failed(self, error: MedSAMError) -> None:
         self.last_error = error
         if not isinstance(error, Cancelled):
-            self.status.text = error_html(error)
+            hint = _("Browse... and Slicer's own, above, choose another Python.")
+            say(self.status, error_text(error, hint))
 
     def _install(self) -> None:
         try:
@@ -123,6 +138,6 @@ class InterpreterSection:
 
     def _use(self, path: str) -> None:
         choose_interpreter(path)
-        self.status.text = ""
+        say(self.status, "")
         self.result.visible = False
         self.refresh()

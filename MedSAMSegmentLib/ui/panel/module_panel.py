@@ -9,50 +9,92 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..report import report_text
-from ..widgets.controls import link_label, push_button, row
-from ..widgets.messages import LINK_PANEL, LINK_REPORT
+from ..widgets.controls import link_label, push_button
+from ..widgets.messages import LINK_REPORT
 from ..worker_settings import chosen_interpreter, model_store
-from .help_texts import offline_help
+from .help_texts import licences_html, offline_help
 from .interpreter_section import InterpreterSection
 from .models_section import ModelsSection
-from .section import guarded
+from .section import BrokenSection, collapsible, guarded, named, say
 
 EFFECT_NAME = "MedSAM"
+MAIN_BUTTON_HEIGHT = 36
+HELP_HEIGHT = 200
 
 
 class ModulePanel:
     """Made once when the module is first shown; `refresh` each time it is entered."""
 
     def __init__(self, layout: Any) -> None:
-        self.about = qt.QLabel(
-            _(
-                "Segment an object in 3D: in the Segment Editor choose the effect <b>MedSAM</b>, drag a box around the "
-                "object on one slice, press <b>Propagate</b>. Everything is computed on this computer; nothing is sent."
-            )
-        )
-        self.about.wordWrap = True
-        self.open_editor = push_button(
-            _("Open in Segment Editor"), _("Show the Segment Editor with the effect chosen."), self._open_editor
-        )
-        self.status = link_label(self._follow)
         self.models = guarded(_("Models"), lambda: ModelsSection(self._follow))
         self.interpreter = guarded(
             _("Interpreter and device"), lambda: InterpreterSection(self._follow, self.models.refresh)
         )
-        self.help = qt.QPlainTextEdit()
-        self.help.readOnly = True
-        self.help.visible = False
-        self.show_help = push_button(
-            _("Offline help"), _("Packages and files to carry to a machine without internet."), self._toggle_help
-        )
-        self.copy_report = push_button(
-            _("Copy report"), _("Versions, settings and the last error, without any image data."), self._copy_report
-        )
-        for widget in (self.about, self.open_editor, self.status, self.models.frame, self.interpreter.frame):
-            layout.addWidget(widget)
-        layout.addLayout(row(self.show_help, self.copy_report))
-        layout.addWidget(self.help)
+        for section in (
+            self._make_start(),
+            self.models.frame,
+            self.interpreter.frame,
+            self._make_licences(),
+            self._make_help(),
+        ):
+            layout.addWidget(section)
         layout.addStretch(1)
+
+    def _make_start(self) -> Any:
+        """What the module is for, and the button that most users need here."""
+        frame, layout = collapsible(_("Segment Editor"), "SegmentEditor")
+        about = _(
+            "Segment an object in 3D: in the Segment Editor choose the effect <b>MedSAM</b>, drag a box around the "
+            "object on one slice, press <b>Propagate</b>. Everything is computed on this computer; nothing is sent."
+        )
+        self.about = named(qt.QLabel(about), "AboutLabel")
+        self.about.wordWrap = True
+        self.open_editor = named(
+            push_button(
+                _("Open in Segment Editor"), _("Show the Segment Editor with the effect chosen."), self._open_editor
+            ),
+            "OpenSegmentEditorButton",
+        )
+        font = self.open_editor.font
+        font.setBold(True)
+        self.open_editor.setFont(font)
+        self.open_editor.setMinimumHeight(MAIN_BUTTON_HEIGHT)
+        self.status = named(link_label(self._follow), "OpenStatusLabel")
+        for widget in (self.about, self.open_editor, self.status):
+            layout.addWidget(widget)
+        say(self.status, "")
+        return frame
+
+    def _make_licences(self) -> Any:
+        self.licences_section, layout = collapsible(_("Licences and citation"), "Licences")
+        self.licences = named(qt.QLabel(licences_html()), "LicencesLabel")
+        self.licences.wordWrap = True
+        self.licences.textInteractionFlags = qt.Qt.TextSelectableByMouse
+        layout.addWidget(self.licences)
+        self.licences_section.collapsed = True
+        return self.licences_section
+
+    def _make_help(self) -> Any:
+        self.help_section, layout = collapsible(_("Help"), "Help")
+        self.copy_report = named(
+            push_button(
+                _("Copy report"), _("Versions, settings and the last error, without any image data."), self._copy_report
+            ),
+            "CopyReportButton",
+        )
+        self.help_title = named(
+            qt.QLabel(_("Packages and files to carry to a machine without internet:")), "OfflineHelpLabel"
+        )
+        self.help_title.wordWrap = True
+        self.help = named(qt.QPlainTextEdit(), "OfflineHelp")
+        self.help.readOnly = True
+        self.help.setMinimumHeight(HELP_HEIGHT)
+        for widget in (self.copy_report, self.help_title, self.help):
+            layout.addWidget(widget)
+        # A broken section asks for the report.
+        self.help_section.collapsed = not any(isinstance(s, BrokenSection) for s in (self.models, self.interpreter))
+        self.help_section.connect("contentsCollapsed(bool)", self._show_help)
+        return self.help_section
 
     def refresh(self) -> None:
         self.models.refresh()
@@ -64,11 +106,11 @@ class ModulePanel:
 
     def _open_editor(self) -> None:
         missing = _("The effect MedSAM is missing from the Segment Editor. Restart Slicer.")
-        self.status.text = "" if open_segment_editor() else missing
+        say(self.status, "" if open_segment_editor() else missing)
 
-    def _toggle_help(self) -> None:
-        self.help.setPlainText(offline_help(_folder()))
-        self.help.visible = not self.help.visible
+    def _show_help(self, collapsed: bool) -> None:
+        if not collapsed:
+            self.help.setPlainText(offline_help(_folder()))
 
     def _copy_report(self) -> None:
         error = self.interpreter.last_error or self.models.last_error
@@ -81,8 +123,6 @@ class ModulePanel:
     def _follow(self, link: str) -> None:
         if link == LINK_REPORT:
             self._copy_report()
-        elif link == LINK_PANEL:
-            self.refresh()
 
 
 def open_segment_editor() -> bool:

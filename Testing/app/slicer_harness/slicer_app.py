@@ -76,7 +76,8 @@ class CoreApplication:
         return state(self).settings
 
     def startupEnvironment(self: Any) -> Any:
-        return qt.QProcessEnvironment.systemEnvironment()
+        """What the process had when it started, whatever Python has changed since."""
+        return state(self).startup_environment
 
     def environment(self: Any) -> Any:
         return qt.QProcessEnvironment.systemEnvironment()

@@ -24,6 +24,7 @@ class CollapsibleButton:
     }
 
     def _init(self: Any) -> None:
+        state(self).hidden = []
         self.setCheckable(True)
         self.setChecked(True)
         self.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Preferred)
@@ -37,9 +38,12 @@ class CollapsibleButton:
         self.setChecked(not collapsed)
 
     def _on_toggled(self: Any, opened: bool) -> None:
-        for child in self.findChildren(qt.QWidget):
-            if child.parent() is self:
-                child.setVisible(opened)
+        """Children that were hidden before stay hidden when it opens again."""
+        children = [child for child in self.findChildren(qt.QWidget) if child.parent() is self]
+        if not opened:
+            state(self).hidden = [child for child in children if child.isHidden()]
+        for child in children:
+            child.setVisible(opened and child not in state(self).hidden)
         self.setMaximumHeight(16777215 if opened else CollapsibleButton.HEADER + 2)
         emit(self, "contentsCollapsed(bool)", not opened)
 
@@ -224,12 +228,48 @@ class RangeWidget:
 
 @behaviour("ctkFittedTextBrowser")
 class FittedTextBrowser:
+    """Shows a collapsible text: up to its first line break while collapsed, all of it without that break otherwise.
+
+    A text that holds "<html>" breaks at "<br>", another at the end of a line.
+    """
+
     defaults: ClassVar[dict[str, Any]] = {
         "collapsed": True,
-        "collapsibleText": "",
+        "disableMouseScroll": False,
         "showDetailsText": "Show details...",
-        "hideDetailsText": "Hide details",
+        "hideDetailsText": "Hide details.",
     }
+
+    def _init(self: Any) -> None:
+        state(self).text, state(self).rich = "", False
+        self.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Preferred)
+
+    def collapsibleText(self: Any) -> str:
+        return state(self).text
+
+    def setCollapsibleText(self: Any, text: str) -> None:
+        state(self).text, state(self).rich = text, "<html>" in text
+        self._show_text()
+
+    def setCollapsibleHtml(self: Any, text: str) -> None:
+        state(self).text, state(self).rich = text, True
+        self._show_text()
+
+    def _set_collapsed(self: Any, collapsed: bool) -> None:
+        self._show_text()
+
+    def _show_text(self: Any) -> None:
+        text, line_break = state(self).text, "<br>" if state(self).rich else "\n"
+        teaser, found, rest = text.partition(line_break)
+        if not found:
+            self.setHtml(text)
+        elif self.collapsed:
+            self.setHtml(f'{teaser}&hellip; <a href="#show_details">{self.showDetailsText}</a>')
+        else:
+            link = f' <a href="#hide_details">{self.hideDetailsText}</a>'
+            whole = teaser + (rest if state(self).rich else rest.replace("\n", "<br>"))
+            head, end, _after = whole.partition("</html>")
+            self.setHtml(head + link + end)
 
 
 @behaviour("ctkMessageBox")
