@@ -26,8 +26,9 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
     def __init__(self, scriptedEffect: Any) -> None:
         scriptedEffect.name = "MedSAM"
         scriptedEffect.title = _("MedSAM")
-        scriptedEffect.perSegment = True
-        # The first box makes a segment where there is none.
+        # The first box makes a segment where there is none, and the editor leaves an effect that is "per segment" when
+        # Undo removes the selected one. The flag says nothing else to an effect that does not require segments.
+        scriptedEffect.perSegment = False
         scriptedEffect.requireSegments = False
         self.parts: Effect | None = None
         super().__init__(scriptedEffect)

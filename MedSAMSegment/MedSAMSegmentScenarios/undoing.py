@@ -10,7 +10,7 @@ from MedSAMSegmentLib.ui.objects.queue import ObjectState
 from . import scenario
 from .phantom import Ball, Phantom
 from .user import show_slice, view_widget, wait_until
-from .workspace import Workspace, another_effect
+from .workspace import EFFECT, Workspace, another_effect
 
 TWO_BALLS = Phantom(balls=(Ball((12, 24, 8), 6), Ball((36, 24, 10), 5)))
 FINISHED = (ObjectState.DONE, ObjectState.LOOK)
@@ -36,6 +36,12 @@ def redo(workspace: Workspace) -> None:
     slicer.app.processEvents()
 
 
+def active_effect(workspace: Workspace) -> str:
+    """Return the name of the editor's active effect; "" for none."""
+    effect = workspace.editor.activeEffect()
+    return str(effect.name) if effect is not None else ""
+
+
 @scenario
 def the_rows_follow_undo_and_redo() -> None:
     workspace = two_done()
@@ -47,7 +53,10 @@ def the_rows_follow_undo_and_redo() -> None:
     assert [r.state for r in rows] == [ObjectState.UNDONE, ObjectState.UNDONE]
     assert workspace.results == ""
     assert [r.result for r in rows] == [None, None]
+    assert active_effect(workspace) == EFFECT, "the selected segment is gone, the effect stays"
     redo(workspace)
+    assert active_effect(workspace) == EFFECT
+    assert workspace.parameters.GetSelectedSegmentID() in workspace.segment_ids
     assert all(r.state in FINISHED for r in rows)
     assert workspace.results == results
     assert [r.segment_id for r in rows] == workspace.segment_ids

@@ -97,7 +97,7 @@ class LogicHost:
     def modifySegmentByLabelmap(
         self, segmentation_node: Any, segment_id: str, labelmap: Any, mode: int, bypass_masking: bool = False
     ) -> None:
-        is_per_segment = True  # as the effect declares itself
+        is_per_segment = False  # as the effect declares itself
         # The logic takes its own enum only, never an int.
         self.logic.ModifySegmentByLabelmap(
             segmentation_node, segment_id, labelmap, self._modes[int(mode)], is_per_segment, bypass_masking

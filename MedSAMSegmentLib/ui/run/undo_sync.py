@@ -62,5 +62,12 @@ class UndoSync:
             return
         for item in [r for r in self._queue.rows if r.found and self._scene.has_segment(r.segment_id)]:
             item.settle(self._scene.voxels_of_segment(item.segment_id))
+        self._select_again()
         self._runs.show_results()
         self._changed()
+
+    def _select_again(self) -> None:
+        """Select the current object's segment where the editor selects none: Undo and Redo leave it so."""
+        current = self._queue.current
+        if current is not None and current.segment_id and not self._scene.selected_segment_id:
+            self._scene.select_segment(current.segment_id)
