@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from MedSAMSegmentLib.ui.drawing.prompt_drawing.interaction import Click, Drag, MouseGesture
-from MedSAMSegmentLib.ui.drawing.prompt_drawing.prompt_drawing import overlap, place_box
 
 from MedSAMSegmentLib.errors import GeometryError, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.mrml.transforms import to_vtk
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
+from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
+from MedSAMSegmentLib.ui.drawing.prompt_drawing import box_iou, place_box
 from MedSAMSegmentLib.ui.objects import settings
 from MedSAMSegmentLib.ui.objects.corrections import Written, continue_from, merged, painted_slices
 from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet
@@ -318,8 +318,8 @@ def test_run_all_takes_what_has_not_succeeded_and_stepping_goes_round():
 
 
 def test_overlap_is_intersection_over_union():
-    assert overlap((0, 0, 9, 9), (5, 0, 14, 9)) == pytest.approx(50 / 150)
-    assert overlap((0, 0, 9, 9), (10, 0, 14, 9)) == 0
+    assert box_iou((0, 0, 9, 9), (5, 0, 14, 9)) == pytest.approx(50 / 150)
+    assert box_iou((0, 0, 9, 9), (10, 0, 14, 9)) == 0
 
 
 # --- outlines ------------------------------------------------------------------------------------------------------

@@ -239,12 +239,12 @@ def _extend(queue: ObjectQueue, item: QueuedObject, plane: SlicePlane, box: Box)
 def _overlapping(queue: ObjectQueue, plane: SlicePlane, box: Box) -> QueuedObject | None:
     for item in queue.unfinished():
         drawn = (p for p in item.prompts.on(plane) if isinstance(p, Box))
-        if any(overlap(box.in_plane(plane.axis), other.in_plane(plane.axis)) > 0.1 for other in drawn):
+        if any(box_iou(box.in_plane(plane.axis), other.in_plane(plane.axis)) > 0.1 for other in drawn):
             return item
     return None
 
 
-def overlap(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:
+def box_iou(first: tuple[int, int, int, int], second: tuple[int, int, int, int]) -> float:
     """Intersection over union of two rectangles x0, y0, x1, y1 with inclusive bounds."""
     width = min(first[2], second[2]) - max(first[0], second[0]) + 1
     height = min(first[3], second[3]) - max(first[1], second[1]) + 1

@@ -15,7 +15,7 @@ from ..worker_settings import chosen_interpreter, model_store
 from .help_texts import licences_html, offline_help
 from .interpreter_section import InterpreterSection
 from .models_section import ModelsSection
-from .section import BrokenSection, collapsible, guarded, named, say
+from .section import BrokenSection, collapsible, named, say, section_or_message
 
 EFFECT_NAME = "MedSAM"
 MAIN_BUTTON_HEIGHT = 36
@@ -26,8 +26,8 @@ class ModulePanel:
     """Made once when the module is first shown; `refresh` each time it is entered."""
 
     def __init__(self, layout: Any) -> None:
-        self.models = guarded(_("Models"), lambda: ModelsSection(self._follow))
-        self.interpreter = guarded(
+        self.models = section_or_message(_("Models"), lambda: ModelsSection(self._follow))
+        self.interpreter = section_or_message(
             _("Interpreter and device"), lambda: InterpreterSection(self._follow, self.models.refresh)
         )
         for section in (

@@ -55,7 +55,7 @@ class BrokenSection:
         return ""
 
 
-def guarded(title: str, make: Callable[[], S]) -> S | BrokenSection:
+def section_or_message(title: str, make: Callable[[], S]) -> S | BrokenSection:
     """Return the section, or the sentence that says why it is not there: the other sections still help."""
     try:
         return make()
