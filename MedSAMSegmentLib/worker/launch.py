@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import WorkerError
-from ..threads import let_threads_rest
+from ..threads import set_passive_wait_policy
 from .launcher import without_launcher
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -54,7 +54,7 @@ def worker_command(
     else:
         variables = foreign_environment(variables)
     variables.update(PYTHONUTF8="1", PYTHONNOUSERSITE="1")
-    let_threads_rest(variables)
+    set_passive_wait_policy(variables)
     return LaunchCommand(program, ("-s", str(script), str(LIBRARY_FOLDER), *options), variables)
 
 

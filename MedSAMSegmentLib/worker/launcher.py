@@ -44,7 +44,7 @@ class LaunchedInterpreter:
         self._is_launched = Path(program).stem == LAUNCHER_NAME
         self._process_id = 0
 
-    def introduced(self, process_id: object) -> None:
+    def set_interpreter_pid(self, process_id: object) -> None:
         """The interpreter said its process id."""
         if self._is_launched and isinstance(process_id, int) and process_id > 1:
             self._process_id = process_id

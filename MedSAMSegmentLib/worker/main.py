@@ -69,16 +69,16 @@ class Worker:
 
     def _next(self) -> Frame | MedSAMError | None:
         """The next request. After a moment without one the host works ahead, slice by slice, until one comes."""
-        while self._host.has_work:
+        while self._host.has_idle_work:
             with contextlib.suppress(queue.Empty):
                 return self._requests.get(timeout=QUIET_SECONDS)
-            self._work_ahead()
+            self._do_idle_work()
         return self._requests.get()
 
-    def _work_ahead(self) -> None:
-        while self._host.has_work and self._requests.empty():
+    def _do_idle_work(self) -> None:
+        while self._host.has_idle_work and self._requests.empty():
             try:
-                self._host.work_ahead()
+                self._host.do_idle_work()
             except Exception as error:  # noqa: BLE001 - nobody asked for it: it is tried again, and reported, on request
                 print(describe(error).detail, file=sys.stderr)
 

@@ -143,7 +143,7 @@ class CloseVolume:
 
 
 @dataclass(frozen=True)
-class Cancel:
+class CancelRequest:
     """Stop the request `target`, whether it waits or runs."""
 
     kind: ClassVar[str] = "cancel"
@@ -163,7 +163,7 @@ class Shutdown:
         return {}, {}
 
 
-Request: TypeAlias = Hello | OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume | Cancel | Shutdown
+Request: TypeAlias = Hello | OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume | CancelRequest | Shutdown
 SessionRequest: TypeAlias = OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume
 
 _PARSED: dict[str, type[SessionRequest]] = {

@@ -40,7 +40,7 @@ class Transport(Protocol):
     def error_text(self) -> str:
         """The last `ERROR_TEXT_BYTES` of the child's stderr."""
 
-    def introduced(self, process_id: object) -> None:
+    def set_interpreter_pid(self, process_id: object) -> None:
         """The process that computes, as it says itself: another than the one started where a launcher is between."""
 
     def kill(self) -> None:

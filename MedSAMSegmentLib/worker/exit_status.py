@@ -35,7 +35,7 @@ FAULT_TEXTS = {
 SHELL_OFFSET = 128
 
 
-def describe_exit(status: int | None, was_ready: bool, detail: str) -> WorkerError:
+def explain_exit(status: int | None, was_ready: bool, detail: str) -> WorkerError:
     """The sentence about a child that ended without being asked to; `detail` has the end of its stderr."""
     if not was_ready:
         return WorkerError(
