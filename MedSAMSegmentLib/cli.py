@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Cancelled, InputError, MedSAMError, OutputError
-from .io.atomic import recording
+from .io.atomic import record_written_files
 from .registry import entries
-from .threads import let_threads_rest
+from .threads import set_passive_wait_policy
 from .version import __version__
 
 AXES = ("k", "j", "i", "z", "y", "x", "time")
@@ -171,12 +171,12 @@ def _add_info(commands: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
-    let_threads_rest(os.environ)
+    set_passive_wait_policy(os.environ)
     for stream in (sys.stdout, sys.stderr):
         # A file name in an alphabet that the terminal lacks must not end the work.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    with recording() as written:
+    with record_written_files() as written:
         options = argparse.Namespace(command="", debug=False)
         try:
             build_parser().parse_args(arguments, options)

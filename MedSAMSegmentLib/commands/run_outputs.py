@@ -91,7 +91,7 @@ def write_outputs(
     if outputs.overlay:
         from ..io.overlay import write_overlay
 
-        write_overlay(outputs.overlay, grey_u8, segments, axis=result.axis, **placement(volume))
+        write_overlay(outputs.overlay, grey_u8, segments, axis=result.axis, **overlay_grid(volume))
         say(f"wrote {outputs.overlay}", quiet)
     if outputs.report:
         from ..io.report import write_report
@@ -100,12 +100,12 @@ def write_outputs(
         say(f"wrote {outputs.report}", quiet)
 
 
-class Placement(TypedDict, total=False):
+class OverlayGrid(TypedDict, total=False):
     geometry: VolumeGeometry
     spacing_zyx: tuple[float, float, float]
 
 
-def placement(volume: Volume) -> Placement:
+def overlay_grid(volume: Volume) -> OverlayGrid:
     """How a picture is to be hung: as radiologists do where the axes lie in the patient, else as the array has it."""
     if volume.has_patient_axes:
         return {"geometry": volume.geometry}

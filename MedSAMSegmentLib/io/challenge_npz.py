@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from ..prompts import Box
-from .atomic import replacing
+from .atomic import atomic_write
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 
 
@@ -75,7 +75,7 @@ def write_challenge_npz(path: str | Path, labels_zyx: NDArray, spacing_zyx: tupl
         raise OutputError(f"The labels have {labels.ndim} axes.", "Give z,y,x.")
     highest = int(labels.max(initial=0))
     labels = labels.astype(np.uint8 if highest < 256 else np.uint16)
-    with replacing(path, ".npz") as temporary, temporary.open("wb") as file:
+    with atomic_write(path, ".npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, segs=labels, spacing=np.array(spacing_zyx[::-1], np.float64))
 
 

@@ -36,7 +36,7 @@ def image_files(path: str | Path) -> tuple[Path, ...]:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in (".hdr", ".img"):
-        return (path, *_other_half(path))
+        return (path, *_paired_file(path))
     named = {".mhd": _metaimage_names, ".mha": _metaimage_names, ".nhdr": _nrrd_names, ".nrrd": _nrrd_names}.get(suffix)
     if named is None:
         return (path,)
@@ -44,7 +44,7 @@ def image_files(path: str | Path) -> tuple[Path, ...]:
     return (path, *dict.fromkeys(file for file in files if file.exists()))
 
 
-def _other_half(path: Path) -> Iterator[Path]:
+def _paired_file(path: Path) -> Iterator[Path]:
     wanted = (".img", ".img.gz") if path.suffix.lower() == ".hdr" else (".hdr",)
     for suffix in wanted:
         for spelled in (suffix, suffix.upper()):

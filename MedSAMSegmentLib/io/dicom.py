@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .dicom_grey import INVERTED, is_cine
 from .dicom_pydicom import read_with_pydicom
+from .dicom_values import INVERTED, is_cine
 from .itk import check_header, itk_errors, volume_from_image
 from .volume import MAX_BYTES, Volume
 

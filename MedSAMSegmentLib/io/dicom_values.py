@@ -11,7 +11,7 @@ CINE_MODALITIES = frozenset(("US", "IVUS", "XA", "RF", "ES", "XC", "OP", "OPT", 
 INVERTED = "MONOCHROME1: the grey values were inverted."
 
 
-def upright_grey(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, ...]]:
+def invert_monochrome1(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, ...]]:
     """MONOCHROME1 stores white as low: turned, so that bright is high as in every other image; and said."""
     if photometric != "MONOCHROME1":
         return array, ()

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
-from .detached import image_files
+from .detached_headers import image_files
+from .nifti_integrity import check_nifti_integrity
 from .volume import MAX_BYTES, Volume, check_size, make_volume
-from .whole_nifti import check_whole_nifti
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -43,7 +43,7 @@ def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
         reader.ReadImageInformation()
         check_header(reader, path, max_bytes)
         if kind == "nifti":
-            check_whole_nifti(path)
+            check_nifti_integrity(path)
         image = reader.Execute()
     keys = set(image.GetMetaDataKeys())
     modality = image.GetMetaData("modality") if "modality" in keys else None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .atomic import replacing
+from .atomic import atomic_write
 from .itk import ITK_KINDS, image_from_array, read_itk
 from .report import write_report
 from .seg_nrrd import check_segments
@@ -33,7 +33,7 @@ def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geomet
     labels = merged_labels(segments, geometry)
     image = image_from_array(labels, geometry)
     suffix = next(s for s in sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
-    with replacing(path, suffix) as temporary:
+    with atomic_write(path, suffix) as temporary:
         sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
     sidecar = sidecar_path(path)
     write_report(sidecar, _sidecar(path, segments, labels))

@@ -1,7 +1,7 @@
 """Prompts from Slicer's markups files (`.mrk.json`): ROI to box, point list to points, line to RECIST line.
 
-A point is negative when its label, its description or its list's name says so (`prompts.says_negative`). Points that
-are not selected, or not placed yet, take no part. The file's `coordinateSystem` (LPS or RAS) is honoured.
+A point is negative when its label, its description or its list's name says so (`prompts.is_negative_label`). Points
+that are not selected, or not placed yet, take no part. The file's `coordinateSystem` (LPS or RAS) is honoured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from ..prompts import Box, Line, Point, Prompt, says_negative
+from ..prompts import Box, Line, Point, Prompt, is_negative_label
 
 MAX_BYTES = 32 << 20
 POINT_TYPES = ("Fiducial", "PointList")
@@ -66,7 +66,7 @@ def _prompts_of(markup: Mapping[str, Any], geometry: VolumeGeometry, path: Path)
         return [Line(start, end).fitted(geometry.shape_zyx)]
     if kind in POINT_TYPES:
         name = _text(markup, "name")
-        said = [says_negative(name, _text(p, "label"), _text(p, "description")) for p in points]
+        said = [is_negative_label(name, _text(p, "label"), _text(p, "description")) for p in points]
         return [
             Point(*_triple(place), positive=not negative).fitted(geometry.shape_zyx)
             for negative, place in zip(said, places, strict=True)

@@ -17,7 +17,7 @@ HEADER_BYTES = 540
 BLOCK = 1 << 20
 
 
-def check_whole_nifti(path: Path) -> None:
+def check_nifti_integrity(path: Path) -> None:
     """Raises `InputError` when the file is shorter than its header says, or its compression is damaged.
 
     A header that is not NIfTI's is left to the reader.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import LPS_FROM_RAS, VolumeGeometry
 from ..prompts import Box
-from .atomic import replacing
-from .detached import image_files
+from .atomic import atomic_write
+from .detached_headers import image_files
 from .segments import Color, SegmentationFile, SegmentToWrite, Terminology
 
 CATEGORY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -50,7 +50,7 @@ def write_seg_nrrd(path: str | Path, segments: Sequence[SegmentToWrite], geometr
         "containedRepresentationNames": ["Binary labelmap"],
         "conversionParameters": [_reference_geometry(geometry)],
     }
-    with replacing(path, ".seg.nrrd") as temporary:
+    with atomic_write(path, ".seg.nrrd") as temporary:
         slicerio.write_segmentation(str(temporary), segmentation, compression_level=3)
         _header_to_utf8(temporary)
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from MedSAMSegmentLib.errors import InputError
 from MedSAMSegmentLib.io import detached
-from MedSAMSegmentLib.io.detached import image_files
+from MedSAMSegmentLib.io.detached_headers import image_files
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.io.read_volume import read_volume
 
