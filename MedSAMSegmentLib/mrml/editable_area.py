@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError
 from .editor_host import EditorHost
 from .images import Extent, array_of, has_voxels
-from .mask_block import intersection, is_empty, window
+from .mask_block import array_slices, extent_intersection, is_empty
 
 
 def editable_area(host: EditorHost, extent: Extent) -> NDArray[np.bool_]:
@@ -47,9 +47,9 @@ def _over(image: Any, extent: Extent, what: str, outside: float) -> NDArray[Any]
     values = values if values.ndim == 3 else values[..., 0]
     i0, i1, j0, j1, k0, k1 = extent
     result = np.full((k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1), outside, values.dtype)
-    shared = intersection(image.GetExtent(), extent)
+    shared = extent_intersection(image.GetExtent(), extent)
     if not is_empty(shared):
-        result[window(shared, extent)] = values[window(shared, image.GetExtent())]
+        result[array_slices(shared, extent)] = values[array_slices(shared, image.GetExtent())]
     return result
 
 

@@ -1,8 +1,8 @@
 """Markups of a scene as prompts on a volume's grid: ROI to box, point list to points, line to RECIST line.
 
 All positions are taken in the world, parent transforms applied. A point is negative when its label, its description
-or its list's name says so (`prompts.says_negative`), as in markups files; points that are not selected (unticked in the
-Markups module) or not placed yet take no part.
+or its list's name says so (`prompts.is_negative_label`), as in markups files; points that are not selected (unticked
+in the Markups module) or not placed yet take no part.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..errors import PromptError
 from ..geometry import VolumeGeometry
-from ..prompts import Box, Line, Point, Prompt, says_negative
+from ..prompts import Box, Line, Point, Prompt, is_negative_label
 from .transforms import apply, to_numpy
 
 
@@ -54,7 +54,7 @@ def points_of(node: Any, geometry: VolumeGeometry) -> list[Point]:
             continue
         texts = (node.GetName(), node.GetNthControlPointLabel(index), node.GetNthControlPointDescription(index))
         i, j, k = _ijk(node, index, geometry)
-        points.append(Point(i, j, k, positive=not says_negative(*texts)).fitted(geometry.shape_zyx))
+        points.append(Point(i, j, k, positive=not is_negative_label(*texts)).fitted(geometry.shape_zyx))
     return points
 
 

@@ -15,7 +15,7 @@ from ..errors import OutputError
 from .editable_area import editable_area, is_masked
 from .editor_host import EditorHost
 from .images import Extent, oriented_image
-from .mask_block import MaskBlock, intersection, is_empty, union
+from .mask_block import MaskBlock, extent_intersection, extent_union, is_empty
 from .reference_lattice import Lattice, Placement
 from .segment_reader import segment_of, stored_block
 from .transforms import inverse
@@ -103,7 +103,7 @@ def _send(host: EditorHost, change: Change, before: MaskBlock, target: Target) -
 
 
 def _send_region(host: EditorHost, wanted: MaskBlock, region: MaskBlock, before: MaskBlock, target: Target) -> None:
-    shared = intersection(before.extent, region.extent)
+    shared = extent_intersection(before.extent, region.extent)
     if not is_empty(shared):
         gone = before.over(shared) & region.over(shared) & ~wanted.over(shared)
         _remove(host, MaskBlock(gone, (shared[0], shared[2], shared[4])), before, target)
@@ -167,7 +167,7 @@ def _joint_extent(first: MaskBlock, second: MaskBlock) -> Extent:
     """The extent of both blocks; one without voxels does not count."""
     if not first.mask.any():
         return second.extent
-    return union(first.extent, second.extent) if second.mask.any() else first.extent
+    return extent_union(first.extent, second.extent) if second.mask.any() else first.extent
 
 
 def _scope(change: Change, before: MaskBlock) -> Extent:
@@ -178,7 +178,7 @@ def _scope(change: Change, before: MaskBlock) -> Extent:
     whole = _joint_extent(before, wanted)
     if change.region is None:
         return whole
-    part = intersection(whole, change.region.extent)
+    part = extent_intersection(whole, change.region.extent)
     return wanted.extent if is_empty(part) else part
 
 

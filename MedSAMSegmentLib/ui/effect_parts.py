@@ -10,7 +10,7 @@ import qt
 import slicer
 
 from ..errors import MedSAMError
-from ..mrml.mouse_claims import is_claimed
+from ..mrml.interaction_mode import is_mouse_captured
 from . import settings as settings_module
 from .boundary import guarded
 from .collaborators import InferenceService
@@ -140,7 +140,7 @@ class EffectParts:
         return lambda: self.frame.choose_tool(tool)
 
     def _mouse_is_claimed(self) -> bool:
-        return is_claimed(slicer.app.applicationLogic().GetInteractionNode(), self._host.scene())
+        return is_mouse_captured(slicer.app.applicationLogic().GetInteractionNode(), self._host.scene())
 
     def _view_command(self, name: str, *arguments: Any) -> Callable[[], None]:
         """A command on the slice of the view in which the mouse was last, else of the first."""
