@@ -246,7 +246,7 @@ class MaskPrompt:
 Prompt: TypeAlias = Box | Point | Line | MaskPrompt
 
 
-def says_negative(*texts: str | None) -> bool:
+def is_negative_label(*texts: str | None) -> bool:
     """Whether a point's label or description, or its list's name, makes it negative: one begins with "-" or "neg".
 
     Any case; "-1" and the like do not count, since Slicer numbers the points of a list without a name so.

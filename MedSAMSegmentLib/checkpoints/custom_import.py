@@ -7,7 +7,7 @@ from pathlib import Path
 from .. import registry
 from ..errors import CheckpointError
 from ..registry import ModelEntry
-from .own_models import OwnModels
+from .custom_models import CustomModels
 from .store import CheckpointStore
 from .transfer import Cancel, FileDigest, Progress, digest_file, ignore_progress, never_cancel
 
@@ -32,7 +32,7 @@ def import_any(
     if published is not None:
         store.import_file(published, path, progress=progress, cancel=cancel)
         return published
-    return OwnModels(store).keep(path, wanted=wanted, progress=progress, cancel=cancel).entry
+    return CustomModels(store).keep(path, wanted=wanted, progress=progress, cancel=cancel).entry
 
 
 def published_entry(file_name: str, digest: FileDigest) -> ModelEntry | None:

@@ -17,7 +17,7 @@ _LOCK_POLL_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def locked(folder: Path, file_name: str, cancel: Cancel) -> Iterator[None]:
+def lock_file(folder: Path, file_name: str, cancel: Cancel) -> Iterator[None]:
     """One process at a time changes a checkpoint. Waits until the other is done or the user cancels.
 
     Creates the folder. Raises OSError when it cannot be written, and Cancelled.
@@ -61,7 +61,7 @@ def discard_parts(folder: Path, file_name: str) -> None:
                 leftover.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: str | bytes | memoryview) -> None:
+def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     """The file is there as a whole or as it was: written beside, then moved. Raises OSError."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from ..errors import DownloadError
 from ..registry import ModelEntry, Source
 from .package_source import without_credentials
-from .resume import bytes_of, digester_of, remember_etag, remembered_etag
+from .resume import bytes_of, digester_of, store_etag, stored_etag
 from .transfer import (
     CHUNK_BYTES,
     Cancel,
@@ -118,7 +118,7 @@ class HttpsFetcher:
             raise _Interrupted(_plain_reason(error)) from error
 
     def _exchange(self, transfer: _Transfer) -> FileDigest:
-        etag = remembered_etag(transfer.part, transfer.address)
+        etag = stored_etag(transfer.part, transfer.address)
         offset = bytes_of(transfer.part) if etag else 0
         headers = {"Accept-Encoding": "identity"}
         if offset:
@@ -129,7 +129,7 @@ class HttpsFetcher:
             _check_total(total, transfer)
             digester = digester_of(transfer.part, start)
             if start == 0:
-                remember_etag(transfer.part, transfer.address, response.headers.get("ETag", ""))
+                store_etag(transfer.part, transfer.address, response.headers.get("ETag", ""))
             _receive(response, transfer, digester, total)
         if total is not None and digester.size < total:
             raise _Interrupted(f"the connection closed after {digester.size} of {total} bytes")

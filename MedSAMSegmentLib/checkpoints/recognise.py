@@ -33,14 +33,14 @@ class Recognition:
 
 
 def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> ModelEntry:
-    """The model whose state dict has exactly these keys and shapes; see `explain` for the choice among equals.
+    """Return the model whose state dict has exactly these keys and shapes.
 
-    Raises CheckpointError, naming the nearest model, when there is none.
+    Among equals it is chosen as `recognise_with_reason` does. Raises CheckpointError, naming the nearest model, when there is none.
     """
-    return explain(shapes, file_name=file_name, sha256=sha256).entry
+    return recognise_with_reason(shapes, file_name=file_name, sha256=sha256).entry
 
 
-def explain(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recognition:
+def recognise_with_reason(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recognition:
     """As `recognise`, with the other candidates and the reason. Raises CheckpointError."""
     entries = candidates(shapes)
     if not entries:
@@ -60,7 +60,7 @@ def recognise_file(path: Path, state_dict: Mapping[str, Tensor] | None = None) -
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     size = path.stat().st_size
     worth_hashing = any(entry.size_bytes == size for entry in candidates(shapes))
-    return explain(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
+    return recognise_with_reason(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
 
 
 def candidates(shapes: Shapes) -> tuple[ModelEntry, ...]:

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .folder import write_whole
+from .folder import write_atomically
 from .transfer import FileDigest
 
 
@@ -54,4 +54,4 @@ def read_record(path: Path) -> FileRecord | None:
 
 def write_record(path: Path, record: FileRecord) -> None:
     """Write the record of the checkpoint at `path`, atomically. Raises OSError."""
-    write_whole(record_path(path), json.dumps(asdict(record), indent=1) + "\n")
+    write_atomically(record_path(path), json.dumps(asdict(record), indent=1) + "\n")

@@ -6,22 +6,22 @@ from ..errors import DownloadError
 from ..registry import ModelEntry
 
 
-def repair(entry: ModelEntry) -> str:
+def reinstall_command(entry: ModelEntry) -> str:
     """How to replace a damaged file."""
     return f"Run: medsam-segment models remove {entry.id}, then: medsam-segment models pull {entry.id}"
 
 
-def by_hand(entry: ModelEntry) -> str:
+def manual_download(entry: ModelEntry) -> str:
     """How to get the file without this program's downloader; in words for the command line and the panel alike."""
     pages = [source.address for source in entry.sources if source.kind != "package"]
     where = f"fetch {entry.file_name} from {' or '.join(pages)}" if pages else f"get {entry.file_name}"
     return f"By hand: {where}, then import that file as {entry.id}."
 
 
-def all_failed(entry: ModelEntry, failures: list[DownloadError]) -> DownloadError:
+def all_sources_failed(entry: ModelEntry, failures: list[DownloadError]) -> DownloadError:
     """One error for the failures of all sources, the first one's cure and the way by hand."""
     if not failures:
-        return DownloadError(f"{entry.title} has no source to download from.", by_hand(entry))
+        return DownloadError(f"{entry.title} has no source to download from.", manual_download(entry))
     message = " ".join(failure.message for failure in failures)
     detail = "\n".join(failure.detail for failure in failures if failure.detail)
-    return DownloadError(message, f"{failures[0].cure} {by_hand(entry)}", detail)
+    return DownloadError(message, f"{failures[0].cure} {manual_download(entry)}", detail)

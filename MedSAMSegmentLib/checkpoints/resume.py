@@ -22,7 +22,7 @@ def _etag_path(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def remember_etag(part: Path, address: str, etag: str) -> None:
+def store_etag(part: Path, address: str, etag: str) -> None:
     """Empty the part and note which file's bytes it is going to hold. Raises OSError."""
     part.write_bytes(b"")  # first, so that old bytes never meet the new ETag
     # A weak validator promises no equality of bytes, so it cannot serve to resume.
@@ -30,7 +30,7 @@ def remember_etag(part: Path, address: str, etag: str) -> None:
     _etag_path(part).write_text(json.dumps({"address": address, "etag": kept}), encoding="utf-8")
 
 
-def remembered_etag(part: Path, address: str) -> str:
+def stored_etag(part: Path, address: str) -> str:
     """The ETag of the file that the part belongs to; empty when it cannot be resumed from this address."""
     try:
         fields = json.loads(_etag_path(part).read_text(encoding="utf-8"))

@@ -11,11 +11,11 @@ from typing import Literal
 from ..errors import CheckpointError, DamagedCheckpoint, DownloadError, MissingCheckpoint
 from ..paths import model_folder
 from ..registry import ModelEntry, Source
-from .advice import all_failed, repair
-from .folder import copy_with_digest, discard_parts, locked, require_space
+from .folder import copy_with_digest, discard_parts, lock_file, require_space
 from .https_source import HttpsFetcher
 from .package_source import PackageFetcher
 from .records import FileRecord, new_record, read_record, record_path, write_record
+from .remedies import all_sources_failed, reinstall_command
 from .transfer import (
     Cancel,
     Fetcher,
@@ -123,7 +123,7 @@ class CheckpointStore:
         if not problem and known is not None and entry.sha256 is None and known.sha256 != digest.sha256:
             problem = f"its SHA-256 is {digest.sha256}, but {known.sha256} when it was first used"
         if problem:
-            raise DamagedCheckpoint(f"{path} is damaged: {problem}.", repair(entry))
+            raise DamagedCheckpoint(f"{path} is damaged: {problem}.", reinstall_command(entry))
         record = new_record(path, digest, known.origin if known else "placed by hand", entry.sha256 is None)
         with contextlib.suppress(OSError):  # a shared, read-only folder: verified anew by each process
             write_record(path, record)
@@ -231,7 +231,7 @@ class CheckpointStore:
                 return
             except DownloadError as error:
                 failures.append(error)
-        raise all_failed(entry, failures)
+        raise all_sources_failed(entry, failures)
 
     def _fetch_from(
         self, source: Source, fetcher: Fetcher, entry: ModelEntry, progress: Progress, cancel: Cancel
@@ -263,7 +263,7 @@ class CheckpointStore:
         discard_parts(self.folder, entry.file_name)
 
     def _locked(self, entry: ModelEntry, cancel: Cancel) -> contextlib.AbstractContextManager[None]:
-        return locked(self.folder, entry.file_name, cancel)
+        return lock_file(self.folder, entry.file_name, cancel)
 
 
 def _digest_of(record: FileRecord) -> FileDigest:

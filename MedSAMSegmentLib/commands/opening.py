@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..auto_window import window_of_prompts
 from ..io.volume import Volume
-from ..outlined_window import window_of_prompts
 from ..prompts import Prompt
 from .progress import byte_bar, say
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..outlined_window import window_of_prompts
+from ..auto_window import window_of_prompts
 from ..prompts import Prompt
 from .lesion_queue import Lesion
 

@@ -7,7 +7,7 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from ..checkpoints.own_models import OwnModels, is_own
+from ..checkpoints.custom_models import CustomModels, is_custom
 from ..checkpoints.store import CheckpointStore
 from ..registry import ModelEntry, entries, get
 from ..worker.memory import available_bytes
@@ -39,12 +39,12 @@ def model_choices(store: CheckpointStore | None = None) -> list[ModelChoice]:
 
 def find_entry(model_id: str, store: CheckpointStore) -> ModelEntry:
     """What is known of a model, published or the user's own. Raises `UsageError`, `CheckpointError`."""
-    return OwnModels(store).get(model_id).entry if is_own(model_id) else get(model_id)
+    return CustomModels(store).get(model_id).entry if is_custom(model_id) else get(model_id)
 
 
 def state_text(choice: ModelChoice) -> str:
     """One short word or two for the line of the model."""
-    if is_own(choice.entry.id) and choice.state in ("missing", "damaged"):
+    if is_custom(choice.entry.id) and choice.state in ("missing", "damaged"):
         return _("missing or damaged: import it again")
     if choice.state == "missing":
         return _("download {size} MB").format(size=round(choice.entry.expected_bytes / 1e6))
@@ -76,7 +76,7 @@ def licence_text(entry: ModelEntry) -> str:
 
 def _own_entries(store: CheckpointStore) -> list[ModelEntry]:
     try:
-        return [model.entry for model in OwnModels(store).all()]
+        return [model.entry for model in CustomModels(store).all()]
     except (ImportError, OSError):
         return []
 

@@ -14,7 +14,7 @@ from make_fingerprints import networks, shapes_of
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.fingerprints import FINGERPRINTS_PATH, fingerprint, known_fingerprints, to_json
 from MedSAMSegmentLib.checkpoints.huggingface_keys import is_huggingface_sam, to_official_keys
-from MedSAMSegmentLib.checkpoints.recognise import candidates, explain, recognise, recognise_file
+from MedSAMSegmentLib.checkpoints.recognise import candidates, recognise, recognise_file, recognise_with_reason
 from MedSAMSegmentLib.checkpoints.weights import load_state_dict
 from MedSAMSegmentLib.errors import CheckpointError
 
@@ -59,7 +59,7 @@ def test_the_official_state_dicts_are_recognised(model_id: str, name: str) -> No
 
 
 def test_between_equals_the_medical_model_is_the_default_and_the_others_are_named() -> None:
-    found = explain(network_shapes("medsam"))
+    found = recognise_with_reason(network_shapes("medsam"))
     assert found.entry.id == "medsam"
     assert [entry.id for entry in found.others] == ["sam_vit_b"]
     assert found.reason == "its keys and shapes, which SAM ViT-B share"
@@ -85,7 +85,7 @@ def test_between_equals_the_file_name_decides(shapes_like: str, file_name: str, 
 def test_between_equals_a_known_hash_decides_against_the_name() -> None:
     stock = registry.get("sam_vit_b")
     assert stock.sha256 is not None
-    found = explain(network_shapes("medsam"), file_name="medsam_vit_b.pth", sha256=stock.sha256)
+    found = recognise_with_reason(network_shapes("medsam"), file_name="medsam_vit_b.pth", sha256=stock.sha256)
     assert (found.entry.id, found.reason) == ("sam_vit_b", "its SHA-256")
 
 

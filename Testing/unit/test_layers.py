@@ -17,7 +17,7 @@ VOCABULARY = {
     "geometry",
     "intensity",
     "measurements",
-    "outlined_window",
+    "auto_window",
     "paths",
     "prompts",
     "registry",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...checkpoints.folder import write_whole
+from ...checkpoints.folder import write_atomically
 from .unused_files import mark_used
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -47,7 +47,7 @@ class CompiledGraph:
         """Whole or not at all. Raises OSError or RuntimeError when it cannot be kept."""
         content = io.BytesIO()
         self._compiled.export_model(content)
-        write_whole(path, content.getbuffer())
+        write_atomically(path, content.getbuffer())
 
 
 def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:

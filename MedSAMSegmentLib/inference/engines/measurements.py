@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from ...checkpoints.folder import write_whole
+from ...checkpoints.folder import write_atomically
 from .base import EngineFiles
 from .unused_files import mark_used
 
@@ -48,7 +48,7 @@ class Measurements:
         known.setdefault(machine_signature(), {})[engine] = asdict(measurement)
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._path, json.dumps(known, indent=1, sort_keys=True))
+            write_atomically(self._path, json.dumps(known, indent=1, sort_keys=True))
 
     def _all(self) -> dict[str, dict[str, dict[str, float]]]:
         if self._path is None:
