@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import registry
+from ..cancellation import CancelCheck, never_cancel
 from ..errors import CheckpointError
 from ..registry import ModelEntry
 from .custom_models import CustomModels
 from .store import CheckpointStore
-from .transfer import Cancel, FileDigest, Progress, digest_file, ignore_progress, never_cancel
+from .transfer import ByteProgressCallback, FileDigest, digest_file, ignore_progress
 
 
 def import_any(
@@ -17,8 +18,8 @@ def import_any(
     path: Path,
     *,
     wanted: ModelEntry | None = None,
-    progress: Progress = ignore_progress,
-    cancel: Cancel = never_cancel,
+    progress: ByteProgressCallback = ignore_progress,
+    cancel: CancelCheck = never_cancel,
 ) -> ModelEntry:
     """Copy the file into the store and return the model that it is now.
 

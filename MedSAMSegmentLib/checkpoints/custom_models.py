@@ -13,21 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
+from ..cancellation import CancelCheck, never_cancel
 from ..errors import CheckpointError, MedSAMError, UsageError
 from ..registry import ModelEntry
 from .folder import lock_file, write_atomically
 from .recognise import recognise_file
 from .store import CheckpointStore
-from .transfer import (
-    Cancel,
-    Progress,
-    digest_file,
-    ignore_progress,
-    megabytes,
-    never_cancel,
-    plausible_bytes,
-    storage_error,
-)
+from .transfer import ByteProgressCallback, digest_file, ignore_progress, megabytes, plausible_bytes, storage_error
 
 PREFIX = "own-"
 DESCRIPTION = ".model.json"
@@ -114,8 +106,8 @@ class CustomModels:
         path: Path,
         *,
         wanted: ModelEntry | None = None,
-        progress: Progress = ignore_progress,
-        cancel: Cancel = never_cancel,
+        progress: ByteProgressCallback = ignore_progress,
+        cancel: CancelCheck = never_cancel,
     ) -> CustomModel:
         """Copy a file of weights into the folder as a model of its own.
 

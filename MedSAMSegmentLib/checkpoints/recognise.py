@@ -35,7 +35,9 @@ class Recognition:
 def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> ModelEntry:
     """Return the model whose state dict has exactly these keys and shapes.
 
-    Among equals it is chosen as `recognise_with_reason` does. Raises CheckpointError, naming the nearest model, when there is none.
+    Among equals it is chosen as `recognise_with_reason` does.
+
+    Raises CheckpointError, naming the nearest model, when there is none.
     """
     return recognise_with_reason(shapes, file_name=file_name, sha256=sha256).entry
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from ..cancellation import CancelCheck, never_cancel, raise_if_cancelled
 from ..errors import CheckpointError, DamagedCheckpoint, DownloadError, MissingCheckpoint
 from ..paths import model_folder
 from ..registry import ModelEntry, Source
@@ -17,15 +18,12 @@ from .package_source import PackageFetcher
 from .records import FileRecord, new_record, read_record, record_path, write_record
 from .remedies import all_sources_failed, reinstall_command
 from .transfer import (
-    Cancel,
+    ByteProgressCallback,
     Fetcher,
     FileDigest,
-    Progress,
     digest_file,
     digest_mismatch,
     ignore_progress,
-    never_cancel,
-    stop_if,
     storage_error,
 )
 
@@ -102,7 +100,7 @@ class CheckpointStore:
         return self.path(entry)
 
     def verify(
-        self, entry: ModelEntry, *, progress: Progress = ignore_progress, cancel: Cancel = never_cancel
+        self, entry: ModelEntry, *, progress: ByteProgressCallback = ignore_progress, cancel: CancelCheck = never_cancel
     ) -> FileRecord:
         """Hash the file again and compare with the published hash, or with the one recorded on first use.
 
@@ -133,8 +131,8 @@ class CheckpointStore:
         self,
         entry: ModelEntry,
         *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
+        progress: ByteProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
     ) -> Path:
         """Make the checkpoint present and verified, downloading it if need be, and return its path.
 
@@ -159,8 +157,8 @@ class CheckpointStore:
         entry: ModelEntry,
         path: Path,
         *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
+        progress: ByteProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
     ) -> FileRecord:
         """Copy a file that the user has into the store, checked as a download is. The record holds its hash.
 
@@ -211,7 +209,7 @@ class CheckpointStore:
             with contextlib.suppress(PermissionError):  # Windows: a worker still looks into it
                 derived.unlink(missing_ok=True)
 
-    def _usable(self, entry: ModelEntry, cancel: Cancel) -> bool:
+    def _usable(self, entry: ModelEntry, cancel: CancelCheck) -> bool:
         state = self.state(entry)
         if state == "unverified":
             with contextlib.suppress(CheckpointError):
@@ -219,13 +217,13 @@ class CheckpointStore:
                 return True
         return state == "ready"
 
-    def _fetch(self, entry: ModelEntry, progress: Progress, cancel: Cancel) -> None:
+    def _fetch(self, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck) -> None:
         failures: list[DownloadError] = []
         for source in entry.sources:
             fetcher = self._fetchers.get(source.kind)
             if fetcher is None:
                 continue
-            stop_if(cancel)
+            raise_if_cancelled(cancel)
             try:
                 self._fetch_from(source, fetcher, entry, progress, cancel)
                 return
@@ -234,7 +232,7 @@ class CheckpointStore:
         raise all_sources_failed(entry, failures)
 
     def _fetch_from(
-        self, source: Source, fetcher: Fetcher, entry: ModelEntry, progress: Progress, cancel: Cancel
+        self, source: Source, fetcher: Fetcher, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
     ) -> None:
         part = self._part(entry, "download")
         require_space(self.folder, entry, part)
@@ -262,7 +260,7 @@ class CheckpointStore:
     def _discard_parts(self, entry: ModelEntry) -> None:
         discard_parts(self.folder, entry.file_name)
 
-    def _locked(self, entry: ModelEntry, cancel: Cancel) -> contextlib.AbstractContextManager[None]:
+    def _locked(self, entry: ModelEntry, cancel: CancelCheck) -> contextlib.AbstractContextManager[None]:
         return lock_file(self.folder, entry.file_name, cancel)
 
 

@@ -7,23 +7,24 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from ..errors import Cancelled, DownloadError
+from ..cancellation import CancelCheck, never_cancel, raise_if_cancelled
+from ..errors import DownloadError
 from ..registry import ModelEntry, Source
 
 CHUNK_BYTES = 1 << 16
 
-Progress = Callable[[int, int | None], None]
+ByteProgressCallback: TypeAlias = Callable[[int, int | None], None]
 """Called with the bytes done and the bytes in total (None while unknown)."""
-Cancel = Callable[[], bool]
-"""Called between chunks; true stops the work with `Cancelled`."""
 
 
 class Fetcher(Protocol):
     """Brings the file of one kind of source to a temporary path."""
 
-    def fetch(self, source: Source, part: Path, entry: ModelEntry, progress: Progress, cancel: Cancel) -> FileDigest:
+    def fetch(
+        self, source: Source, part: Path, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
+    ) -> FileDigest:
         """Write the file to `part` and return its digest.
 
         Raises DownloadError when the source cannot give the file, Cancelled, and OSError when `part` cannot be
@@ -61,24 +62,15 @@ def ignore_progress(done: int, total: int | None) -> None:
     """The progress callback of a caller that wants none."""
 
 
-def never_cancel() -> bool:
-    """The cancel callback of a caller that never cancels."""
-    return False
-
-
-def stop_if(cancel: Cancel) -> None:
-    """Raise Cancelled when the user has asked to stop."""
-    if cancel():
-        raise Cancelled()
-
-
-def digest_file(path: Path, progress: Progress = ignore_progress, cancel: Cancel = never_cancel) -> FileDigest:
+def digest_file(
+    path: Path, progress: ByteProgressCallback = ignore_progress, cancel: CancelCheck = never_cancel
+) -> FileDigest:
     """Digest of a file on disk. Raises OSError and Cancelled."""
     digester = Digester()
     total = path.stat().st_size
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES * 16):
-            stop_if(cancel)
+            raise_if_cancelled(cancel)
             digester.update(chunk)
             progress(digester.size, total)
     return digester.digest()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...cancellation import never_cancel
 from ...checkpoints.folder import lock_file
 from .base import EngineFiles, weights_mark
 from .graphs import Graph
@@ -81,7 +82,7 @@ def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
         return found
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            stack.enter_context(lock_file(path.parent, path.name, lambda: False))
+            stack.enter_context(lock_file(path.parent, path.name, never_cancel))
             # Another process may have converted it while this one waited for the lock.
             found = _read(path)
         if found is None:
