@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 def load_model(options: argparse.Namespace) -> SlicePredictor:
     """The model that the options name, with the weights fetched first when that is allowed."""
-    from ..inference.open import DEFAULT_MODEL, as_mode_wants, load_predictor
+    from ..inference.open import DEFAULT_MODEL, load_predictor, options_for_mode
 
     model_id = options.model or (None if options.weights else DEFAULT_MODEL)
     if model_id and not options.offline and not options.weights:
         fetch_weights(model_id, options.quiet)
-    engine, precision = as_mode_wants(options.mode, options.engine, options.precision)
+    engine, precision = options_for_mode(options.mode, options.engine, options.precision)
     if converts_first(engine, options.device, weights_file(model_id, options.weights)):
         say("The first run prepares the network for this machine; the next ones start at once.", options.quiet)
     predictor = load_predictor(

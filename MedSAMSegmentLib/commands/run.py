@@ -20,7 +20,7 @@ from .run_report import input_facts, run_report
 if TYPE_CHECKING:
     from ..inference.session import VolumeSession
     from ..inference.slice_predictor import SlicePredictor
-    from ..inference.strategies.base import StopRule
+    from ..propagation import StopRule
     from ..results import ObjectResult, Segmentation3D
 
 
@@ -85,7 +85,7 @@ def _segment(
 def _stop_rule(wanted: bool) -> StopRule | None:
     if not wanted:
         return None
-    from ..inference.strategies.base import StopRule
+    from ..propagation import StopRule
 
     return StopRule()
 

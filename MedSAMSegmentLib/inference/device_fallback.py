@@ -11,7 +11,7 @@ _MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 _OPERATOR_WORDS = ("not currently implemented for the mps device", "not implemented for")
 
 
-def what_gave_out(error: BaseException) -> str | None:
+def describe_shortage(error: BaseException) -> str | None:
     """What the device lacks, as the end of a sentence; None when the error is about something else."""
     text = str(error).lower()
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text for word in _MEMORY_WORDS):
@@ -21,14 +21,14 @@ def what_gave_out(error: BaseException) -> str | None:
     return None
 
 
-def cpu_instead_of(choice: DeviceChoice, shortage: str) -> DeviceChoice:
+def cpu_fallback(choice: DeviceChoice, shortage: str) -> DeviceChoice:
     """The CPU in float32, with the reason."""
     if choice.device.type == "cuda":
         torch.cuda.empty_cache()
     return DeviceChoice(torch.device("cpu"), torch.float32, f"{choice.device.type} {shortage}")
 
 
-def cure_for(device_type: str) -> str:
+def shortage_remedy(device_type: str) -> str:
     if device_type == "cpu":
         return "Close other programs, choose fewer slices, or a smaller model."
     return "Use the device cpu, or auto, which goes on there by itself."

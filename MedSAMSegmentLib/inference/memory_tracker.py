@@ -60,7 +60,7 @@ class TrackedFrame:
     objects: Mapping[ObjectId, ObjectOnFrame]
 
 
-StopRule: TypeAlias = Callable[[ObjectId, ObjectOnFrame], bool]
+StopPredicate: TypeAlias = Callable[[ObjectId, ObjectOnFrame], bool]
 
 
 class MemoryTracker:
@@ -158,14 +158,14 @@ class MemoryTracker:
         start: int | None = None,
         stop: int | None = None,
         extents: Mapping[ObjectId, tuple[int, int]] | None = None,
-        stop_rule: StopRule | None = None,
+        should_stop: StopPredicate | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[TrackedFrame]:
         """Track from `start` (default: each object's earliest key frame) to `stop` (default: the end), both included.
 
         Yields each frame as soon as it is done, key frames with the mask they have. `direction` is +1 or -1.
         `extents` names the objects to track and the first and last frame of each; without it all are tracked.
-        `stop_rule(object_id, result)` true ends an object before that frame, until its next key frame. `cancel` is
+        `should_stop(object_id, result)` true ends an object before that frame, until its next key frame. `cancel` is
         asked before every frame; when it says true, `Cancelled` is raised.
         Raises `PromptError` without any prompt, `UsageError` for a wrong direction or frame.
         """
@@ -190,8 +190,8 @@ class MemoryTracker:
             if here and not active and not self._key_ahead(frame, direction, stop):
                 return
             tracked = self._advance(frame, direction, active)
-            if stop_rule is not None:
-                over = {i for i, result in tracked.objects.items() if not result.prompted and stop_rule(i, result)}
+            if should_stop is not None:
+                over = {i for i, result in tracked.objects.items() if not result.prompted and should_stop(i, result)}
                 ended |= over
                 tracked = TrackedFrame(frame, {i: r for i, r in tracked.objects.items() if i not in over})
             if tracked.objects:

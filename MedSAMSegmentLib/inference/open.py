@@ -64,7 +64,7 @@ def open_session(
         raise InputError(f"The geometry is for {grid.shape_zyx}, the array has {array.shape[:3]}.")
     windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
     if model is None or isinstance(model, str):
-        engine, precision = as_mode_wants(mode, engine, precision)
+        engine, precision = options_for_mode(mode, engine, precision)
         model = load_predictor(
             model,
             weights=weights,
@@ -87,7 +87,7 @@ def open_session(
     )
 
 
-def as_mode_wants(mode: str, engine: str, precision: str) -> tuple[str, str]:
+def options_for_mode(mode: str, engine: str, precision: str) -> tuple[str, str]:
     """Engine and precision to load a model with: "reference" is torch in float32, whatever else was asked for."""
     return ("torch", "float32") if mode == "reference" else (engine, precision)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from ..errors import PromptError, UsageError
 from ..geometry import IN_PLANE_AXES, VolumeGeometry, slice_shape
 from ..prompts import Box, Line, MaskPrompt, Point, Prompt
+from ..propagation import Direction
 from .recist_prompt import RecistLine
 
-BoxXY: TypeAlias = tuple[int, int, int, int]
-Direction: TypeAlias = Literal["both", "up", "down"]
-ObjectPrompts: TypeAlias = Prompt | Sequence[Prompt]
+PixelBox: TypeAlias = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels of a slice, inclusive."""
 
-DIRECTIONS: tuple[Direction, ...] = ("both", "up", "down")
+ObjectPrompts: TypeAlias = Prompt | Sequence[Prompt]
 
 
 @dataclass(eq=False)
@@ -28,7 +28,7 @@ class KeyPrompt:
     A RECIST `line` comes with the `box` around it; `aspect` is a pixel's height divided by its width.
     """
 
-    box: BoxXY | None = None
+    box: PixelBox | None = None
     points_xy: list[tuple[float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     mask: NDArray[np.bool_] | None = None

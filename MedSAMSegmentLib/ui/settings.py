@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Protocol, cast, get_args
 
 from ..errors import UsageError
+from ..propagation import Direction
 
 Tool = Literal["box", "include", "exclude", "line"]
 RangeRule = Literal["stop", "roi", "slices"]
-Direction = Literal["both", "up", "down"]
 
 DEFAULT_MODEL = "lite_medsam"
 TO_THE_END = 10**6

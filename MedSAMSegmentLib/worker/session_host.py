@@ -223,6 +223,6 @@ def _resolve_custom_weights(model: str, loading: dict[str, Any]) -> tuple[str, d
 
 
 def _stop_rule(fields: Mapping[str, float]) -> object:
-    from ..inference.strategies.base import StopRule
+    from ..propagation import StopRule
 
     return StopRule(**{str(name): float(value) for name, value in fields.items()})

@@ -13,6 +13,7 @@ LIBRARY = REPO / "MedSAMSegmentLib"
 
 SLICER = {"slicer", "qt", "ctk", "vtkSegmentationCorePython", "SegmentEditorEffects"}
 VOCABULARY = {
+    "cancellation",
     "errors",
     "geometry",
     "intensity",
@@ -20,6 +21,7 @@ VOCABULARY = {
     "auto_window",
     "paths",
     "prompts",
+    "propagation",
     "registry",
     "results",
     "version",

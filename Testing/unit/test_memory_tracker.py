@@ -252,7 +252,7 @@ def test_a_stop_rule_ends_one_object_until_its_next_key_frame(model: Sam2) -> No
         return object_id == "a" and count["a"] == 3
 
     seen: dict[str, list[int]] = {"a": [], "b": []}
-    for tracked in tracker.propagate(1, stop_rule=over):
+    for tracked in tracker.propagate(1, should_stop=over):
         for name in tracked.objects:
             seen[name].append(tracked.index)
     assert seen == {"a": [1, 2, 3, 7, 8, 9], "b": list(range(1, 10))}
@@ -261,7 +261,7 @@ def test_a_stop_rule_ends_one_object_until_its_next_key_frame(model: Sam2) -> No
 def test_a_pass_ends_when_all_objects_have_ended(model: Sam2) -> None:
     tracker = toy_tracker(model, depth=10)
     tracker.add_points("a", 1, box_xyxy=BOX_A)
-    assert [t.index for t in tracker.propagate(1, stop_rule=lambda *_: True)] == [1]
+    assert [t.index for t in tracker.propagate(1, should_stop=lambda *_: True)] == [1]
     assert tracker.frames.encoder.encodes == 2
 
 

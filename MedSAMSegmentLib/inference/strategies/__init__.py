@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from ...registry import ModelEntry
     from .base import Strategy
 
-STRATEGY_NAMES = ("consensus", "static", "handover", "memory")
-
 
 def make_strategy(name: str) -> Strategy:
     """The strategy of that name. Raises `UsageError`."""
