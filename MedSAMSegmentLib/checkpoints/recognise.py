@@ -32,18 +32,11 @@ class Recognition:
     reason: str
 
 
-def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> ModelEntry:
-    """Return the model whose state dict has exactly these keys and shapes.
-
-    Among equals it is chosen as `recognise_with_reason` does.
+def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recognition:
+    """Recognise the model whose state dict has exactly these keys and shapes, and say why it was chosen among equals.
 
     Raises CheckpointError, naming the nearest model, when there is none.
     """
-    return recognise_with_reason(shapes, file_name=file_name, sha256=sha256).entry
-
-
-def recognise_with_reason(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recognition:
-    """As `recognise`, with the other candidates and the reason. Raises CheckpointError."""
     entries = candidates(shapes)
     if not entries:
         raise CheckpointError(
@@ -62,7 +55,7 @@ def recognise_file(path: Path, state_dict: Mapping[str, Tensor] | None = None) -
     shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
     size = path.stat().st_size
     worth_hashing = any(entry.size_bytes == size for entry in candidates(shapes))
-    return recognise_with_reason(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
+    return recognise(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
 
 
 def candidates(shapes: Shapes) -> tuple[ModelEntry, ...]:

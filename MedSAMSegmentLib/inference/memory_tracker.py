@@ -105,10 +105,6 @@ class MemoryTracker:
         """The latest output of the object on the frame, with its pointer and, after a pass, its memory."""
         return self._track(object_id).latest(frame)
 
-    def remove_object(self, object_id: ObjectId) -> None:
-        self._track(object_id)
-        del self._tracks[object_id]
-
     def reset(self) -> None:
         """Forget all objects."""
         self._tracks.clear()

@@ -77,11 +77,6 @@ class SliceTransform(ABC):
         shift = 0.5 if self.pixel_centred else 0.0
         return (np.asarray(points_xy, dtype=np.float64) + shift) * self._scale_xy() - shift
 
-    def points_to_image(self, points_xy: Points) -> Points:
-        """The inverse of `points_to_network`."""
-        shift = 0.5 if self.pixel_centred else 0.0
-        return (np.asarray(points_xy, dtype=np.float64) + shift) / self._scale_xy() - shift
-
     def box_to_network(self, box_xyxy: BoxXYXY) -> BoxXYXY:
         """A box of the slice, inclusive maxima -> network pixels, each number just multiplied."""
         return _box(np.asarray(box_xyxy, dtype=np.float64) * np.tile(self._scale_xy(), 2))

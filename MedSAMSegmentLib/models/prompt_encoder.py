@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .layers import DerivedTensors, LayerNorm2d, as_tokens
 
-PADDING, NEGATIVE, POSITIVE, BOX_FIRST, BOX_LAST = -1, 0, 1, 2, 3
+PADDING, BOX_FIRST, BOX_LAST = -1, 2, 3
 """Labels of a point. A box is its two corners with the last two labels."""
 
 

@@ -16,19 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import PromptError
 from ..geometry import VolumeGeometry
-from ..prompts import Box, Line, Point, Prompt, is_negative_label
+from ..prompts import Box, Line, Point, is_negative_label
 from .transforms import apply, to_numpy
-
-
-def prompts_of(node: Any, geometry: VolumeGeometry) -> list[Prompt]:
-    """The prompts of one markups node: ROI, line or point list. Raises `PromptError` for any other or a bad place."""
-    if node.IsA("vtkMRMLMarkupsROINode"):
-        return [box_of_roi(node, geometry)]
-    if node.IsA("vtkMRMLMarkupsLineNode"):
-        return [line_of(node, geometry)]
-    if node.IsA("vtkMRMLMarkupsFiducialNode"):
-        return list(points_of(node, geometry))
-    raise PromptError(f"{node.GetName()} is neither an ROI, a line nor a point list.", "Choose one of these.")
 
 
 def box_of_roi(node: Any, geometry: VolumeGeometry) -> Box:

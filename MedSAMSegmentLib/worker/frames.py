@@ -106,13 +106,6 @@ class FrameParser:
         self._error: WorkerError | None = None
         self._next_frame()
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
-        """The frames that `data` completes. Raises `WorkerError` for bytes that are no frame.
-
-        Frames before the damage are lost with it; use `iter_feed` to get them first.
-        """
-        return list(self.iter_feed(data))
-
     def iter_feed(self, data: bytes | bytearray | memoryview) -> Iterator[Frame]:
         """The frames that `data` completes, one by one. Raises `WorkerError` for bytes that are no frame."""
         rest = memoryview(data)
