@@ -17,9 +17,9 @@ from ..cancellation import CancelCheck, never_cancel
 from ..errors import CheckpointError, MedSAMError, UsageError
 from ..registry import ModelEntry
 from .folder import lock_file, write_atomically
-from .recognise import recognise_file
 from .store import CheckpointStore
 from .transfer import ByteProgressCallback, digest_file, ignore_progress, megabytes, plausible_bytes, storage_error
+from .weights import recognise_file
 
 PREFIX = "own-"
 DESCRIPTION = ".model.json"

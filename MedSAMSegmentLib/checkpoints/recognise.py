@@ -6,19 +6,14 @@ hash decides, then its name, then the registry's order, in which the medical mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import registry
 from ..errors import CheckpointError
 from ..registry import ModelEntry
 from .fingerprints import fingerprint, known_fingerprints
 from .key_report import Shapes
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _NEAR = 0.4
 
@@ -44,18 +39,6 @@ def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recog
         )
     chosen, reason = _choose(entries, file_name, sha256)
     return Recognition(chosen, tuple(entry for entry in entries if entry is not chosen), reason)
-
-
-def recognise_file(path: Path, state_dict: Mapping[str, Tensor] | None = None) -> Recognition:
-    """Recognise a checkpoint file; `state_dict` is its content where that is loaded already. Raises CheckpointError."""
-    from .transfer import digest_file
-    from .weights import load_state_dict
-
-    tensors = state_dict if state_dict is not None else load_state_dict(path)
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    size = path.stat().st_size
-    worth_hashing = any(entry.size_bytes == size for entry in candidates(shapes))
-    return recognise(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
 
 
 def candidates(shapes: Shapes) -> tuple[ModelEntry, ...]:

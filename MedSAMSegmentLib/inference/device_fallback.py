@@ -1,21 +1,20 @@
-"""When a device gives out during the work: recognise it, and say what comes next."""
+"""When a device runs out of memory or lacks an operator during the work: recognise it, and go on with the CPU."""
 
 from __future__ import annotations
 
 import torch
 
+from ..errors import is_out_of_memory
 from .device import DeviceChoice
 
-# What torch's allocators say where they raise no type of their own (the CPU, Apple's GPUs).
-_MEMORY_WORDS = ("out of memory", "can't allocate memory", "not enough memory")
 _OPERATOR_WORDS = ("not currently implemented for the mps device", "not implemented for")
 
 
 def describe_shortage(error: BaseException) -> str | None:
-    """What the device lacks, as the end of a sentence; None when the error is about something else."""
-    text = str(error).lower()
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(word in text for word in _MEMORY_WORDS):
+    """Describe what the device lacks, as the end of a sentence; None when the error is about something else."""
+    if is_out_of_memory(error):
         return "ran out of memory"
+    text = str(error).lower()
     if isinstance(error, NotImplementedError) or any(word in text for word in _OPERATOR_WORDS):
         return "lacks an operator that the model needs"
     return None

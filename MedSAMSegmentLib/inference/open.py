@@ -167,8 +167,7 @@ def _read_weights(
 
 def _recognised(path: Path) -> _Weights:
     """The model of a file that the user did not name, and what led to the choice."""
-    from ..checkpoints.recognise import recognise_file
-    from ..checkpoints.weights import load_state_dict
+    from ..checkpoints.weights import load_state_dict, recognise_file
 
     state_dict = load_state_dict(path)
     recognition = recognise_file(path, state_dict)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .fpn_neck import ImageEncoder
 from .layers import MLP, DerivedTensors, as_tokens
 from .mask_decoder import DecodedMasks, MaskDecoder
-from .memory_attention import LookBack, MemoryAttention
+from .memory_attention import MemoryAttention, MemoryLayers
 from .memory_encoder import MemoryEncoder
 from .position_encoding import sine_grid, sine_of_distance
 from .prompt_encoder import PADDING, PromptEncoder
@@ -83,7 +83,7 @@ class MaskAnswer:
     object_score: Tensor
 
 
-Remember: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+EncodeMemory: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """`MemoryEncoder.forward`, or what runs the same elsewhere."""
 
 Sam2Decode: TypeAlias = Callable[[Tensor, Tensor, "tuple[Tensor, Tensor] | None"], DecodedMasks]
@@ -94,9 +94,9 @@ Sam2Decode: TypeAlias = Callable[[Tensor, Tensor, "tuple[Tensor, Tensor] | None"
 class MemorySteps:
     """Parts of tracking that may run elsewhere: each is the network's own method, or does the same."""
 
-    look_back: LookBack
+    attend_to_memories: MemoryLayers
     decode: Sam2Decode
-    remember: Remember
+    encode_memory: EncodeMemory
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Sam2(DerivedTensors):
     @property
     def steps(self) -> MemorySteps:
         """This network's own."""
-        return MemorySteps(self.memory_attention.look_back, self.answer, self.memory_encoder)
+        return MemorySteps(self.memory_attention.attend_to_memories, self.answer, self.memory_encoder)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """(1,3,S,S), normalised -> features; the skip convolutions run here, once for a frame."""
@@ -189,7 +189,7 @@ class Sam2(DerivedTensors):
             torch.cat(tokens, dim=1),
             torch.cat(codes, dim=1),
             pointer_count,
-            look_back=(steps or self.steps).look_back,
+            attend_to_memories=(steps or self.steps).attend_to_memories,
         )
         return conditioned.transpose(1, 2).unflatten(2, self.config.grid)
 
@@ -251,7 +251,7 @@ class Sam2(DerivedTensors):
         size = (self.image_size, self.image_size)
         logits = F.interpolate(low_res_logits, size=size, mode="bilinear", align_corners=False)
         mask = (logits > 0).to(logits.dtype) if binarize else logits.sigmoid()
-        memory = (steps or self.steps).remember(features.embedding, mask * MEMORY_SCALE + MEMORY_BIAS)
+        memory = (steps or self.steps).encode_memory(features.embedding, mask * MEMORY_SCALE + MEMORY_BIAS)
         if self.config.absent_code:
             absent = (object_score <= 0).to(memory.dtype)
             memory = memory + (absent * self.no_obj_embed_spatial)[:, :, None, None]

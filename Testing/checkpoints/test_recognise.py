@@ -14,8 +14,8 @@ from make_fingerprints import networks, shapes_of
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.fingerprints import FINGERPRINTS_PATH, fingerprint, known_fingerprints, to_json
 from MedSAMSegmentLib.checkpoints.huggingface_keys import is_huggingface_sam, to_official_keys
-from MedSAMSegmentLib.checkpoints.recognise import candidates, recognise, recognise_file
-from MedSAMSegmentLib.checkpoints.weights import load_state_dict
+from MedSAMSegmentLib.checkpoints.recognise import candidates, recognise
+from MedSAMSegmentLib.checkpoints.weights import load_state_dict, recognise_file
 from MedSAMSegmentLib.errors import CheckpointError
 
 REPO = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...models.layers import as_tokens
-from ...models.position_encoding import Turn
+from ...models.position_encoding import RotaryEmbedding
 from ...models.sam import Sam
 from ...models.sam2 import MEMORY_BIAS, MEMORY_SCALE, NUM_MEMORIES, ImageFeatures, Sam2
 from ..slice_networks import Features, SliceNetwork
@@ -71,18 +71,18 @@ def _sam2_decoder(sam2: Sam2) -> Graph:
 
 
 def _attention(sam2: Sam2) -> Graph:
-    """`MemoryAttention.look_back` for any number of memories."""
+    """`MemoryAttention.attend_to_memories` for any number of memories."""
 
-    def look_back(x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        return sam2.memory_attention.look_back(x, key, memory, Turn(cosines, sines))
+    def attend_to_memories(x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        return sam2.memory_attention.attend_to_memories(x, key, memory, RotaryEmbedding(cosines, sines))
 
     def example() -> tuple[Tensor, ...]:
-        x, key, memory, turn = look_back_probe(sam2)
-        return x, key, memory, turn.cosines, turn.sines
+        x, key, memory, rotation = attention_probe(sam2)
+        return x, key, memory, rotation.cosines, rotation.sines
 
     (height, width), dim, memory_dim = sam2.config.grid, sam2.config.dim, sam2.config.memory_dim
     shapes = ((1, height * width, dim), (1, -1, memory_dim), (1, -1, memory_dim), (-1, dim), (-1, dim))
-    return Graph(ATTENTION, _Part(sam2, look_back), example, shapes)
+    return Graph(ATTENTION, _Part(sam2, attend_to_memories), example, shapes)
 
 
 def _memory_encoder(sam2: Sam2) -> Graph:
@@ -125,15 +125,15 @@ def memory_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor]:
     return features[0], mask
 
 
-def look_back_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, Turn]:
-    """Fixed arguments for `look_back`, with as many memories and pointers as a long run has."""
+def attention_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, RotaryEmbedding]:
+    """Fixed arguments for `attend_to_memories`, with as many memories and pointers as a long run has."""
     height, width = sam2.config.grid
     tokens = NUM_MEMORIES * height * width + POINTER_TOKENS
     random = torch.Generator().manual_seed(0)
     x = torch.randn((1, height * width, sam2.config.dim), generator=random)
     memory, position = (torch.randn((1, tokens, sam2.config.memory_dim), generator=random) for _ in range(2))
-    turn = sam2.memory_attention.key_turn(tokens, POINTER_TOKENS)
-    return x.to(sam2.device), (memory + position).to(sam2.device), memory.to(sam2.device), turn
+    rotation = sam2.memory_attention.key_rotation(tokens, POINTER_TOKENS)
+    return x.to(sam2.device), (memory + position).to(sam2.device), memory.to(sam2.device), rotation
 
 
 class _Part(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...models.mask_decoder import DecodedMasks
-from ...models.position_encoding import Turn
+from ...models.position_encoding import RotaryEmbedding
 from ...models.sam import Decode
 from ...models.sam2 import MemorySteps
 from .base import EngineFiles
@@ -55,7 +55,11 @@ class OpenVinoEngine:
 
     @property
     def memory_steps(self) -> MemorySteps | None:
-        return MemorySteps(self._look_back, self._decode, self._remember) if ATTENTION in self._graphs else None
+        return (
+            MemorySteps(self._attend_to_memories, self._decode, self._encode_memory)
+            if ATTENTION in self._graphs
+            else None
+        )
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -69,10 +73,10 @@ class OpenVinoEngine:
     def _decode(self, image: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None) -> DecodedMasks:
         return DecodedMasks(*self._graphs[DECODER].run([image, sparse, *(high_res or ())]))
 
-    def _look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
-        return self._graphs[ATTENTION].run([x, key, memory, key_turn.cosines, key_turn.sines])[0]
+    def _attend_to_memories(self, x: Tensor, key: Tensor, memory: Tensor, key_rotation: RotaryEmbedding) -> Tensor:
+        return self._graphs[ATTENTION].run([x, key, memory, key_rotation.cosines, key_rotation.sines])[0]
 
-    def _remember(self, embedding: Tensor, mask: Tensor) -> Tensor:
+    def _encode_memory(self, embedding: Tensor, mask: Tensor) -> Tensor:
         return self._graphs[MEMORY].run([embedding, mask])[0]
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from ...cancellation import never_cancel
 from ...checkpoints.folder import lock_file
 from .base import EngineFiles, weights_mark
+from .benchmarks import machine_signature
 from .graphs import Graph
 from .int8 import ranges_mark
-from .measurements import machine_signature
 from .precision import Precision
 from .unused_files import mark_used
 

@@ -19,33 +19,33 @@ from .unused_files import mark_used
 
 
 @dataclass(frozen=True)
-class Measurement:
+class EngineBenchmark:
     """One engine at one precision: relative error against torch in float32, and seconds for a slice."""
 
     error: float
     seconds: float
 
 
-class Measurements:
-    """A small JSON file: machine -> engine -> measurement. Losing it costs time, never correctness."""
+class BenchmarkStore:
+    """A small JSON file: machine -> engine -> benchmark. Losing it costs time, never correctness."""
 
     def __init__(self, files: EngineFiles) -> None:
         keep = files.folder is not None and bool(files.weights_sha256)
         self._path = files.folder / f"{files.stem}.engines.json" if keep and files.folder else None
 
-    def get(self, engine: str) -> Measurement | None:
+    def get(self, engine: str) -> EngineBenchmark | None:
         found = self._all().get(machine_signature(), {}).get(engine)
         try:
-            return Measurement(float(found["error"]), float(found["seconds"])) if found else None
+            return EngineBenchmark(float(found["error"]), float(found["seconds"])) if found else None
         except (KeyError, TypeError, ValueError):
             return None
 
-    def put(self, engine: str, measurement: Measurement) -> None:
-        """Remember it; a folder that cannot be written is no error."""
+    def put(self, engine: str, benchmark: EngineBenchmark) -> None:
+        """EncodeMemory it; a folder that cannot be written is no error."""
         if self._path is None:
             return
         known = self._all()
-        known.setdefault(machine_signature(), {})[engine] = asdict(measurement)
+        known.setdefault(machine_signature(), {})[engine] = asdict(benchmark)
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self._path, json.dumps(known, indent=1, sort_keys=True))
@@ -64,7 +64,7 @@ class Measurements:
 
 @cache
 def machine_signature() -> str:
-    """The same for processes whose measurements can be exchanged: processor, cores, threads, torch."""
+    """The same for processes whose benchmarks can be exchanged: processor, cores, threads, torch."""
     parts = (processor_name(), os.cpu_count(), torch.get_num_threads(), torch.__version__, torch.__config__.show())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
