@@ -170,7 +170,7 @@ def _add_info(commands: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
+    """Run one command and return the exit code."""
     set_passive_wait_policy(os.environ)
     for stream in (sys.stdout, sys.stderr):
         # A file name in an alphabet that the terminal lacks must not end the work.
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: Exception, debug: bool) -> int:
-    """Says what went wrong, and how to learn more; returns the exit code."""
+    """Say what went wrong, and how to learn more; return the exit code."""
     if debug:
         traceback.print_exc()
         if isinstance(error, MedSAMError) and error.detail:
@@ -227,7 +227,7 @@ def _say(text: str, exit_code: int) -> int:
 
 
 def _leave_stdout(exit_code: int) -> int:
-    """Sends what is still to be printed nowhere, so that the interpreter does not complain of it at its end."""
+    """Send what is still to be printed nowhere, so that the interpreter does not complain of it at its end."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

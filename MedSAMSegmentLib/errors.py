@@ -130,7 +130,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def error_types() -> dict[str, type[MedSAMError]]:
-    """Every error class by its code, so that an error can cross a process boundary and keep its type."""
+    """Return every error class by its code, so that an error can cross a process boundary and keep its type."""
     found: dict[str, type[MedSAMError]] = {}
     pending: list[type[MedSAMError]] = [MedSAMError]
     while pending:

@@ -1,4 +1,4 @@
-"""What a reader measures on a segment: volume in mL, and the two diameters of RECIST 1.1 in mm.
+"""Measurements of a segment: volume in mL, and the two diameters of RECIST 1.1 in mm.
 
 RECIST 1.1 (Eisenhauer et al., Eur J Cancer 2009; 45:228): the longest diameter in the plane of acquisition, and the
 longest diameter perpendicular to it in the same plane. The outline runs half-way between a voxel that is set and one
@@ -89,7 +89,8 @@ def _metric(geometry: VolumeGeometry, axis: int) -> NDArray[np.float64]:
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Points (n,2) x,y half a pixel outside the first and last pixel of each row: they span the outline's hull."""
+    """Return the points (n,2) x,y half a pixel outside the first and last pixel of each row: they span the outline's
+    hull."""
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - 1 - mask[rows][:, ::-1].argmax(axis=1)
@@ -103,7 +104,7 @@ def _bounding_diagonal(points: NDArray[np.float64]) -> float:
 
 
 def convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corners (m,2) of the convex hull of points (n,2), counter-clockwise (Andrew's monotone chain)."""
+    """Return the corners (m,2) of the convex hull of points (n,2), counter-clockwise (Andrew's monotone chain)."""
     ordered = np.unique(points, axis=0).tolist()
     if len(ordered) < 3:
         return np.array(ordered)

@@ -1,4 +1,4 @@
-"""How a run goes through the slices: in which directions, and where it stops by itself."""
+"""Propagation through the slices: its directions, and where it stops by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIRECTIONS: tuple[Direction, ...] = ("both", "up", "down")
 
 @dataclass(frozen=True)
 class StopRule:
-    """When propagation from a key slice ends: at an empty slice, a sudden growth, a low score.
+    """The end of propagation from a key slice: at an empty slice, a sudden growth, a low score.
 
     The slice that breaks the rule is not part of the result. A shrinking area is how an object ends, so only
     growth counts: more than `growth` times the area of the slice before.

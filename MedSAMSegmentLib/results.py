@@ -1,4 +1,4 @@
-"""What a session gives back: slices as they are computed, and the finished objects."""
+"""Results of a session: slices as they are computed, and the finished objects."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class PackedMask:
         return np.unpackbits(self._bits[index], count=rows * columns).reshape(rows, columns).astype(bool)
 
     def unpack(self) -> NDArray[np.bool_]:
-        """The whole mask (z,y,x)."""
+        """Return the whole mask (z,y,x)."""
         volume = np.zeros(self.shape_zyx, dtype=bool)
         across = np.moveaxis(volume, self.axis, 0)
         for index in self._bits:
@@ -135,7 +135,8 @@ class Segmentation3D:
         return union([o.mask for o in self.objects], self.shape_zyx)
 
     def label_map(self) -> NDArray[np.uint16]:
-        """Labels 1, 2, ... (z,y,x); where objects overlap the later one stands, as in the official scripts."""
+        """Return the labels 1, 2, ... (z,y,x); where objects overlap the later one stands, as in the official
+        scripts."""
         labels = np.zeros(self.shape_zyx, dtype=np.uint16)
         for value, result in enumerate(self.objects, start=1):
             labels[result.mask] = value

@@ -1,4 +1,4 @@
-"""How the threads of a process of ours share the processor."""
+"""The wait policy of threads, by which the threads of one process share the processor."""
 
 from __future__ import annotations
 

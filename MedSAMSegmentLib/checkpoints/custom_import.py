@@ -37,7 +37,7 @@ def import_any(
 
 
 def published_entry(file_name: str, digest: FileDigest) -> ModelEntry | None:
-    """The model whose published file this is: by the hash that is stated, else by the file's exact name."""
+    """Return the model whose published file this is: by the hash that is stated, else by the file's exact name."""
     for entry in registry.entries():
         if entry.sha256 is not None:
             same = digest.sha256 == entry.sha256

@@ -64,7 +64,8 @@ def is_custom(model_id: str) -> bool:
 
 
 def custom_name(file_name: str) -> str:
-    """The name under which a file is kept: letters, digits, point, dash and underscore of its own, never a path."""
+    """Return the name under which a file is kept: letters, digits, point, dash and underscore of its own, never a
+    path."""
     path = Path(re.split(r"[/\\]", file_name)[-1])
     suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ""
     stem = path.name[: len(path.name) - len(suffix)]
@@ -84,7 +85,7 @@ class CustomModels:
         return [model for model in found if model is not None]
 
     def get(self, model_id: str) -> CustomModel:
-        """Raises CheckpointError when there is no such model."""
+        """Raise CheckpointError when there is no such model."""
         found = self._read(self._description(model_id)) if is_custom(model_id) else None
         if found is None:
             raise CheckpointError(
@@ -94,7 +95,8 @@ class CustomModels:
         return found
 
     def require(self, model: CustomModel) -> Path:
-        """The path of its file, hashed once before its first use. Raises CheckpointError when it is another file."""
+        """Return the path of the model's file, hashed once before its first use. Raises CheckpointError when it is
+        another file."""
         try:
             return self._store.require(model.entry)
         except CheckpointError as error:
@@ -177,7 +179,7 @@ def _check_size(path: Path, network: ModelEntry) -> None:
 
 
 def _parse(model_id: str, fields: dict[str, Any]) -> CustomModel:
-    """Raises KeyError, TypeError, ValueError or UsageError for what no model can be."""
+    """Raise KeyError, TypeError, ValueError or UsageError for what no model can be."""
     title, sha256, size = str(fields["title"]), str(fields["sha256"]), int(fields["size"])
     network = registry.get(str(fields["network"])).id
     if not (is_custom(model_id) and _SHA256.fullmatch(sha256) and size > 0 and title.isprintable()):

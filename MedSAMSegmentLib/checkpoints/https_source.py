@@ -42,7 +42,7 @@ class _Interrupted(Exception):
 
 @dataclass(frozen=True)
 class _Transfer:
-    """What stays the same over all attempts at one file."""
+    """The constants of one file's transfer, over all attempts."""
 
     session: requests.Session
     address: str
@@ -137,7 +137,7 @@ class HttpsFetcher:
         return digester.digest()
 
     def _open(self, transfer: _Transfer, headers: dict[str, str]) -> requests.Response:
-        """The answer after redirects, each of which is checked before it is followed."""
+        """Return the answer after redirects, each of which is checked before it is followed."""
         address = transfer.address
         for _ in range(_MOST_REDIRECTS):
             self._require_safe(address)
@@ -163,7 +163,7 @@ class HttpsFetcher:
 
 
 def _accept(response: requests.Response, offset: int, transfer: _Transfer) -> int:
-    """Where in the file the answer's first byte belongs."""
+    """Return the place in the file of the answer's first byte."""
     status = response.status_code
     if status == 416:
         transfer.part.unlink(missing_ok=True)

@@ -167,6 +167,6 @@ def _pip_error(source: Source, interpreter: str, output: str) -> DownloadError:
 
 
 def without_credentials(text: str) -> str:
-    """The text with user names, passwords and signed queries taken out of its addresses."""
+    """Return the text with user names, passwords and signed queries taken out of its addresses."""
     text = re.sub(r"(?<=://)[^/@\s]+@", "", text)
     return re.sub(r"(https?://[^\s?#]+)[?#]\S*", r"\1", text)

@@ -1,4 +1,4 @@
-"""Which model a state dict belongs to, told by its keys and shapes.
+"""Recognition of the model that a state dict belongs to, by its keys and shapes.
 
 MedSAM has exactly the tensors of SAM ViT-B, and MedSAM2 those of SAM 2.1 Hiera tiny: between such models the file's
 hash decides, then its name, then the registry's order, in which the medical model comes first.
@@ -42,14 +42,14 @@ def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recog
 
 
 def candidates(shapes: Shapes) -> tuple[ModelEntry, ...]:
-    """All models whose state dict has exactly these keys and shapes, in the registry's order."""
+    """Return all models whose state dict has exactly these keys and shapes, in the registry's order."""
     digest = fingerprint(shapes).digest
     builders = {name for name, item in known_fingerprints().items() if item.digest == digest}
     return tuple(entry for entry in registry.entries() if entry.builder in builders)
 
 
 def nearest_sentence(shapes: Shapes) -> str:
-    """What the weights are, or are nearest to: the cure of an error about weights that do not fit."""
+    """Say what the weights are, or are nearest to: the cure of an error about weights that do not fit."""
     exact = candidates(shapes)
     if exact:
         return f"They are the weights of {_names(exact)}: choose that model."

@@ -1,4 +1,4 @@
-"""What to do when a checkpoint cannot be used or fetched: the cures of this layer's errors."""
+"""Remedies for a checkpoint that cannot be used or fetched: the cures of this layer's errors."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from ..registry import ModelEntry
 
 
 def reinstall_command(entry: ModelEntry) -> str:
-    """How to replace a damaged file."""
+    """Return the commands that replace a damaged file."""
     return f"Run: medsam-segment models remove {entry.id}, then: medsam-segment models pull {entry.id}"
 
 
 def manual_download(entry: ModelEntry) -> str:
-    """How to get the file without this program's downloader; in words for the command line and the panel alike."""
+    """Say how to get the file without this program's downloader, for the command line and the panel alike."""
     pages = [source.address for source in entry.sources if source.kind != "package"]
     where = f"fetch {entry.file_name} from {' or '.join(pages)}" if pages else f"get {entry.file_name}"
     return f"By hand: {where}, then import that file as {entry.id}."
 
 
 def all_sources_failed(entry: ModelEntry, failures: list[DownloadError]) -> DownloadError:
-    """One error for the failures of all sources, the first one's cure and the way by hand."""
+    """Return one error for the failures of all sources, the first one's cure and the way by hand."""
     if not failures:
         return DownloadError(f"{entry.title} has no source to download from.", manual_download(entry))
     message = " ".join(failure.message for failure in failures)

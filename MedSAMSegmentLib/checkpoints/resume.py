@@ -9,7 +9,7 @@ from .transfer import CHUNK_BYTES, Digester
 
 
 def digester_of(part: Path, size: int) -> Digester:
-    """A digester that has seen the first `size` bytes of the part on disk."""
+    """Return a digester that has seen the first `size` bytes of the part on disk."""
     digester = Digester()
     if size:
         with part.open("rb") as stream:
@@ -31,7 +31,7 @@ def store_etag(part: Path, address: str, etag: str) -> None:
 
 
 def stored_etag(part: Path, address: str) -> str:
-    """The ETag of the file that the part belongs to; empty when it cannot be resumed from this address."""
+    """Return the ETag of the file that the part belongs to; empty when it cannot be resumed from this address."""
     try:
         fields = json.loads(_etag_path(part).read_text(encoding="utf-8"))
         return str(fields["etag"]) if fields["address"] == address else ""
@@ -40,7 +40,7 @@ def stored_etag(part: Path, address: str) -> str:
 
 
 def bytes_of(part: Path) -> int:
-    """The size of a temporary file; 0 when there is none."""
+    """Return the size of a temporary file; 0 when there is none."""
     try:
         return part.stat().st_size
     except OSError:

@@ -57,15 +57,15 @@ class CheckpointStore:
 
     @property
     def derived_folder(self) -> Path:
-        """What is computed from checkpoints, in files whose names begin with the model's id and a dot."""
+        """The folder of what is computed from checkpoints, in files whose names begin with the model's id and a dot."""
         return self.folder / "engines"
 
     def path(self, entry: ModelEntry) -> Path:
-        """Where the checkpoint is, or will be."""
+        """Return the place where the checkpoint is, or will be."""
         return self.folder / entry.file_name
 
     def record(self, entry: ModelEntry) -> FileRecord | None:
-        """What was recorded when the file was last hashed; None when it was not, or has changed since."""
+        """Return what was recorded when the file was last hashed; None when it was not, or has changed since."""
         path = self.path(entry)
         record = read_record(path)
         try:
@@ -74,7 +74,7 @@ class CheckpointStore:
             return None
 
     def state(self, entry: ModelEntry) -> State:
-        """What is there, without reading the file: quick enough for a list of models.
+        """Tell what is there, without reading the file: quick enough for a list of models.
 
         "ready": present and unchanged since its hash was checked. "unverified": present, not hashed yet (placed there
         by hand, or changed). "damaged": it cannot be this model's file. "missing": not there.
@@ -91,7 +91,7 @@ class CheckpointStore:
         return "unverified"
 
     def require(self, entry: ModelEntry) -> Path:
-        """The path of a checkpoint that must be there already; nothing is downloaded.
+        """Return the path of a checkpoint that must be there already; nothing is downloaded.
 
         A file that is not yet verified is hashed once. Raises CheckpointError when it is missing or damaged.
         """

@@ -1,4 +1,4 @@
-"""What every way of fetching a file shares: progress, cancel, digests and sentences about disks."""
+"""The common parts of fetching a file, whatever the source: progress, digests and sentences about disks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def digest_file(
 
 
 def digest_mismatch(entry: ModelEntry, digest: FileDigest) -> str:
-    """The sentence that says how a file differs from what the registry states; empty when it agrees."""
+    """Return the sentence that says how a file differs from what the registry states; empty when it agrees."""
     if entry.sha256 is not None and digest.sha256 != entry.sha256:
         return f"its SHA-256 is {digest.sha256}, expected {entry.sha256}"
     if entry.sha256 is None and entry.md5 is not None and digest.md5 != entry.md5:
@@ -91,7 +91,7 @@ def digest_mismatch(entry: ModelEntry, digest: FileDigest) -> str:
 
 
 def plausible_bytes(entry: ModelEntry) -> tuple[int, int]:
-    """Least and most bytes that a file with this model's weights can have.
+    """Return the least and most bytes that a file with this model's weights can have.
 
     Half precision alone is the least; a training checkpoint (weights, two moments of the optimizer, double precision
     at worst) the most.
@@ -100,18 +100,18 @@ def plausible_bytes(entry: ModelEntry) -> tuple[int, int]:
 
 
 def megabytes(size: int) -> str:
-    """A size for people, in MB of 10^6 bytes."""
+    """Return a size for people, in MB of 10^6 bytes."""
     return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def looks_like_html(head: bytes) -> bool:
-    """Whether a file begins as a web page does: a login form or an error page in place of the weights."""
+    """Return whether a file begins as a web page does: a login form or an error page in place of the weights."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     return start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml"))
 
 
 def storage_error(folder: Path, error: OSError, entry: ModelEntry) -> DownloadError:
-    """The DownloadError for a failure of the model folder itself."""
+    """Return the DownloadError for a failure of the model folder itself."""
     detail = f"{type(error).__name__}: {error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DownloadError(

@@ -39,7 +39,7 @@ _PREFIX = "module."
 
 
 def load_state_dict(path: Path, entry: ModelEntry | None = None) -> dict[str, Tensor]:
-    """The flat state dict in a checkpoint file, on the CPU, with the official key names.
+    """Return the flat state dict in a checkpoint file, on the CPU, with the official key names.
 
     Accepts what `torch.save` writes and `.safetensors`, told apart by content. The dicts of training checkpoints
     (`model`, `state_dict`) and the prefix `module.` are unwrapped, Hugging Face's names of SAM turned into the official

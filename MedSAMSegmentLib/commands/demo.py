@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def load_chest() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
-    """The CT and its reference masks (z,y,x) by name."""
+    """Return the CT and its reference masks (z,y,x) by name."""
     import slicerio
 
     data = Path(slicerio.__file__).parent / "data"

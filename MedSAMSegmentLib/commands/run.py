@@ -109,7 +109,7 @@ def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, q
 
 
 def blank_slices(volume_u8: NDArray[np.uint8], axis: int) -> set[int]:
-    """The slices across `axis` on which all pixels are the same."""
+    """Return the slices across `axis` on which all pixels are the same."""
     slices = np.moveaxis(volume_u8, axis, 0)
     flat = slices.reshape(len(slices), -1, *volume_u8.shape[3:])
     return {index for index, pixels in enumerate(flat) if (pixels == pixels[0]).all()}

@@ -1,4 +1,4 @@
-"""When a device runs out of memory or lacks an operator during the work: recognise it, and go on with the CPU."""
+"""The fallback to the CPU of a run whose device runs out of memory or lacks an operator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def describe_shortage(error: BaseException) -> str | None:
 
 
 def cpu_fallback(choice: DeviceChoice, shortage: str) -> DeviceChoice:
-    """The CPU in float32, with the reason."""
+    """Return the CPU in float32, with the reason."""
     if choice.device.type == "cuda":
         torch.cuda.empty_cache()
     return DeviceChoice(torch.device("cpu"), torch.float32, f"{choice.device.type} {shortage}")

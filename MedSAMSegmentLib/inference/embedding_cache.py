@@ -13,7 +13,7 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class EmbeddingKey:
-    """What an embedding depends on. `crop` None is the whole slice."""
+    """Everything that an embedding depends on. `crop` None is the whole slice."""
 
     model: str
     window: str
@@ -45,7 +45,7 @@ class EmbeddingCache(Generic[T]):
         return key in self._items
 
     def get_or_compute(self, key: EmbeddingKey, compute: Callable[[], T]) -> T:
-        """The stored value, or the computed one, which is kept if it fits the limit."""
+        """Return the stored value, or the computed one, which is kept if it fits the limit."""
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]

@@ -102,7 +102,7 @@ class MemoryTracker:
         return sorted({*track.bank.conditioning, *track.pending})
 
     def remembered(self, object_id: ObjectId, frame: int) -> FrameMemory | None:
-        """The latest output of the object on the frame, with its pointer and, after a pass, its memory."""
+        """Return the latest output of the object on the frame, with its pointer and, after a pass, its memory."""
         return self._track(object_id).latest(frame)
 
     def reset(self) -> None:
@@ -134,7 +134,7 @@ class MemoryTracker:
 
     @torch.inference_mode()
     def add_mask(self, object_id: ObjectId, frame: int, mask: NDArray[np.bool_]) -> ObjectOnFrame:
-        """A mask (H,W), for example edited by hand, is the object on this frame. Raises `PromptError`.
+        """Take a mask (H,W), for example edited by hand, as the object on this frame. Raises `PromptError`.
 
         The answer is the mask at the resolution of the network's output, so its edge may differ by a pixel.
         """

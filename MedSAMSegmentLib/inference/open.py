@@ -166,7 +166,7 @@ def _read_weights(
 
 
 def _recognised(path: Path) -> _Weights:
-    """The model of a file that the user did not name, and what led to the choice."""
+    """Return the model of a file that the user did not name, and what led to the choice."""
     from ..checkpoints.weights import load_state_dict, recognise_file
 
     state_dict = load_state_dict(path)
@@ -178,7 +178,7 @@ def _recognised(path: Path) -> _Weights:
 
 
 def _sha256(path: Path, entry: ModelEntry, store: CheckpointStore | None) -> str:
-    """The hash of the weights: from the store's record where there is one, else of the file itself."""
+    """Return the hash of the weights: from the store's record where there is one, else of the file itself."""
     from ..checkpoints.store import CheckpointStore
     from ..checkpoints.transfer import digest_file
 

@@ -23,7 +23,7 @@ ObjectPrompts: TypeAlias = Prompt | Sequence[Prompt]
 
 @dataclass(eq=False)
 class KeyPrompt:
-    """What the user said on one slice: pixels x (columns), y (rows). A `mask` is the answer itself and stays.
+    """The prompts on one slice: pixels x (columns), y (rows). A `mask` is the answer itself and stays.
 
     A RECIST `line` comes with the `box` around it; `aspect` is a pixel's height divided by its width.
     """
@@ -37,7 +37,7 @@ class KeyPrompt:
 
     @property
     def outlines(self) -> bool:
-        """Whether more than clicks is known: a box, a line or a mask."""
+        """True when more than clicks is known: a box, a line or a mask."""
         return self.box is not None or self.mask is not None
 
     @property
@@ -62,7 +62,7 @@ class ObjectPlan:
     corrections: Mapping[int, KeyPrompt] = field(default_factory=dict)
 
     def reach(self, key_index: int, direction: Direction, upwards: bool) -> range:
-        """The slices that this key serves in one direction, nearest first.
+        """Return the slices that this key serves in one direction, nearest first.
 
         Between two keys each serves its half, or the one behind all of it where the run goes one way only.
         """
@@ -84,7 +84,7 @@ class ObjectPlan:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """Where the prompts lie and how they are read.
+    """The grid that prompts lie on, and how they are read.
 
     `direction` of the run: slices before the first key, or behind the last one, are not part of a run that goes the
     other way. `bounded_lines`: a RECIST line alone bounds its object to the slices of a ball with that diameter, as
@@ -120,7 +120,7 @@ class PlanSettings:
 def plan_objects(
     objects: Sequence[ObjectPrompts], settings: PlanSettings, names: Sequence[str] | None = None
 ) -> list[ObjectPlan]:
-    """One plan for each object. An object is one prompt or a sequence of prompts that belong together.
+    """Return one plan for each object. An object is one prompt or a sequence of prompts that belong together.
 
     Raises `PromptError` for prompts that do not fit the volume, `UsageError` for names that do not match.
     """
@@ -139,7 +139,7 @@ def plan_objects(
 
 
 def check_range(slice_range: tuple[int, int], count: int) -> None:
-    """Raises `PromptError` for a range of slices that is none of 0 to `count` - 1."""
+    """Raise `PromptError` for a range of slices that is none of 0 to `count` - 1."""
     first, last = slice_range
     if first > last:
         raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
@@ -148,7 +148,7 @@ def check_range(slice_range: tuple[int, int], count: int) -> None:
 
 
 def middle_slice(first: int, last: int) -> int:
-    """The official key slice: `int((z1 - z0) / 2 + z0)`."""
+    """Return the official key slice: `int((z1 - z0) / 2 + z0)`."""
     return int((last - first) / 2 + first)
 
 
@@ -181,7 +181,8 @@ def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> Ob
 
 
 def _split(said: Mapping[int, KeyPrompt]) -> tuple[dict[int, KeyPrompt], dict[int, KeyPrompt]]:
-    """Key slices, and clicks that correct: beside an outline every slice with clicks alone, else negative ones."""
+    """Return key slices, and clicks that correct: beside an outline every slice with clicks alone, else negative
+    ones."""
     outlined = any(key.outlines for key in said.values())
     keys = {index: key for index, key in said.items() if (key.outlines if outlined else key.is_positive)}
     return keys, {index: key for index, key in said.items() if index not in keys}
@@ -239,7 +240,7 @@ def _add_box_key(said: dict[int, KeyPrompt], whole: Box, settings: PlanSettings,
 
 
 def _extent(said: Mapping[int, KeyPrompt], whole: Box | None, settings: PlanSettings) -> tuple[int, int, bool]:
-    """First and last slice, and whether the object may end before."""
+    """Return the first and last slice, and whether the object may end before."""
     size = settings.count
     if settings.slice_range is not None:
         first, last = settings.slice_range

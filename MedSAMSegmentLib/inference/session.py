@@ -40,7 +40,7 @@ OnSlice = Callable[[SliceResult], None]
 
 @dataclass
 class Counters:
-    """What a session computed so far."""
+    """Numbers of computations of a session so far."""
 
     encodes: int = 0
     predictions: int = 0
@@ -93,13 +93,13 @@ class VolumeSession:
         return self.geometry.shape_zyx
 
     def close(self) -> None:
-        """Frees the embeddings. The session can still be used; it encodes again."""
+        """Free the embeddings. The session can still be used; it encodes again."""
         self.cache.clear()
         self.decisions.clear()
         self.preferred_crops.clear()
 
     def encode_slice(self, axis: int | str, index: int, cancel: CancelCheck = never_cancel) -> None:
-        """Puts a slice's embedding into the cache, so that a run that comes by finds it.
+        """Put a slice's embedding into the cache, so that a run that comes by finds it.
 
         What is encoded is the part of it that the last object along this axis was best seen in, else all of it: then
         the next prompt on it is answered at once, too.
@@ -110,7 +110,8 @@ class VolumeSession:
     def segment_slice(
         self, axis: int | str, index: int, prompts: ObjectPrompts, *, cancel: CancelCheck = never_cancel
     ) -> SliceResult:
-        """One object's mask on one slice. Prompts are the same as in `propagate`; those of other slices are left out.
+        """Segment one object on one slice. Prompts are the same as in `propagate`; those of other slices are left
+        out.
 
         Raises `PromptError` when no prompt touches the slice, `Cancelled` when `cancel()` turned true.
         """
@@ -136,7 +137,8 @@ class VolumeSession:
         on_progress: OnProgress | None = None,
         cancel: CancelCheck = never_cancel,
     ) -> Segmentation3D:
-        """All objects in 3D. Each element of `objects` is one object: a prompt, or prompts that belong together.
+        """Segment all objects in 3D. Each element of `objects` is one object: a prompt, or prompts that belong
+        together.
 
         `on_slice` gets each slice as it is computed. Raises `Cancelled` within one slice of `cancel()` turning true.
         """
@@ -182,7 +184,7 @@ class VolumeSession:
         stop: StopRule | None = None,
         cancel: CancelCheck = never_cancel,
     ) -> Iterator[SliceResult]:
-        """The same run as an iterator over slices in the order computed; nothing is kept."""
+        """Return the same run as an iterator over slices in the order computed; nothing is kept."""
         along = axis_from_name(axis)
         plans = plan_objects(objects, self._plan_settings(along, slice_range, direction))
         return self._with_cpu_fallback(self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel))
@@ -203,7 +205,8 @@ class VolumeSession:
         return _PreparedRun(AxisView(self, axis, cancel), plans, chosen, options)
 
     def _with_cpu_fallback(self, run: _PreparedRun) -> Iterator[SliceResult]:
-        """The strategy's results. Where the device gives out, the CPU begins again and goes on where it stopped."""
+        """Yield the strategy's results. Where the device gives out, the CPU begins again and goes on where it
+        stopped."""
         given = 0
         try:
             for result in run.results():
@@ -239,7 +242,7 @@ class VolumeSession:
 
 @dataclass(frozen=True, eq=False)
 class _PreparedRun:
-    """What is to be computed, all of it checked."""
+    """A run to be computed, all of it checked."""
 
     view: AxisView
     plans: Sequence[ObjectPlan]

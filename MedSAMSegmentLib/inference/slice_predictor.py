@@ -78,7 +78,7 @@ class SlicePredictor:
         return f"{self.device.device.type} {self.engine.precision}, {self.engine.name}"
 
     def with_torch(self) -> SlicePredictor:
-        """The same weights with the encoder in torch and float32: the official code's numbers."""
+        """Return the same weights with the encoder in torch and float32: the official code's numbers."""
         device = replace(self.device, dtype=torch.float32, eight_bit=False)
         return SlicePredictor(
             self.module, self.entry, device, weights_sha256=self.weights_sha256, weights_note=self.weights_note
@@ -99,7 +99,7 @@ class SlicePredictor:
         return self.module
 
     def transform(self, shape: tuple[int, int]) -> SliceTransform:
-        """The transform for slices with `shape` rows and columns."""
+        """Return the transform for slices with `shape` rows and columns."""
         return make_transform(self.entry, shape)
 
     @torch.inference_mode()

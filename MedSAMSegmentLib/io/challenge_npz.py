@@ -50,7 +50,7 @@ def read_challenge_npz(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Chall
 
 
 def read_npz(path: Path, names: Sequence[str] | None = None, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray]:
-    """The named arrays (or all) of an .npz, sizes checked first, pickles refused. Raises `InputError`."""
+    """Return the named arrays (or all) of an .npz, sizes checked first, pickles refused. Raises `InputError`."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -80,7 +80,7 @@ def write_challenge_npz(path: str | Path, labels_zyx: NDArray, spacing_zyx: tupl
 
 
 def _claimed_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> int:
-    """Bytes of the array that a member's header announces; the archive must hold just as many."""
+    """Return the bytes of the array that a member's header announces; the archive must hold just as many."""
     with archive.open(member) as file:
         shape, dtype = _npy_header(file)
         header = file.tell()

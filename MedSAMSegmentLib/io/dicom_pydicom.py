@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_with_pydicom(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
-    """One file, its frames along k. Raises `InputError`, also when pydicom is not installed."""
+    """Read one file, its frames along k. Raises `InputError`, also when pydicom is not installed."""
     try:
         import pydicom
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""How a slice hangs on the screen: turned and mirrored so that a radiologist sees what he expects."""
+"""Display orientation of a slice: turned and mirrored to the radiological convention."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENT_LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 
 @dataclass(frozen=True)
 class DisplayOrientation:
-    """How a slice (rows, columns) is turned for display, and the patient letters at its left and top edge."""
+    """The turn of a slice (rows, columns) for display, and the patient letters at its left and top edge."""
 
     transpose: bool = False
     flip_rows: bool = False
@@ -29,7 +29,7 @@ class DisplayOrientation:
 
 
 def display_orientation(geometry: VolumeGeometry, axis: int) -> DisplayOrientation:
-    """The turn after which the patient's right is at the left, front or head at the top."""
+    """Return the turn after which the patient's right is at the left, front or head at the top."""
     rows, columns = (geometry.ijk_to_lps[:3, 2 - array_axis] for array_axis in IN_PLANE_AXES[axis])
     patient = [int(np.abs(vector).argmax()) for vector in (rows, columns)]
     if patient[0] == patient[1]:

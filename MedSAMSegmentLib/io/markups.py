@@ -24,7 +24,7 @@ POINT_TYPES = ("Fiducial", "PointList")
 
 
 def read_markups(path: str | Path, geometry: VolumeGeometry) -> list[Prompt]:
-    """The prompts of a markups file on the grid of `geometry`, in file order.
+    """Return the prompts of a markups file on the grid of `geometry`, in file order.
 
     Raises `InputError` for a file that is not a markups file and `PromptError` for one that does not fit the volume.
     """
@@ -75,7 +75,7 @@ def _prompts_of(markup: Mapping[str, Any], geometry: VolumeGeometry, path: Path)
 
 
 def _box(markup: Mapping[str, Any], geometry: VolumeGeometry, to_lps: NDArray[np.float64], path: Path) -> Box:
-    """The eight corners of the ROI, through its orientation and the volume's, as one box of whole voxels."""
+    """Return the eight corners of the ROI, through its orientation and the volume's, as one box of whole voxels."""
     size = _numbers(markup, "size", 3, path)
     if (size <= 0).any():
         raise InputError(f"The ROI in {path.name} has the size {size.tolist()}.", "Place it in Slicer first.")
@@ -88,7 +88,7 @@ def _box(markup: Mapping[str, Any], geometry: VolumeGeometry, to_lps: NDArray[np
 
 
 def _object_frame(markup: Mapping[str, Any], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Axes (3,3), one a column, and centre (3,) of the ROI in the file's coordinate system."""
+    """Return the axes (3,3), one a column, and centre (3,) of the ROI in the file's coordinate system."""
     centre = _numbers(markup, "center", 3, path)
     if "orientation" not in markup:
         return np.eye(3), centre

@@ -72,7 +72,7 @@ def write_overlay(
 
 
 def best_slices(masks: Sequence[NDArray], axis: int, count: int = 6) -> list[int]:
-    """Slices worth a panel: each mask's largest, then evenly spread ones over all, in order."""
+    """Return the slices worth a panel: each mask's largest, then evenly spread ones over all, in order."""
     areas = np.array([np.moveaxis(mask != 0, axis, 0).sum(axis=(1, 2)) for mask in masks])
     filled = np.flatnonzero(areas.sum(axis=0)) if areas.size else np.array([], int)
     if filled.size == 0:
@@ -129,7 +129,7 @@ def _displayed_axis(
 def _panel(
     volume: NDArray[np.uint8], segments: Sequence[SegmentToWrite], view: DisplayedAxis, index: int
 ) -> Image.Image:
-    """One slice with its contours and its caption, PANEL wide at most."""
+    """Return one slice with its contours and its caption, PANEL wide at most."""
     from PIL import Image, ImageDraw
 
     grey = view.orientation.apply(take_slice(volume, view.axis, index))
@@ -180,7 +180,7 @@ def _letters(draw: ImageDraw.ImageDraw, orientation: DisplayOrientation, left: i
 
 
 def _sheet(panels: Sequence[Image.Image], segments: Sequence[SegmentToWrite], columns: int) -> Image.Image:
-    """All panels in rows, and the legend below."""
+    """Return all panels in rows, and the legend below."""
     from PIL import Image, ImageDraw
 
     rows = math.ceil(len(panels) / columns)

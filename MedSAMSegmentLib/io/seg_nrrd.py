@@ -56,7 +56,7 @@ def write_seg_nrrd(path: str | Path, segments: Sequence[SegmentToWrite], geometr
 
 
 def read_seg_nrrd(path: str | Path) -> SegmentationFile:
-    """Segments of a `.seg.nrrd` file with full-size masks, and their grid. Raises `InputError`."""
+    """Return the segments of a `.seg.nrrd` file with full-size masks, and their grid. Raises `InputError`."""
     import nrrd
     import slicerio
 
@@ -158,7 +158,7 @@ def _reference_geometry(geometry: VolumeGeometry) -> dict[str, str]:
 
 
 def _ascii(text: str) -> str:
-    """Other alphabets as numbered references: the NRRD writer takes nothing but ASCII."""
+    """Encode other alphabets as numbered references: the NRRD writer takes nothing but ASCII."""
     # A reference that the text itself holds must stay as it is: its own "&" becomes one.
     return text.replace("&#", "&#38;#").encode("ascii", "xmlcharrefreplace").decode("ascii")
 

@@ -125,7 +125,7 @@ class MemoryAttention(DerivedTensors):
         return (attend_to_memories or self.attend_to_memories)(x, memory + memory_position, memory, rotation)
 
     def attend_to_memories(self, x: Tensor, key: Tensor, memory: Tensor, key_rotation: RotaryEmbedding) -> Tensor:
-        """The layers: `x` (B,N,dim), `key` and `memory` (B,M,memory_dim) -> (B,N,dim)."""
+        """Run the layers: `x` (B,N,dim), `key` and `memory` (B,M,memory_dim) -> (B,N,dim)."""
         rotation = self._rotation()
         for layer in self.layers:
             x = layer(x, key, memory, rotation, key_rotation)

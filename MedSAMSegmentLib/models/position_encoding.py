@@ -48,7 +48,7 @@ def axial_rotations(height: int, width: int, channels: int) -> tuple[Tensor, Ten
 
 @dataclass(frozen=True)
 class RotaryEmbedding:
-    """How each of n tokens turns its pairs of adjacent channels: `cosines` and `sines` (n,C), alike within a pair."""
+    """Rotations of n tokens' pairs of adjacent channels: `cosines` and `sines` (n,C), alike within a pair."""
 
     cosines: Tensor
     sines: Tensor
@@ -59,7 +59,7 @@ class RotaryEmbedding:
         return cls(*(table.repeat_interleave(2, dim=1) for table in axial_rotations(height, width, channels)))
 
     def repeated(self, times: int, still: int) -> RotaryEmbedding:
-        """Several grids one after the other, then `still` tokens that do not turn."""
+        """Return the rotations of several grids one after the other, then `still` tokens that do not turn."""
         channels = self.cosines.shape[1]
         cosines = torch.cat([self.cosines.repeat(times, 1), self.cosines.new_ones(still, channels)])
         return RotaryEmbedding(cosines, torch.cat([self.sines.repeat(times, 1), self.sines.new_zeros(still, channels)]))
@@ -70,7 +70,7 @@ class RotaryEmbedding:
 
 
 def rotate_pairs(x: Tensor) -> Tensor:
-    """Each pair of adjacent rows (a, b) of (C,...) becomes (-b, a)."""
+    """Rotate each pair of adjacent rows (a, b) of (C,...) to (-b, a)."""
     pairs = x.unflatten(0, (-1, 2))
     return torch.stack([-pairs[:, 1], pairs[:, 0]], dim=1).flatten(0, 1)
 

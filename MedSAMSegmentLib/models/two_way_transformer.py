@@ -48,7 +48,7 @@ class Attention(nn.Module):
         return self.out_proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
     def gather(self, tokens: Tensor, side: ImageSide) -> Tensor:
-        """What tokens (B,T,C) see in the image: `forward` with the cells as keys and values. (B,T,C)."""
+        """Attend from tokens (B,T,C) to the image: `forward` with the cells as keys and values. (B,T,C)."""
         count = tokens.shape[1]
         # The keys' bias adds the same to all scores of a token, which the softmax takes out again.
         asked = (self._heads(self.q_proj(tokens)) * self.scale) @ self._by_head(self.k_proj)
@@ -58,7 +58,7 @@ class Attention(nn.Module):
         return self.out_proj(values.transpose(1, 2).flatten(2))
 
     def spread(self, side: ImageSide, keys: Tensor, values: Tensor) -> Tensor:
-        """What tokens (B,T,C) tell the image: `forward` with the cells as queries. (B,N,C)."""
+        """Attend from the image to tokens (B,T,C): `forward` with the cells as queries. (B,N,C)."""
         count = keys.shape[1]
         key = self._heads(self.k_proj(keys)) * self.scale
         asked = key @ self._by_head(self.q_proj)

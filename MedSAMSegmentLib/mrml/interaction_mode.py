@@ -1,4 +1,4 @@
-"""Whether Slicer itself wants the left button of a slice view."""
+"""The mouse modes in which Slicer itself wants the left button of a slice view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import slicer
 
 
 def is_mouse_captured(interaction_node: Any, scene: Any) -> bool:
-    """True while a markup is being placed or another mouse mode is on, and while the pointer is on a markup's handle.
+    """Return whether a markup is being placed, another mouse mode is on, or the pointer is on a markup's
+    handle.
 
     The effect sees the events first: what it takes, neither markups nor window/level ever get.
     """

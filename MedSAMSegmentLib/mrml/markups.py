@@ -21,7 +21,7 @@ from .transforms import apply, to_numpy
 
 
 def box_of_roi(node: Any, geometry: VolumeGeometry) -> Box:
-    """The box of voxels between an ROI's eight corners, clipped to the volume and rounded once.
+    """Return the box of voxels between an ROI's eight corners, clipped to the volume and rounded once.
 
     An ROI that is rotated against the volume gives the smallest box around it. Raises `PromptError` when the ROI is
     not placed, has no size or lies outside.
@@ -36,7 +36,7 @@ def box_of_roi(node: Any, geometry: VolumeGeometry) -> Box:
 
 
 def points_of(node: Any, geometry: VolumeGeometry) -> list[Point]:
-    """The selected points of a list, in order. Raises `PromptError` when one lies outside."""
+    """Return the selected points of a list, in order. Raises `PromptError` when one lies outside."""
     points = []
     for index in _placed(node):
         if not node.GetNthControlPointSelected(index):
@@ -48,7 +48,7 @@ def points_of(node: Any, geometry: VolumeGeometry) -> list[Point]:
 
 
 def line_of(node: Any, geometry: VolumeGeometry) -> Line:
-    """The two ends of a line. Raises `PromptError` when they are not both placed, coincide or lie outside."""
+    """Return the two ends of a line. Raises `PromptError` when they are not both placed, coincide or lie outside."""
     ends = [_ijk(node, index, geometry) for index in _placed(node)]
     if len(ends) != 2:
         raise PromptError(f"The line {node.GetName()} has {len(ends)} placed ends.", "Place both ends.")
@@ -56,7 +56,7 @@ def line_of(node: Any, geometry: VolumeGeometry) -> Line:
 
 
 def _placed(node: Any) -> list[int]:
-    """Indices of the points with a final position: place mode adds a preview that follows the mouse."""
+    """Return the indices of the points with a final position: place mode adds a preview that follows the mouse."""
     defined = slicer.vtkMRMLMarkupsNode.PositionDefined
     count = node.GetNumberOfControlPoints()
     return [n for n in range(count) if node.GetNthControlPointPositionStatus(n) == defined]
@@ -68,7 +68,7 @@ def _ijk(node: Any, index: int, geometry: VolumeGeometry) -> tuple[float, float,
 
 
 def _through_parent(node: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (n,3) of a node's frame in the world. Unlike voxels, single points can follow any transform."""
+    """Return the points (n,3) of a node's frame in the world. Unlike voxels, single points can follow any transform."""
     transform = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
     return np.array([transform.TransformPoint(*point) for point in points])

@@ -32,7 +32,7 @@ class MaskBlock:
         return int(np.count_nonzero(self.mask))
 
     def cropped(self) -> MaskBlock:
-        """The tight block around the voxels that are True; one voxel, False, when there are none."""
+        """Return the tight block around the voxels that are True; one voxel, False, when there are none."""
         bounds = []
         for axis in range(3):
             inside = np.flatnonzero(self.mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -44,7 +44,7 @@ class MaskBlock:
         return MaskBlock(self.mask[k0:k1, j0:j1, i0:i1], (i + i0, j + j0, k + k0))
 
     def over(self, extent: Extent) -> NDArray[np.bool_]:
-        """The mask (z,y,x) over `extent`: cut where the block is larger, False where it does not reach.
+        """Return the mask (z,y,x) over `extent`: cut where the block is larger, False where it does not reach.
 
         Over the block's own extent this is `mask` itself, not a copy.
         """
@@ -58,7 +58,7 @@ class MaskBlock:
         return result
 
     def clipped(self, extent: Extent) -> MaskBlock:
-        """The part inside `extent`; one voxel, False, when there is none."""
+        """Return the part inside `extent`; one voxel, False, when there is none."""
         shared = extent_intersection(self.extent, extent)
         if is_empty(shared):
             return MaskBlock(np.zeros((1, 1, 1), bool), (extent[0], extent[2], extent[4]))
@@ -88,7 +88,7 @@ def extent_intersection(first: Extent, second: Extent) -> Extent:
 
 
 def extent_union(first: Extent, second: Extent) -> Extent:
-    """The smallest extent that holds both; an empty one adds nothing."""
+    """Return the smallest extent that holds both; an empty one adds nothing."""
     if is_empty(first) or is_empty(second):
         return second if is_empty(first) else first
     a, b = first, second
@@ -105,13 +105,13 @@ def is_empty(extent: Extent) -> bool:
 
 
 def array_slices(part: Extent, whole: Extent) -> tuple[slice, slice, slice]:
-    """Where `part` lies in an array (z,y,x) that covers `whole`."""
+    """Return the place of `part` in an array (z,y,x) that covers `whole`."""
     i, j, k = (slice(part[n] - whole[n], part[n + 1] - whole[n] + 1) for n in (0, 2, 4))
     return (k, j, i)
 
 
 def corners_of(extent: Extent) -> NDArray[np.float64]:
-    """The eight corner voxels (8,3), i,j,k, of an extent."""
+    """Return the eight corner voxels (8,3), i,j,k, of an extent."""
     i0, i1, j0, j1, k0, k1 = extent
     return np.array([[i, j, k] for i in (i0, i1) for j in (j0, j1) for k in (k0, k1)], dtype=np.float64)
 

@@ -138,7 +138,7 @@ class SegmentWriter:
 
 
 def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
-    """The mask on the lattice. Raises `OutputError` when nothing of it is left there."""
+    """Return the mask on the lattice. Raises `OutputError` when nothing of it is left there."""
     placement = place_on_lattice(mask_zyx, geometry, lattice)
     if placement.block.mask.any() or not mask_zyx.any():
         return placement
@@ -154,7 +154,7 @@ def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice
 
 
 def _slab(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, slices: SliceRange) -> tuple[MaskBlock, MaskBlock]:
-    """All voxels of the slices, and the mask's on them. Raises `OutputError` or `GeometryError`."""
+    """Return all voxels of the slices, and the mask's on them. Raises `OutputError` or `GeometryError`."""
     require_shape(mask_zyx, geometry)
     axis = axis_from_name(slices.axis)
     size = geometry.shape_zyx[axis]

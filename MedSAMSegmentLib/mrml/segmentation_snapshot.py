@@ -57,7 +57,7 @@ class SegmentationSnapshot:
 
 @contextmanager
 def rollback_on_error(segmentation: Any) -> Iterator[None]:
-    """What is written within is taken back when it ends in an error."""
+    """Take back what is written within when it ends in an error."""
     snapshot = SegmentationSnapshot(segmentation)
     written = False
     try:

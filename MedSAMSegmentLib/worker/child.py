@@ -58,7 +58,7 @@ class Child:
         return taken
 
     def next_event(self) -> Frame | None:
-        """The next event that has arrived, if any. Raises the `MedSAMError` that makes this child useless."""
+        """Return the next event that has arrived, if any. Raises the `MedSAMError` that makes this child useless."""
         self._read()
         while self._inbox:
             frame = self._inbox.popleft()

@@ -71,7 +71,7 @@ class WorkerClient:
 
     @property
     def worker(self) -> dict[str, Any]:
-        """What the worker said about itself (`pid`, `python`, `executable`, ...); empty before it is ready."""
+        """The worker's own words about itself (`pid`, `python`, `executable`, ...); empty before it is ready."""
         ready = self._child.ready if self._child is not None else None
         return dict(ready or {})
 
@@ -94,7 +94,7 @@ class WorkerClient:
         on_done: Callable[[dict[str, Any]], None] | None = None,
         on_error: Callable[[MedSAMError], None] | None = None,
     ) -> Pending[dict[str, Any]]:
-        """What the interpreter can do; see `self_check.self_check` for the fields."""
+        """Ask what the interpreter can do; see `self_check.self_check` for the fields."""
         pending = Pending(SelfCheck(), lambda frame: frame.header, on_done=on_done, on_error=on_error)
         return self.submit(pending)
 

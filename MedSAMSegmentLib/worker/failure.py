@@ -12,7 +12,7 @@ MEMORY_CURE = "Close other programs, choose a smaller range of slices or a small
 
 
 def describe(error: BaseException) -> MedSAMError:
-    """The `MedSAMError` that tells the user about `error`; the traceback goes to `detail`."""
+    """Return the `MedSAMError` that tells the user about `error`; the traceback goes to `detail`."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if isinstance(error, MedSAMError):
         error.detail = error.detail or trace

@@ -1,4 +1,4 @@
-"""How a worker is started: interpreter, arguments, environment."""
+"""The command that starts a worker: interpreter, arguments, environment."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def worker_command(
     options: Sequence[str] = (),
     script: Path = BOOTSTRAP,
 ) -> LaunchCommand:
-    """The command that starts a worker.
+    """Return the command that starts a worker.
 
     `interpreter` is this one's by default (in Slicer: the one behind PythonSlicer). For another, the variables that
     belong to this Python are removed; inside Slicer give `slicer.util.startupEnvironment()` as `environment`, so that
@@ -59,5 +59,5 @@ def worker_command(
 
 
 def foreign_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what belongs to this process's Python."""
+    """Return the environment without what belongs to this process's Python."""
     return {name: value for name, value in variables.items() if name.upper() not in FOREIGN_VARIABLES}

@@ -21,7 +21,8 @@ LAUNCHER_WORDS = "exit abnormally - Report the problem"
 
 
 def without_launcher(program: str, variables: Mapping[str, str]) -> str:
-    """The interpreter that PythonSlicer would start, if `variables` are those of a running Slicer; else `program`.
+    """Return the interpreter that PythonSlicer would start, if `variables` are those of a running Slicer; else
+    `program`.
 
     Slicer starts its scripted command-line modules in the same way (`#!/usr/bin/env python-real`). PYTHONHOME shows
     that Slicer's own launcher has set the paths of libraries and packages.

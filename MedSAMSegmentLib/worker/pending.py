@@ -19,7 +19,7 @@ CURE = "Use the same version of the library on both ends."
 
 
 def ignore_event() -> None:
-    """What is told about a cancelled request before its end."""
+    """Do nothing: events about a cancelled request before its end are not told."""
 
 
 class Pending(Generic[T]):
@@ -60,7 +60,7 @@ class Pending(Generic[T]):
 
     @property
     def result(self) -> T:
-        """What `done` brought. Raises the error that the request ended with, `WorkerError` while it runs."""
+        """The result that `done` brought. Raises the error that the request ended with, `WorkerError` while it runs."""
         if self.error is not None:
             raise self.error
         if not self._over:
@@ -68,7 +68,7 @@ class Pending(Generic[T]):
         return self._result  # type: ignore[return-value]
 
     def decode_event(self, frame: Frame) -> Callable[[], None]:
-        """What to call for this event; decoding is done before, so that it cannot fail half-way.
+        """Return the call for this event; decoding is done before, so that it cannot fail half-way.
 
         Raises `WorkerError` for an event that is none.
         """

@@ -1,4 +1,4 @@
-"""Which slices the worker encodes while nobody asks for anything: those around the one that the user looks at."""
+"""Slices that the worker encodes while nobody asks for anything: those around the one that the user looks at."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ ShouldStop = Callable[[], bool]
 
 
 class Session(Protocol):
-    """What the host asks of `inference.VolumeSession`."""
+    """The host's needs of `inference.VolumeSession`."""
 
     device: str
     volume: WindowedVolume
@@ -107,7 +107,7 @@ class SessionHost:
 
     @property
     def has_idle_work(self) -> bool:
-        """Whether there is something to do while nothing is asked for."""
+        """True while there is something to do when nothing is asked for."""
         return self._warm_up is not None or bool(self._prefetch)
 
     def do_idle_work(self) -> None:
@@ -127,7 +127,7 @@ class SessionHost:
             raise
 
     def answer(self, request: SessionRequest, emit: Emit, should_stop: ShouldStop) -> Answer:
-        """Fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
+        """Return the fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
         if should_stop():
             raise Cancelled()
 

@@ -1,4 +1,4 @@
-"""What the client asks of a transport: start a program, bytes in, bytes out, its end."""
+"""The interface of transports: start a program, bytes in, bytes out, its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Transport(Protocol):
         """Close the child's stdin after what is queued."""
 
     def read(self) -> bytes:
-        """What has arrived on the child's stdout since the last call."""
+        """Return what has arrived on the child's stdout since the last call."""
 
     @property
     def at_end(self) -> bool:

@@ -1,4 +1,4 @@
-"""What was measured of the engines on this machine, kept beside the checkpoint so that it is measured once."""
+"""Benchmarks of the engines on this machine, kept beside the checkpoint so that each is measured once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class BenchmarkStore:
             return None
 
     def put(self, engine: str, benchmark: EngineBenchmark) -> None:
-        """EncodeMemory it; a folder that cannot be written is no error."""
+        """Remember it; a folder that cannot be written is no error."""
         if self._path is None:
             return
         known = self._all()
@@ -64,13 +64,14 @@ class BenchmarkStore:
 
 @cache
 def machine_signature() -> str:
-    """The same for processes whose benchmarks can be exchanged: processor, cores, threads, torch."""
+    """Return a hash that is the same for processes whose benchmarks can be exchanged: processor, cores, threads,
+    torch."""
     parts = (processor_name(), os.cpu_count(), torch.get_num_threads(), torch.__version__, torch.__config__.show())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def processor_name() -> str:
-    """The processor's name as the system tells it."""
+    """Return the processor's name as the system tells it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

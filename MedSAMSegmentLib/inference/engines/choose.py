@@ -1,4 +1,4 @@
-"""Which engine runs a model's encoder: the one asked for, or the one that a short benchmark finds fastest."""
+"""The choice of an engine for a model's encoder: the one asked for, or the fastest in a short benchmark."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Encoder:
 
     @cached_property
     def expected(self) -> Features:
-        """What torch gives in float32 for a fixed input."""
+        """The outputs of torch in float32 for a fixed input."""
         return _probe(self, TorchEngine(self.network, replace(self.device, dtype=torch.float32)))
 
 
@@ -65,7 +65,7 @@ class EngineChoice:
 
 
 def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: bool = False) -> EngineChoice:
-    """The engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
+    """Return the engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
 
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
     With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks. Products in eight bits
@@ -147,7 +147,7 @@ def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngi
 
 
 def label(engine: ImageEncoderEngine) -> str:
-    """The engine and its precision, for people and as a key: "openvino 2025.3.0 float32"."""
+    """Return the engine and its precision, for people and as a key: "openvino 2025.3.0 float32"."""
     return _label(engine.name, engine.precision)
 
 
@@ -196,7 +196,7 @@ def _best(known: Mapping[str, EngineBenchmark]) -> str | None:
 def _remembered(
     encoder: Encoder, labels: Mapping[str, Precision], in_torch: TorchEngine | None
 ) -> dict[str, EngineBenchmark] | None:
-    """All figures of this machine that the choice needs, without those of engines that are not to be used.
+    """Return all figures of this machine that the choice needs, without those of engines that are not to be used.
 
     `labels` are OpenVINO's, with their precisions. None where a figure is missing. With all of them, one engine alone
     need be compiled.

@@ -33,7 +33,7 @@ class CompiledGraph:
         return self._file is not None
 
     def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The outputs as tensors of their own. The inputs are read where they lie."""
+        """Return the outputs as tensors of their own. The inputs are read where they lie."""
         arrays = [tensor.detach().cpu().contiguous().numpy() for tensor in inputs]
         with self._one_at_a_time:
             answers = self._request.infer(arrays, share_inputs=True)
@@ -58,7 +58,7 @@ def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:
 
 
 def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
-    """What `save` wrote; None when it is missing, damaged, or refused by this release of OpenVINO.
+    """Read what `save` wrote; None when it is missing, damaged, or refused by this release of OpenVINO.
 
     The file is mapped, not read: weights are used where they lie in it.
     """

@@ -36,7 +36,7 @@ class Graph:
 
 
 def graphs_of(network: SliceNetwork, module: nn.Module, images: Tensor) -> list[Graph]:
-    """All that an engine may run of a network, whose encoder gets images of the size of `images` (1,3,S,S)."""
+    """Return all that an engine may run of a network, whose encoder gets images of the size of `images` (1,3,S,S)."""
     graphs = [Graph(ENCODER, _Part(module, network.encode), lambda: (images,), (tuple(images.shape),))]
     if isinstance(module, Sam):
         return [*graphs, _sam_decoder(module)]
@@ -92,13 +92,13 @@ def _memory_encoder(sam2: Sam2) -> Graph:
 
 
 def _example(shape: tuple[int, ...]) -> Tensor:
-    """Fixed numbers of a shape whose open sides are 3."""
+    """Return fixed numbers of a shape whose open sides are 3."""
     sizes = [3 if side < 0 else side for side in shape]
     return torch.randn(sizes, generator=torch.Generator().manual_seed(0))
 
 
 def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Arguments for `answer`: a box on these features, and all of the slice."""
+    """Return the arguments for `answer`: a box on these features, and all of the slice."""
     with torch.no_grad():
         side = float(sam.image_size)
         box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=features[0].device)
@@ -108,7 +108,7 @@ def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor,
 
 
 def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-    """Arguments for `answer`: a box on these features, without memory."""
+    """Return the arguments for `answer`: a box on these features, without memory."""
     side = float(sam2.image_size)
     box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=sam2.device)
     sparse, dense = sam2.sam_prompt_encoder(boxes=box)
@@ -118,7 +118,7 @@ def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, 
 
 
 def memory_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor]:
-    """Arguments for the memory encoder: these features, and a square."""
+    """Return the arguments for the memory encoder: these features, and a square."""
     side = sam2.image_size
     mask = torch.full((1, 1, side, side), MEMORY_BIAS, device=sam2.device)
     mask[..., side // 4 : side // 2, side // 4 : side // 2] += MEMORY_SCALE
@@ -126,7 +126,7 @@ def memory_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor]:
 
 
 def attention_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, RotaryEmbedding]:
-    """Fixed arguments for `attend_to_memories`, with as many memories and pointers as a long run has."""
+    """Return fixed arguments for `attend_to_memories`, with as many memories and pointers as a long run has."""
     height, width = sam2.config.grid
     tokens = NUM_MEMORIES * height * width + POINTER_TOKENS
     random = torch.Generator().manual_seed(0)

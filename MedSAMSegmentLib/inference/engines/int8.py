@@ -28,13 +28,13 @@ WEIGHT_LEVELS = 255
 
 
 def ranges_of(files: EngineFiles) -> Ranges | None:
-    """Those of a model with these very weights; None where nobody has looked."""
+    """Return the ranges of a model with these very weights; None where nobody has looked."""
     found = _all_ranges().get(files.entry.id)
     return found["ranges"] if found is not None and found["sha256"] == files.weights_sha256 else None
 
 
 def ranges_mark() -> str:
-    """Tells graphs apart that were compiled with other ranges."""
+    """Tell graphs apart that were compiled with other ranges."""
     return hashlib.sha256(json.dumps(_all_ranges(), sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -68,7 +68,7 @@ def mark_products(model: Any, ranges: Ranges) -> None:
 
 
 def _products(model: Any) -> Iterator[tuple[str, Any]]:
-    """The products with weights, and the layers that they belong to."""
+    """Yield the products with weights, and the layers that they belong to."""
     for node in model.get_ordered_ops():
         if node.get_type_name() in {"MatMul", "Convolution"}:
             name = re.search(r"image_encoder\.([\w.]+)/", node.get_friendly_name())
@@ -77,7 +77,7 @@ def _products(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _channel_axis(node: Any) -> int:
-    """The axis of a product's weights that counts its output channels."""
+    """Return the axis of a product's weights that counts its output channels."""
     return 1 if node.get_type_name() == "MatMul" and not node.get_attributes()["transpose_b"] else 0
 
 

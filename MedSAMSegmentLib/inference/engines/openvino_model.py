@@ -24,7 +24,7 @@ from .unused_files import mark_used
 
 
 def openvino_trouble() -> str:
-    """Why OpenVINO cannot be used here; empty when it can."""
+    """Explain why OpenVINO cannot be used here; empty when it can."""
     if find_spec("openvino") is None:
         return "the package openvino is not installed"
     try:
@@ -35,19 +35,19 @@ def openvino_trouble() -> str:
 
 
 def openvino_version() -> str:
-    """The release, such as "2025.3.0"."""
+    """Return the release, such as "2025.3.0"."""
     import openvino
 
     return openvino.__version__.split("-")[0]
 
 
 def model_path(files: EngineFiles, graph: str = "") -> Path | None:
-    """Where a converted graph (.xml, with .bin beside it) is kept; None when nothing is to be kept."""
+    """Return the path of a converted graph (.xml, with .bin beside it); None when nothing is to be kept."""
     return _path(files, graph, "xml")
 
 
 def compiled_path(files: EngineFiles, graph: str, precision: Precision) -> Path | None:
-    """Where a graph as compiled for this processor and a precision is kept; None when nothing is to be kept."""
+    """Return the path of a graph compiled for this processor and a precision; None when nothing is to be kept."""
     marks = str(precision).replace(" and ", "-")
     if precision.eight_bit:
         marks += f"-{ranges_mark()}"
@@ -61,7 +61,7 @@ def _path(files: EngineFiles, graph: str, ending: str) -> Path | None:
 
 
 def is_converted(folder: Path, weights_sha256: str) -> bool:
-    """Whether `folder` holds a converted network of these weights, whichever model it is."""
+    """Return whether `folder` holds a converted network of these weights, whichever model it is."""
     return any(folder.glob(f"*.{weights_mark(weights_sha256)}.{_release()}.xml"))
 
 
@@ -70,7 +70,7 @@ def _release() -> str:
 
 
 def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
-    """The graph as an `openvino.Model` in float32, from the disk where it is there already.
+    """Return the graph as an `openvino.Model` in float32, from the disk where it is there already.
 
     A folder that cannot be written is no error: the graph is converted again in the next process.
     """
@@ -135,7 +135,7 @@ def _separate_biases(model: Any) -> None:
 
 
 def _read(path: Path) -> Any | None:
-    """The saved model; None when it is missing, incomplete or of no use."""
+    """Return the saved model; None when it is missing, incomplete or of no use."""
     import openvino
 
     if not (path.is_file() and path.with_suffix(".bin").is_file()):

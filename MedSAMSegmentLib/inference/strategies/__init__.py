@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def make_strategy(name: str) -> Strategy:
-    """The strategy of that name. Raises `UsageError`."""
+    """Return the strategy of that name. Raises `UsageError`."""
     from .consensus import ConsensusStrategy
     from .handover import HandoverStrategy
     from .memory import MemoryStrategy

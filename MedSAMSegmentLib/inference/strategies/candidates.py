@@ -42,7 +42,8 @@ class Candidate:
 
 
 def ellipsoid_box(box: BoxXYXY, extent: tuple[int, int], index: int) -> BoxXYXY:
-    """The in-plane bounds, on slice `index`, of the ellipsoid that fills the 3D box `box` x `extent` (slices)."""
+    """Return the in-plane bounds, on slice `index`, of the ellipsoid that fills the 3D box `box` x `extent`
+    (slices)."""
     centre, half = (extent[0] + extent[1]) / 2, (extent[1] - extent[0] + 1) / 2
     share = max(float(np.sqrt(max(0.0, 1 - ((index - centre) / half) ** 2))), SMALLEST_SHARE)
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
@@ -51,7 +52,7 @@ def ellipsoid_box(box: BoxXYXY, extent: tuple[int, int], index: int) -> BoxXYXY:
 
 
 def ellipse_mask(box: BoxXYXY, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """The ellipse that fills a box, on a slice of `shape` rows and columns."""
+    """Return the ellipse that fills a box, on a slice of `shape` rows and columns."""
     y, x = np.ogrid[: shape[0], : shape[1]]
     half_width, half_height = (box[2] - box[0] + 1) / 2, (box[3] - box[1] + 1) / 2
     across, down = (x - (box[0] + box[2]) / 2) / half_width, (y - (box[1] + box[3]) / 2) / half_height
@@ -59,25 +60,25 @@ def ellipse_mask(box: BoxXYXY, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def shrink_box(box: BoxXYXY) -> BoxXYXY:
-    """The box with each side moved inwards by `SHRINKAGE` of the way across."""
+    """Return the box with each side moved inwards by `SHRINKAGE` of the way across."""
     across, down = SHRINKAGE * (box[2] - box[0]), SHRINKAGE * (box[3] - box[1])
     return (box[0] + across, box[1] + down, box[2] - across, box[3] - down)
 
 
 def sides_differ(first: BoxXYXY, second: BoxXYXY, by: float) -> bool:
-    """Whether a side of the first box lies at least `by` pixels away from that of the second."""
+    """Return whether a side of the first box lies at least `by` pixels away from that of the second."""
     return any(abs(a - b) >= by for a, b in zip(first, second, strict=True))
 
 
 def widen_box(box: BoxXYXY, margin: float, bounds: BoxXYXY) -> BoxXYXY | None:
-    """The box with a margin, cut to the bounds; None when they do not meet."""
+    """Return the box with a margin, cut to the bounds; None when they do not meet."""
     x0, y0 = max(box[0] - margin, bounds[0]), max(box[1] - margin, bounds[1])
     x1, y1 = min(box[2] + margin, bounds[2]), min(box[3] + margin, bounds[3])
     return (x0, y0, x1, y1) if x0 <= x1 and y0 <= y1 else None
 
 
 def inside_box(mask: NDArray[np.bool_], box: PixelBox) -> NDArray[np.bool_]:
-    """The part of a mask within a box of whole pixels, inclusive."""
+    """Return the part of a mask within a box of whole pixels, inclusive."""
     part = pixels_of(box)
     cut = np.zeros_like(mask)
     cut[part] = mask[part]
@@ -85,7 +86,7 @@ def inside_box(mask: NDArray[np.bool_], box: PixelBox) -> NDArray[np.bool_]:
 
 
 def pixels_of(box: PixelBox, margin: int = 0) -> tuple[slice, slice]:
-    """The rows and columns of a box of whole pixels, inclusive, with a margin as far as the slice goes."""
+    """Return the rows and columns of a box of whole pixels, inclusive, with a margin as far as the slice goes."""
     x0, y0, x1, y1 = box
     return slice(max(y0 - margin, 0), y1 + margin + 1), slice(max(x0 - margin, 0), x1 + margin + 1)
 
@@ -96,7 +97,7 @@ def mask_dice(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
 
 
 def fuse(candidates: Sequence[Candidate], shape: tuple[int, int]) -> tuple[NDArray[np.bool_], float]:
-    """The vote of the candidates, weighted by `quality ** SHARPNESS`, and the confidence in it, 0..1.
+    """Return the vote of the candidates, weighted by `quality ** SHARPNESS`, and the confidence in it, 0..1.
 
     A pixel belongs to the mask when at least half of the weight says so. The confidence is the best quality, less
     where the candidates disagree with the vote or their masks depend on the threshold. Each has the same say in the

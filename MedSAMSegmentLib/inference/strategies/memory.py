@@ -68,7 +68,7 @@ class _TrackedGroup:
                 yield result
 
     def sweep(self, upwards: bool) -> Iterator[SliceResult]:
-        """Slices from the first key slice on in one direction, without those that were given before."""
+        """Yield the slices from the first key slice on in one direction, without those that were given before."""
         if self._swept and self.options.reference and not self.options.time_series:
             # The official scripts forget everything between the directions.
             self.tracker.reset()
@@ -153,7 +153,7 @@ class _TrackedGroup:
     def _result(
         self, number: int, index: int, answer: ObjectOnFrame, mask: NDArray[np.bool_] | None = None
     ) -> SliceResult:
-        """A `mask` that the user gave is the answer itself, sharper than what the network made of it."""
+        """Make a result; a `mask` that the user gave is the answer itself, sharper than what the network made of it."""
         kept = answer.mask if mask is None else mask
         return SliceResult(number, self.slices.axis, index, kept, answer.confidence, key=answer.prompted)
 
@@ -170,7 +170,7 @@ class _TrackedStopRule:
 
 
 def _merge_sweeps(sweeps: list[Iterator[SliceResult]], upwards: bool) -> Iterator[SliceResult]:
-    """Merges the sweeps of several trackers by slice, so that all pass a slice while its features are in the cache."""
+    """Merge the sweeps of several trackers by slice, so that all pass a slice while its features are in the cache."""
     if len(sweeps) == 1:
         yield from sweeps[0]
         return

@@ -102,14 +102,14 @@ class SlicewiseStrategy(ABC):
 
 
 def key_prompts(key: KeyPrompt) -> SlicePrompts:
-    """A key slice's box and points as the predictor takes them."""
+    """Return a key slice's box and points as the predictor takes them."""
     from ..slice_predictor import SlicePrompts
 
     return SlicePrompts(box_xyxy=key.box, **clicks(key))
 
 
 def clicks(key: KeyPrompt) -> Clicks:
-    """A key slice's points (n,2) and labels (n,), or None."""
+    """Return a key slice's points (n,2) and labels (n,), or None."""
     if not key.points_xy:
         return {"points_xy": None, "labels": None}
     return {"points_xy": np.array(key.points_xy, dtype=np.float64), "labels": np.array(key.labels, dtype=np.int64)}
@@ -122,7 +122,7 @@ def box_prompts(box: tuple[float, float, float, float]) -> SlicePrompts:
 
 
 def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
-    """The tight x0, y0, x1, y1 of a slice's mask, inclusive; None when it is empty."""
+    """Return the tight x0, y0, x1, y1 of a slice's mask, inclusive; None when it is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return None

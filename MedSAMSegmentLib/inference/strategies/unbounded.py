@@ -121,7 +121,8 @@ class UnboundedPropagation:
 
 
 def search_bounds(neighbour: PixelBox, whole: PixelBox) -> PixelBox:
-    """The bounds that a mask may fill next to one with the bounds `neighbour`, on a slice with the bounds `whole`."""
+    """Return the bounds that a mask may fill next to one with the bounds `neighbour`, on a slice with the bounds
+    `whole`."""
     longer_side = max(whole[2], whole[3]) + 1
     across = max(MINIMUM_GROWTH * longer_side, GROWTH_SHARE * (neighbour[2] - neighbour[0]))
     down = max(MINIMUM_GROWTH * longer_side, GROWTH_SHARE * (neighbour[3] - neighbour[1]))

@@ -35,7 +35,7 @@ STEPS_PER_SIDE = 8
 
 
 def zoom_crop(box: PixelBox, shape: tuple[int, int]) -> Crop | None:
-    """What to show for a box on a slice of `shape` rows and columns; None where the whole slice will do."""
+    """Return the crop to show for a box on a slice of `shape` rows and columns; None where the whole slice will do."""
     return _square_crop(box, max(CONTEXT_FACTOR * _longer_side(box), MINIMUM_SIDE), shape)
 
 
@@ -45,7 +45,7 @@ def following_crop(crop: Crop, box: PixelBox, shape: tuple[int, int]) -> Crop | 
 
 
 def _square_crop(box: PixelBox, least: float, shape: tuple[int, int]) -> Crop | None:
-    """A square of at least that side about the box, as far as the slice reaches."""
+    """Return a square of at least that side about the box, as far as the slice reaches."""
     side = _rounded_side(least)
     if least > MAXIMUM_SHARE * max(shape):
         return None
@@ -54,28 +54,28 @@ def _square_crop(box: PixelBox, least: float, shape: tuple[int, int]) -> Crop | 
 
 
 def _rounded_side(least: float) -> int:
-    """The smallest of the possible sides that is not below `least`."""
+    """Return the smallest of the possible sides that is not below `least`."""
     step = math.floor(math.log(least, SIDE_RATIO))
     return next(side for side in (math.ceil(SIDE_RATIO ** (step + more)) for more in range(3)) if side >= least)
 
 
 def _longer_side(box: PixelBox) -> int:
-    """Its longer side in pixels."""
+    """Return the longer side in pixels."""
     return max(box[2] - box[0], box[3] - box[1]) + 1
 
 
 def contains(crop: Crop, box: PixelBox) -> bool:
-    """Whether the box lies within the crop."""
+    """Return whether the box lies within the crop."""
     return crop[0] <= box[0] and crop[1] <= box[1] and box[2] <= crop[2] and box[3] <= crop[3]
 
 
 def zoomed(slices: SliceSource, crop: Crop | None) -> SliceSource:
-    """The slices as the network sees them: a crop alone, or with None all of them."""
+    """Return the slices as the network sees them: a crop alone, or with None all of them."""
     return slices if crop is None else slices.cropped(crop)
 
 
 def zoom_is_better(closer: Sequence[Candidate], whole: Sequence[Candidate]) -> bool:
-    """Whether of the answers to the same prompts the best is nearer by, in quality or by the network's own word.
+    """Return whether the best answer to the same prompts is the zoomed one, in quality or by the network's own IoU.
 
     Either is enough: what is too small for the whole slice fails in one of the two.
     """
@@ -90,7 +90,8 @@ def zoom_is_better(closer: Sequence[Candidate], whole: Sequence[Candidate]) -> b
 
 
 def _span(low: int, high: int, side: int, count: int) -> tuple[int, int]:
-    """First and last pixel, inclusive, of a crop of `side` pixels of `count`, about the middle of low .. high."""
+    """Return the first and last pixel, inclusive, of a crop of `side` pixels of `count`, about the middle of low ..
+    high."""
     side, step = min(side, count), max(1, side // STEPS_PER_SIDE)
     first = round(((low + high + 1) / 2 - side / 2) / step) * step
     first = max(0, min(first, count - side))
