@@ -54,7 +54,8 @@ class Window:
 class Preset:
     """A named way to find the window: fixed (`window`), or percentiles of the voxels above zero.
 
-    `from_zero` starts the window at zero whatever the lower percentile is.
+    `title` is not translated; the interface translates the same literal. `from_zero` starts the window at zero whatever
+    the lower percentile is.
     """
 
     id: str
