@@ -246,6 +246,9 @@ class MaskPrompt:
 
 Prompt: TypeAlias = Box | Point | Line | MaskPrompt
 
+ObjectPrompts: TypeAlias = Prompt | Sequence[Prompt]
+"""One object: a prompt, or prompts that belong together."""
+
 
 def is_negative_label(*texts: str | None) -> bool:
     """Return whether a point's label or description, or its list's name, makes it negative: one begins with "-" or

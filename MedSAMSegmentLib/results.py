@@ -132,7 +132,7 @@ class Segmentation3D:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """The union of all objects (z,y,x), bool."""
-        return union([o.mask for o in self.objects], self.shape_zyx)
+        return mask_union([o.mask for o in self.objects], self.shape_zyx)
 
     def label_map(self) -> NDArray[np.uint16]:
         """Return the labels 1, 2, ... (z,y,x); where objects overlap the later one stands, as in the official
@@ -143,7 +143,7 @@ class Segmentation3D:
         return labels
 
 
-def union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, int]) -> NDArray[np.bool_]:
+def mask_union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, int]) -> NDArray[np.bool_]:
     combined = np.zeros(shape_zyx, dtype=bool)
     for mask in masks:
         combined |= mask

@@ -16,11 +16,12 @@ from ..cancellation import CancelCheck, never_cancel, raise_if_cancelled
 from ..errors import DeviceError, UsageError
 from ..geometry import VolumeGeometry, axis_from_name, take_slice
 from ..intensity import WindowedVolume
+from ..prompts import ObjectPrompts
 from ..propagation import DIRECTIONS, Direction, StopRule
 from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .device_fallback import cpu_fallback, describe_shortage, shortage_remedy
 from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
-from .plan import ObjectPlan, ObjectPrompts, PlanSettings, plan_objects
+from .plan import ObjectPlan, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, Strategy
 

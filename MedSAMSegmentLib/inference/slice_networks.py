@@ -44,7 +44,7 @@ class SliceNetwork(Protocol):
         candidate."""
 
 
-class SamSlices:
+class SamAdapter:
     """SAM, MedSAM and LiteMedSAM. What every prompt on the slice at hand shares is computed once and kept.
 
     `decode` answers single prompts in place of the network itself.
@@ -68,7 +68,7 @@ class SamSlices:
         logits, ious = (answer[:, CANDIDATES if multimask else SINGLE] for answer in decode(cells, sparse, *places))
         best = ious.argmax(dim=1)
         each = torch.arange(len(best), device=best.device)
-        return self._put_back(logits[each, best], rows, columns), ious[each, best]
+        return self._extend_to_whole(logits[each, best], rows, columns), ious[each, best]
 
     def _cells(self, within: tuple[float, float, float, float] | None) -> tuple[slice, slice]:
         """Return the rows and columns of the embedding that a box in network pixels covers, and one more on each
@@ -80,7 +80,7 @@ class SamSlices:
         x0, y0, x1, y1 = (int(value // cell) for value in within)
         return _around(y0, y1, height), _around(x0, x1, width)
 
-    def _put_back(self, part: Tensor, rows: slice, columns: slice) -> Tensor:
+    def _extend_to_whole(self, part: Tensor, rows: slice, columns: slice) -> Tensor:
         """Extend logits (B,4r,4c) of a part to (B,4h,4w), surely outside where nothing was answered."""
         height, width = self.sam.prompt_encoder.mask_input_size
         if part.shape[1:] == (height, width):
@@ -105,7 +105,7 @@ def _around(first: int, last: int, count: int) -> slice:
     return slice(start, max(min(last + 2, count), start + 1))
 
 
-class Sam2Slices:
+class Sam2Adapter:
     """SAM 2, MedSAM2 and EfficientTAM without memory: a single click lets the candidates compete by itself."""
 
     def __init__(self, sam2: Sam2, steps: MemorySteps | None = None) -> None:
@@ -155,6 +155,6 @@ def slice_network(
 ) -> SliceNetwork:
     """Return the face of a built network. `decode` (SAM's relatives) or `steps` (SAM 2's) run parts of it elsewhere."""
     if isinstance(module, Sam2):
-        return Sam2Slices(module, steps)
+        return Sam2Adapter(module, steps)
     assert isinstance(module, Sam)
-    return SamSlices(module, decode)
+    return SamAdapter(module, decode)

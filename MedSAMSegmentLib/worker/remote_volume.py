@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, MedSAMError
 from ..geometry import axis_from_name
 from ..intensity import PRESETS, Window, parse_window, to_uint8
-from ..prompts import Box, Line, MaskPrompt, Prompt
+from ..prompts import Box, Line, MaskPrompt, ObjectPrompts, Prompt
 from ..results import Progress, Segmentation3D, SliceResult
 from .client import WorkerClient
 from .frames import DTYPES, Frame
@@ -32,7 +32,6 @@ _SESSION_NUMBERS = itertools.count(1)
 
 OnError = Callable[[MedSAMError], None]
 OnProgress = Callable[[Progress], None]
-ObjectPrompts = Prompt | Sequence[Prompt]
 
 
 class RemoteVolume:

@@ -67,7 +67,7 @@ def test_zero_is_told_exactly() -> None:
 def test_products_are_marked_by_their_layer() -> None:
     encoder = toy_encoder(None)
     model = openvino_model.convert(graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))[0])
-    int8.mark_products(model, RANGES)
+    int8.quantize_products(model, RANGES)
     marks = [node for node in model.get_ops() if node.get_type_name() == "FakeQuantize"]
     # Queries, keys and values share what goes in: 1 + 3 marks; each of the other three has 1 + 1.
     assert len(marks) == 4 + 3 * 2
@@ -78,7 +78,7 @@ def test_a_layer_that_the_graph_lacks_is_an_error() -> None:
     encoder = toy_encoder(None)
     model = openvino_model.convert(graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))[0])
     with pytest.raises(RuntimeError, match=r"no products of layers\.9"):
-        int8.mark_products(model, {**RANGES, "layers.9.blocks.0.attn": (-1.0, 1.0)})
+        int8.quantize_products(model, {**RANGES, "layers.9.blocks.0.attn": (-1.0, 1.0)})
 
 
 @needs_openvino

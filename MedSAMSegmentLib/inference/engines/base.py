@@ -58,7 +58,7 @@ class EngineFiles:
     @property
     def stem(self) -> str:
         """The beginning of every file name: the model, its weights and the version of this library."""
-        return f"{self.entry.id}.{weights_mark(self.weights_sha256)}"
+        return f"{self.entry.id}.{weights_key(self.weights_sha256)}"
 
     @property
     def weights_stem(self) -> str:
@@ -68,7 +68,7 @@ class EngineFiles:
         return self.stem.removesuffix(__version__)
 
 
-def weights_mark(weights_sha256: str) -> str:
+def weights_key(weights_sha256: str) -> str:
     """Return the part of a derived file's name that tells weights and versions of this library apart."""
     from ...version import __version__
 

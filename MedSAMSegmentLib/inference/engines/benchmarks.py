@@ -15,7 +15,7 @@ import torch
 
 from ...checkpoints.folder import write_atomically
 from .base import EngineFiles
-from .unused_files import mark_used
+from .unused_files import touch_files
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class BenchmarkStore:
             return {}
         try:
             known = json.loads(self._path.read_text(encoding="utf-8"))
-            mark_used(self._path)
+            touch_files(self._path)
         except (OSError, ValueError):
             return {}
         usable = isinstance(known, dict) and all(isinstance(engines, dict) for engines in known.values())

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...checkpoints.folder import write_atomically
-from .unused_files import mark_used
+from .unused_files import touch_files
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -77,7 +77,7 @@ def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
             found = CompiledGraph(core.import_model(content, "CPU", settings), content)
     except (OSError, ValueError, RuntimeError, MemoryError):
         return None
-    mark_used(path)
+    touch_files(path)
     return found
 
 

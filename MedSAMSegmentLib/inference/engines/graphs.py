@@ -37,7 +37,7 @@ class Graph:
 
 def graphs_of(network: SliceNetwork, module: nn.Module, images: Tensor) -> list[Graph]:
     """Return all that an engine may run of a network, whose encoder gets images of the size of `images` (1,3,S,S)."""
-    graphs = [Graph(ENCODER, _Part(module, network.encode), lambda: (images,), (tuple(images.shape),))]
+    graphs = [Graph(ENCODER, _FunctionModule(module, network.encode), lambda: (images,), (tuple(images.shape),))]
     if isinstance(module, Sam):
         return [*graphs, _sam_decoder(module)]
     assert isinstance(module, Sam2)
@@ -50,7 +50,7 @@ def _sam_decoder(sam: Sam) -> Graph:
     (height, width), dim = encoder.image_embedding_size, encoder.embed_dim
     return Graph(
         DECODER,
-        _Part(sam, sam.answer),
+        _FunctionModule(sam, sam.answer),
         lambda: decoder_probe(sam, (torch.zeros(1, dim, height, width),)),
         ((1, height * width, dim), (1, -1, dim), (-1,), (-1,)),
     )
@@ -67,7 +67,7 @@ def _sam2_decoder(sam2: Sam2) -> Graph:
     (height, width), dim = sam2.config.grid, sam2.config.dim
     skips = ((1, dim // 8, 4 * height, 4 * width), (1, dim // 4, 2 * height, 2 * width))
     shapes = ((1, height * width, dim), (1, -1, dim), *(skips if sam2.config.high_res_features else ()))
-    return Graph(DECODER, _Part(sam2, answer), lambda: tuple(map(_example, shapes)), shapes)
+    return Graph(DECODER, _FunctionModule(sam2, answer), lambda: tuple(map(_example, shapes)), shapes)
 
 
 def _attention(sam2: Sam2) -> Graph:
@@ -82,13 +82,13 @@ def _attention(sam2: Sam2) -> Graph:
 
     (height, width), dim, memory_dim = sam2.config.grid, sam2.config.dim, sam2.config.memory_dim
     shapes = ((1, height * width, dim), (1, -1, memory_dim), (1, -1, memory_dim), (-1, dim), (-1, dim))
-    return Graph(ATTENTION, _Part(sam2, attend_to_memories), example, shapes)
+    return Graph(ATTENTION, _FunctionModule(sam2, attend_to_memories), example, shapes)
 
 
 def _memory_encoder(sam2: Sam2) -> Graph:
     """`MemoryEncoder.forward`."""
     shapes = ((1, sam2.config.dim, *sam2.config.grid), (1, 1, sam2.image_size, sam2.image_size))
-    return Graph(MEMORY, _Part(sam2, sam2.memory_encoder), lambda: tuple(map(_example, shapes)), shapes)
+    return Graph(MEMORY, _FunctionModule(sam2, sam2.memory_encoder), lambda: tuple(map(_example, shapes)), shapes)
 
 
 def _example(shape: tuple[int, ...]) -> Tensor:
@@ -136,7 +136,7 @@ def attention_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, RotaryEmbedding
     return x.to(sam2.device), (memory + position).to(sam2.device), memory.to(sam2.device), rotation
 
 
-class _Part(nn.Module):
+class _FunctionModule(nn.Module):
     """A function of a network's as a module that owns the network."""
 
     def __init__(self, owner: nn.Module, function: Callable[..., Any]) -> None:

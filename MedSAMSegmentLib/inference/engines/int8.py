@@ -33,7 +33,7 @@ def ranges_of(files: EngineFiles) -> Ranges | None:
     return found["ranges"] if found is not None and found["sha256"] == files.weights_sha256 else None
 
 
-def ranges_mark() -> str:
+def ranges_digest() -> str:
     """Tell graphs apart that were compiled with other ranges."""
     return hashlib.sha256(json.dumps(_all_ranges(), sort_keys=True).encode()).hexdigest()[:8]
 
@@ -43,7 +43,7 @@ def _all_ranges() -> Mapping[str, Any]:
     return json.loads(Path(__file__).with_name("int8_ranges.json").read_text(encoding="utf-8"))
 
 
-def mark_products(model: Any, ranges: Ranges) -> None:
+def quantize_products(model: Any, ranges: Ranges) -> None:
     """Mark the products of an `openvino.Model` of an image encoder, which is changed, for eight bits.
 
     Activations are divided evenly over their range, the weights of each output channel by their largest. Raises
@@ -58,11 +58,11 @@ def mark_products(model: Any, ranges: Ranges) -> None:
         source = node.input_value(0)
         place = (source.get_node().get_friendly_name(), source.get_index())
         if place not in inputs:  # queries, keys and values are made from one
-            inputs[place] = _marked(source, *ranges[layer], LEVELS)
+            inputs[place] = _fake_quantize(source, *ranges[layer], LEVELS)
         node.input(0).replace_source_output(inputs[place])
         weight = node.input_value(1)
         largest = _largest(np.array(weight.get_node().data), _channel_axis(node))
-        node.input(1).replace_source_output(_marked(weight, -largest, largest, WEIGHT_LEVELS))
+        node.input(1).replace_source_output(_fake_quantize(weight, -largest, largest, WEIGHT_LEVELS))
     if missing:
         raise RuntimeError(f"the graph has no products of {', '.join(sorted(missing))}")
 
@@ -86,7 +86,7 @@ def _largest(weight: np.ndarray, axis: int) -> np.ndarray:
     return np.abs(weight).max(axis=others, keepdims=True).clip(min=1e-8)
 
 
-def _marked(source: Any, low: Any, high: Any, levels: int) -> Any:
+def _fake_quantize(source: Any, low: Any, high: Any, levels: int) -> Any:
     from openvino import opset13
 
     bounds = [opset13.constant(np.asarray(bound, dtype=np.float32)) for bound in (low, high)]

@@ -17,7 +17,7 @@ from ...models.sam2 import MemorySteps
 from .base import EngineFiles
 from .compiled_graph import CompiledGraph, compile_graph, read_compiled
 from .graphs import ATTENTION, DECODER, ENCODER, MEMORY, Graph
-from .int8 import mark_products, ranges_of
+from .int8 import quantize_products, ranges_of
 from .openvino_model import compiled_path, read_or_convert
 from .precision import Precision
 
@@ -102,5 +102,5 @@ def _model(graph: Graph, files: EngineFiles, precision: Precision) -> Any:
     model = read_or_convert(graph, files)
     ranges = ranges_of(files) if precision.eight_bit and graph.name == ENCODER else None
     if ranges is not None:
-        mark_products(model, ranges)
+        quantize_products(model, ranges)
     return model

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from ...cancellation import never_cancel
 from ...checkpoints.folder import lock_file
-from .base import EngineFiles, weights_mark
+from .base import EngineFiles, weights_key
 from .benchmarks import machine_signature
 from .graphs import Graph
-from .int8 import ranges_mark
+from .int8 import ranges_digest
 from .precision import Precision
-from .unused_files import mark_used
+from .unused_files import touch_files
 
 
 def openvino_trouble() -> str:
@@ -50,7 +50,7 @@ def compiled_path(files: EngineFiles, graph: str, precision: Precision) -> Path 
     """Return the path of a graph compiled for this processor and a precision; None when nothing is to be kept."""
     marks = str(precision).replace(" and ", "-")
     if precision.eight_bit:
-        marks += f"-{ranges_mark()}"
+        marks += f"-{ranges_digest()}"
     return _path(files, graph, f"{marks}.{machine_signature()}.blob")
 
 
@@ -62,7 +62,7 @@ def _path(files: EngineFiles, graph: str, ending: str) -> Path | None:
 
 def is_converted(folder: Path, weights_sha256: str) -> bool:
     """Return whether `folder` holds a converted network of these weights, whichever model it is."""
-    return any(folder.glob(f"*.{weights_mark(weights_sha256)}.{_release()}.xml"))
+    return any(folder.glob(f"*.{weights_key(weights_sha256)}.{_release()}.xml"))
 
 
 def _release() -> str:
@@ -144,7 +144,7 @@ def _read(path: Path) -> Any | None:
         found = openvino.Core().read_model(path)
     except RuntimeError:
         return None
-    mark_used(path, path.with_suffix(".bin"))
+    touch_files(path, path.with_suffix(".bin"))
     return found
 
 
