@@ -29,7 +29,7 @@ def find_library() -> None:
 
 
 class MedSAMSegment(ScriptedLoadableModule):
-    """What Slicer knows about the module."""
+    """Metadata of the module."""
 
     def __init__(self, parent: Any) -> None:
         super().__init__(parent)

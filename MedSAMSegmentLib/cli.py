@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import Cancelled, InputError, MedSAMError, OutputError
-from .io.atomic import recording
+from .io.atomic import record_written_files
 from .registry import entries
-from .threads import let_threads_rest
+from .threads import set_passive_wait_policy
 from .version import __version__
 
 AXES = ("k", "j", "i", "z", "y", "x", "time")
@@ -170,13 +170,13 @@ def _add_info(commands: Any) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit code."""
-    let_threads_rest(os.environ)
+    """Run one command and return the exit code."""
+    set_passive_wait_policy(os.environ)
     for stream in (sys.stdout, sys.stderr):
         # A file name in an alphabet that the terminal lacks must not end the work.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    with recording() as written:
+    with record_written_files() as written:
         options = argparse.Namespace(command="", debug=False)
         try:
             build_parser().parse_args(arguments, options)
@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(error: Exception, debug: bool) -> int:
-    """Says what went wrong, and how to learn more; returns the exit code."""
+    """Say what went wrong, and how to learn more; return the exit code."""
     if debug:
         traceback.print_exc()
         if isinstance(error, MedSAMError) and error.detail:
@@ -227,7 +227,7 @@ def _say(text: str, exit_code: int) -> int:
 
 
 def _leave_stdout(exit_code: int) -> int:
-    """Sends what is still to be printed nowhere, so that the interpreter does not complain of it at its end."""
+    """Send what is still to be printed nowhere, so that the interpreter does not complain of it at its end."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

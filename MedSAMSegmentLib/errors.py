@@ -114,8 +114,23 @@ class Cancelled(MedSAMError):
         super().__init__(message, cure, detail)
 
 
+OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+"""How torch, its allocators and the systems put it where they raise no type of their own; in lower case."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory ran out, on a device or the CPU, by its type or its text.
+
+    torch is not imported for this: the failure may be torch's own import.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, (RuntimeError, OSError)) and any(phrase in text for phrase in OUT_OF_MEMORY_PHRASES)
+
+
 def error_types() -> dict[str, type[MedSAMError]]:
-    """Every error class by its code, so that an error can cross a process boundary and keep its type."""
+    """Return every error class by its code, so that an error can cross a process boundary and keep its type."""
     found: dict[str, type[MedSAMError]] = {}
     pending: list[type[MedSAMError]] = [MedSAMError]
     while pending:

@@ -23,7 +23,7 @@ IN_PLANE_AXES = {0: (1, 2), 1: (0, 2), 2: (0, 1)}
 
 
 def axis_from_name(axis: int | str) -> int:
-    """Array axis 0, 1 or 2 (z,y,x) from a number or one of k, j, i, z, y, x. Raises `UsageError`."""
+    """Return the array axis 0, 1 or 2 (z,y,x) from a number or one of k, j, i, z, y, x. Raises `UsageError`."""
     if isinstance(axis, str):
         if axis.lower() in AXIS_NAMES:
             return AXIS_NAMES[axis.lower()]
@@ -34,7 +34,7 @@ def axis_from_name(axis: int | str) -> int:
 
 @dataclass(frozen=True)
 class VolumeGeometry:
-    """Where a volume lies: `shape_zyx` in voxels and `ijk_to_lps`, a 4x4 affine in mm with IJK column order i,j,k."""
+    """A volume's grid: `shape_zyx` in voxels and `ijk_to_lps`, a 4x4 affine in mm with IJK column order i,j,k."""
 
     shape_zyx: tuple[int, int, int]
     ijk_to_lps: NDArray[np.float64]
@@ -59,13 +59,13 @@ class VolumeGeometry:
     def from_spacing(
         cls, shape_zyx: tuple[int, int, int], spacing_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0)
     ) -> VolumeGeometry:
-        """An axis-aligned grid at the origin with `spacing_zyx` in mm."""
+        """Return an axis-aligned grid at the origin with `spacing_zyx` in mm."""
         z, y, x = (float(s) for s in spacing_zyx)
         return cls(shape_zyx, np.diag([x, y, z, 1.0]))
 
     @classmethod
     def from_ras(cls, shape_zyx: tuple[int, int, int], ijk_to_ras: NDArray[np.float64]) -> VolumeGeometry:
-        """The same grid from Slicer's IJK to RAS matrix."""
+        """Return the same grid from Slicer's IJK to RAS matrix."""
         return cls(shape_zyx, LPS_FROM_RAS @ np.asarray(ijk_to_ras, dtype=np.float64))
 
     @property
@@ -83,7 +83,8 @@ class VolumeGeometry:
         return float(abs(np.linalg.det(self.ijk_to_lps[:3, :3]))) / 1000.0
 
     def lps_to_ijk(self, points_lps: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Continuous voxel indices (n,3) in i,j,k order of points (n,3) in LPS mm. Voxel centres are integers.
+        """Return the continuous voxel indices (n,3) in i,j,k order of points (n,3) in LPS mm. Voxel centres are
+        integers.
 
         Points too far away for a number become infinite or NaN, which every prompt refuses.
         """
@@ -96,7 +97,8 @@ class VolumeGeometry:
         return self.lps_to_ijk(np.atleast_2d(np.asarray(points_ras, dtype=np.float64)) * (-1.0, -1.0, 1.0))
 
     def agrees_with(self, other: VolumeGeometry, tolerance: float = 0.1) -> bool:
-        """Whether both are one grid: the same shape, and corners that lie within `tolerance` voxels of each other."""
+        """Return whether both are one grid: the same shape, and corners that lie within `tolerance` voxels of each
+        other."""
         if self.shape_zyx != other.shape_zyx:
             return False
         k, j, i = ((0, size - 1) for size in self.shape_zyx)
@@ -105,17 +107,17 @@ class VolumeGeometry:
         return bool(np.abs(self.lps_to_ijk(there) - corners).max() <= tolerance)
 
     def in_plane_spacing(self, axis: int) -> tuple[float, float]:
-        """Row and column spacing in mm of a slice across `axis`."""
+        """Return the row and column spacing in mm of a slice across `axis`."""
         rows, columns = IN_PLANE_AXES[axis]
         return (self.spacing_zyx[rows], self.spacing_zyx[columns])
 
 
 def take_slice(volume_zyx: NDArray, axis: int, index: int) -> NDArray:
-    """The slice (rows, columns[, channels]) of a volume (z,y,x[,c]) across `axis`; a view, not a copy."""
+    """Return the slice (rows, columns[, channels]) of a volume (z,y,x[,c]) across `axis`; a view, not a copy."""
     return np.moveaxis(volume_zyx, axis, 0)[index]
 
 
 def slice_shape(shape_zyx: tuple[int, int, int], axis: int) -> tuple[int, int]:
-    """Rows and columns of a slice across `axis`."""
+    """Return the rows and columns of a slice across `axis`."""
     rows, columns = IN_PLANE_AXES[axis]
     return (shape_zyx[rows], shape_zyx[columns])

@@ -38,7 +38,7 @@ class Window:
 
     @classmethod
     def from_level(cls, level: float, width: float) -> Window:
-        """The window centred at `level`, `width` wide, as radiologists name it."""
+        """Return the window centred at `level`, `width` wide, as radiologists name it."""
         return cls(level - width / 2, level + width / 2)
 
     @property
@@ -54,7 +54,8 @@ class Window:
 class Preset:
     """A named way to find the window: fixed (`window`), or percentiles of the voxels above zero.
 
-    `from_zero` starts the window at zero whatever the lower percentile is.
+    `title` is not translated; the interface translates the same literal. `from_zero` starts the window at zero whatever
+    the lower percentile is.
     """
 
     id: str
@@ -134,7 +135,7 @@ def to_uint8(
 
 
 def parse_window(window: WindowChoice) -> str | Window:
-    """A preset id (or "auto"), or the `Window` that "LEVEL/WIDTH" or (lo, hi) means. Raises `UsageError`."""
+    """Return a preset id (or "auto"), or the `Window` that "LEVEL/WIDTH" or (lo, hi) means. Raises `UsageError`."""
     if isinstance(window, Window):
         return window
     if isinstance(window, str):
@@ -157,7 +158,7 @@ def _unknown(window: object) -> Window:
 
 
 def _checked_range(array: NDArray) -> tuple[float, float]:
-    """Lowest and highest finite value."""
+    """Return the lowest and highest finite value."""
     if array.dtype.kind not in "biuf":
         raise InputError(f"The image's values are of type {array.dtype}.", "Use real numbers.")
     if array.ndim not in (2, 3, 4) or (array.ndim == 4 and array.shape[-1] != 3):
@@ -177,7 +178,7 @@ def _checked_range(array: NDArray) -> tuple[float, float]:
 def _choose(
     array: NDArray, window: WindowChoice, modality: str | None, lowest: float, highest: float
 ) -> tuple[Preset, Window | None, str]:
-    """The preset, its fixed window if it has one, and the reason if "auto" chose it."""
+    """Return the preset, its fixed window if it has one, and the reason if "auto" chose it."""
     choice = parse_window(window)
     if isinstance(choice, Window):
         return PRESETS["none"], choice, f"window {choice.level:g}/{choice.width:g}"
@@ -224,13 +225,13 @@ def _is_whole(array: NDArray) -> bool:
 
 
 def _sample(array: NDArray, limit: int = SAMPLE_VOXELS) -> NDArray:
-    """The finite values, or evenly spread ones when there are more than `limit`."""
+    """Return the finite values, or evenly spread ones when there are more than `limit`."""
     flat = array.reshape(-1)[:: max(1, -(-array.size // limit))]
     return flat[np.isfinite(flat)] if flat.dtype.kind == "f" else flat
 
 
 def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> Window | None:
-    """The window between the preset's percentiles of the voxels above zero; None when all voxels are equal."""
+    """Return the window between the preset's percentiles of the voxels above zero; None when all voxels are equal."""
     values = _sample(array, array.size if exact else SAMPLE_VOXELS)
     above = values[values > 0]
     if above.size == 0:
@@ -256,7 +257,7 @@ def _scale_to_window(array: NDArray, window: Window, keep_zero: bool) -> NDArray
 
 
 def _scale_to_data(array: NDArray, window: Window, lowest: float, highest: float, keep_zero: bool) -> NDArray[np.uint8]:
-    """The official formula: clip, then min-max of the clipped data, truncated."""
+    """Scale by the official formula: clip, then min-max of the clipped data, truncated."""
     kind = array.dtype if array.dtype.kind == "f" and not keep_zero else np.dtype(np.float64)
     ends = np.clip(np.array([lowest, highest], dtype=kind), window.lo, window.hi)
     if ends[0] == ends[1]:
@@ -291,7 +292,7 @@ def _apply(array: NDArray, scale: Callable[[NDArray], NDArray]) -> NDArray[np.ui
 
 
 def _slabs(array: NDArray) -> Iterator[NDArray]:
-    """Views of some slices of the first axis at a time."""
+    """Yield views of some slices of the first axis at a time."""
     step = max(1, SLAB_VOXELS * array.shape[0] // max(array.size, 1))
     for first in range(0, array.shape[0], step):
         yield array[first : first + step]

@@ -1,4 +1,4 @@
-"""What a reader measures on a segment: volume in mL, and the two diameters of RECIST 1.1 in mm.
+"""Measurements of a segment: volume in mL, and the two diameters of RECIST 1.1 in mm.
 
 RECIST 1.1 (Eisenhauer et al., Eur J Cancer 2009; 45:228): the longest diameter in the plane of acquisition, and the
 longest diameter perpendicular to it in the same plane. The outline runs half-way between a voxel that is set and one
@@ -8,7 +8,6 @@ that is not, so one voxel is as wide as its spacing; diameters are those of the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +40,6 @@ class Measurement:
     longest: Diameter | None = None
     perpendicular: Diameter | None = None
 
-    def as_dict(self) -> dict[str, Any]:
-        """For a report: lengths in mm to the micrometre, ends as i,j,k."""
-        facts: dict[str, Any] = {"axis": self.axis, "slice": self.index}
-        for name, line in (("longest", self.longest), ("perpendicular", self.perpendicular)):
-            facts[f"{name}_mm"] = round(line.millimetres, 3) if line else None
-            facts[f"{name}_ends_ijk"] = [list(line.start_ijk), list(line.end_ijk)] if line else None
-        return facts
-
 
 def measure(mask_zyx: NDArray, geometry: VolumeGeometry, axis: int | str = 0) -> Measurement:
     """Measure a mask (z,y,x). The diameters are the longest over all slices across `axis`."""
@@ -70,13 +61,6 @@ def measure(mask_zyx: NDArray, geometry: VolumeGeometry, axis: int | str = 0) ->
         Diameter(longest_mm, *(_ijk(p, number, index) for p in ends)),
         Diameter(perpendicular_mm, *(_ijk(p, number, index) for p in perpendicular)),
     )
-
-
-def measure_diameters(mask_zyx: NDArray, spacing_zyx: tuple[float, float, float], axis: int | str = 0) -> Measurement:
-    """`measure` on a grid of which only the spacing in mm is known."""
-    mask = np.asarray(mask_zyx)
-    z, y, x = mask.shape
-    return measure(mask, VolumeGeometry.from_spacing((z, y, x), spacing_zyx), axis)
 
 
 def _longest_over_slices(mask: NDArray[np.bool_], geometry: VolumeGeometry, axis: int) -> tuple[int, NDArray, NDArray]:
@@ -105,7 +89,8 @@ def _metric(geometry: VolumeGeometry, axis: int) -> NDArray[np.float64]:
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Points (n,2) x,y half a pixel outside the first and last pixel of each row: they span the outline's hull."""
+    """Return the points (n,2) x,y half a pixel outside the first and last pixel of each row: they span the outline's
+    hull."""
     rows = np.flatnonzero(mask.any(axis=1))
     first = mask[rows].argmax(axis=1)
     last = mask.shape[1] - 1 - mask[rows][:, ::-1].argmax(axis=1)
@@ -119,7 +104,7 @@ def _bounding_diagonal(points: NDArray[np.float64]) -> float:
 
 
 def convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corners (m,2) of the convex hull of points (n,2), counter-clockwise (Andrew's monotone chain)."""
+    """Return the corners (m,2) of the convex hull of points (n,2), counter-clockwise (Andrew's monotone chain)."""
     ordered = np.unique(points, axis=0).tolist()
     if len(ordered) < 3:
         return np.array(ordered)

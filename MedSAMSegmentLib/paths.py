@@ -1,4 +1,4 @@
-"""Where the package keeps its files on the user's machine."""
+"""The folders of the package on the user's machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MODEL_FOLDER_VARIABLE = "MEDSAM_MODEL_DIR"
 
 
 def model_folder() -> Path:
-    """The folder of the checkpoints: `MEDSAM_MODEL_DIR`, else `models` in the user's cache folder.
+    """Return the folder of the checkpoints: `MEDSAM_MODEL_DIR`, else `models` in the user's cache folder.
 
     The variable is read at each call. The folder is not created here.
     """

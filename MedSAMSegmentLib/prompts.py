@@ -1,4 +1,4 @@
-"""What a user can say about an object: a box, a point, a RECIST line or a painted slice.
+"""Prompts: a box, a point, a RECIST line or a painted slice.
 
 Coordinates are voxel indices i (columns, x), j (rows, y), k (slices, z) of the volume that is segmented.
 Every class checks itself when it is made and `fitted` checks it against a volume.
@@ -44,7 +44,7 @@ class Box:
 
     @classmethod
     def from_corners(cls, lower_ijk: Sequence[float], upper_ijk: Sequence[float]) -> Box:
-        """The box between two corners given as i,j,k. Values must be whole numbers."""
+        """Return the box between two corners given as i,j,k. Values must be whole numbers."""
         if len(lower_ijk) != 3 or len(upper_ijk) != 3:
             raise PromptError(
                 f"The box's corners have {len(lower_ijk)} and {len(upper_ijk)} coordinates.", "Give i, j and k of each."
@@ -56,7 +56,7 @@ class Box:
 
     @classmethod
     def around(cls, mask_zyx: NDArray[np.bool_]) -> Box:
-        """The tight box of a mask (z,y,x). Raises `PromptError` when it is empty."""
+        """Return the tight box of a mask (z,y,x). Raises `PromptError` when it is empty."""
         if not mask_zyx.any():
             raise PromptError("The mask is empty.", "Paint at least one voxel.")
         bounds = []
@@ -68,7 +68,8 @@ class Box:
 
     @classmethod
     def enclosing(cls, points_ijk: NDArray[np.float64]) -> Box:
-        """The voxels whose centres lie within the bounds of points (n,3) in continuous i,j,k: of an ROI's corners.
+        """Return the voxels whose centres lie within the bounds of points (n,3) in continuous i,j,k: of an ROI's
+        corners.
 
         Rounded once, here: where the extent is thinner than a voxel, the nearest one. Raises `PromptError` when a
         point is not finite.
@@ -96,7 +97,7 @@ class Box:
         return (k, j, i)
 
     def along(self, axis: int) -> tuple[int, int]:
-        """First and last slice across `axis` (0 = k, 1 = j, 2 = i)."""
+        """Return the first and last slice across `axis` (0 = k, 1 = j, 2 = i)."""
         return self.bounds_zyx[axis]
 
     def in_plane(self, axis: int) -> tuple[int, int, int, int]:
@@ -106,7 +107,7 @@ class Box:
         return (x0, y0, x1, y1)
 
     def fitted(self, shape_zyx: Shape3) -> Box:
-        """The part inside the volume. Raises `PromptError` when there is none or nothing of it has an area."""
+        """Return the part inside the volume. Raises `PromptError` when there is none or nothing of it has an area."""
         clipped: dict[str, tuple[int, int]] = {}
         for name, (first, last), size in zip("kji", self.bounds_zyx, shape_zyx, strict=True):
             if last < 0 or first >= size:
@@ -123,7 +124,7 @@ class Box:
         return box
 
     def require_area(self, axis: int, shape_zyx: Shape3) -> None:
-        """Raises `PromptError` when the box is one voxel wide or high on the slices across `axis`.
+        """Raise `PromptError` when the box is one voxel wide or high on the slices across `axis`.
 
         One slice thick is right: that is a box on a slice.
         """
@@ -154,7 +155,7 @@ class Point:
         return (self.k, self.j, self.i)
 
     def slice_index(self, axis: int) -> int:
-        """The nearest slice across `axis`."""
+        """Return the nearest slice across `axis`."""
         return math.floor(self.zyx[axis] + 0.5)
 
     def in_plane(self, axis: int) -> tuple[float, float]:
@@ -194,7 +195,7 @@ class Line:
         return (Point(*self.start), Point(*self.end))
 
     def slice_index(self, axis: int) -> int:
-        """The slice across `axis` that holds both ends. Raises `PromptError` when they lie on two."""
+        """Return the slice across `axis` that holds both ends. Raises `PromptError` when they lie on two."""
         first, last = (p.slice_index(axis) for p in self.points)
         if first != last:
             raise PromptError(
@@ -245,9 +246,13 @@ class MaskPrompt:
 
 Prompt: TypeAlias = Box | Point | Line | MaskPrompt
 
+ObjectPrompts: TypeAlias = Prompt | Sequence[Prompt]
+"""One object: a prompt, or prompts that belong together."""
 
-def says_negative(*texts: str | None) -> bool:
-    """Whether a point's label or description, or its list's name, makes it negative: one begins with "-" or "neg".
+
+def is_negative_label(*texts: str | None) -> bool:
+    """Return whether a point's label or description, or its list's name, makes it negative: one begins with "-" or
+    "neg".
 
     Any case; "-1" and the like do not count, since Slicer numbers the points of a list without a name so.
     """

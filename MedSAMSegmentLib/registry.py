@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """What is known about one model.
+    """The facts about one model.
 
     `builder` and `builder_options` go to `models.builders.build`. `kind` is "slice" for models that see one slice at
     a time, "memory" for those that also propagate with a memory bank. `input_size` is the side of the square network
@@ -349,12 +349,12 @@ _ENTRIES = (
 
 
 def entries() -> tuple[ModelEntry, ...]:
-    """All models, the recommended ones first."""
+    """Return all models, the recommended ones first."""
     return _ENTRIES
 
 
 def get(model_id: str) -> ModelEntry:
-    """The entry of one model.
+    """Return the entry of one model.
 
     Raises UsageError, naming the nearest and all known ids, when there is no such model.
     """

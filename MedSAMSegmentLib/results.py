@@ -1,4 +1,4 @@
-"""What a session gives back: slices as they are computed, and the finished objects."""
+"""Results of a session: slices as they are computed, and the finished objects."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class PackedMask:
         return np.unpackbits(self._bits[index], count=rows * columns).reshape(rows, columns).astype(bool)
 
     def unpack(self) -> NDArray[np.bool_]:
-        """The whole mask (z,y,x)."""
+        """Return the whole mask (z,y,x)."""
         volume = np.zeros(self.shape_zyx, dtype=bool)
         across = np.moveaxis(volume, self.axis, 0)
         for index in self._bits:
@@ -132,17 +132,18 @@ class Segmentation3D:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """The union of all objects (z,y,x), bool."""
-        return union([o.mask for o in self.objects], self.shape_zyx)
+        return mask_union([o.mask for o in self.objects], self.shape_zyx)
 
     def label_map(self) -> NDArray[np.uint16]:
-        """Labels 1, 2, ... (z,y,x); where objects overlap the later one stands, as in the official scripts."""
+        """Return the labels 1, 2, ... (z,y,x); where objects overlap the later one stands, as in the official
+        scripts."""
         labels = np.zeros(self.shape_zyx, dtype=np.uint16)
         for value, result in enumerate(self.objects, start=1):
             labels[result.mask] = value
         return labels
 
 
-def union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, int]) -> NDArray[np.bool_]:
+def mask_union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, int]) -> NDArray[np.bool_]:
     combined = np.zeros(shape_zyx, dtype=bool)
     for mask in masks:
         combined |= mask

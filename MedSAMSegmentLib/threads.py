@@ -1,4 +1,4 @@
-"""How the threads of a process of ours share the processor."""
+"""The wait policy of threads, by which the threads of one process share the processor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import MutableMapping
 WAIT_POLICY = "OMP_WAIT_POLICY"
 
 
-def let_threads_rest(variables: MutableMapping[str, str]) -> None:
+def set_passive_wait_policy(variables: MutableMapping[str, str]) -> None:
     """Threads of torch that have nothing to do give up their core at once, unless the user set something else.
 
     By default they wait busily for the next piece of work, on the cores that OpenVINO's threads want meanwhile: on

@@ -31,7 +31,8 @@ class Fingerprint:
     samples: Mapping[str, tuple[int, ...]]
 
     def likeness(self, shapes: Shapes) -> float:
-        """How near a state dict is, 0 to 1: the part of the sampled tensors that it has, half for another shape."""
+        """Measure how near a state dict is, 0 to 1: the share of the sampled tensors that it has, half for another
+        shape."""
         points = 0.0
         for key, shape in self.samples.items():
             if key in shapes:
@@ -40,7 +41,7 @@ class Fingerprint:
 
 
 def fingerprint(shapes: Shapes) -> Fingerprint:
-    """The fingerprint of a state dict's keys and shapes."""
+    """Return the fingerprint of a state dict's keys and shapes."""
     keys = sorted(shapes)
     lines = "".join(f"{key} {tuple(shapes[key])}\n" for key in keys)
     step = max(1, len(keys) // _SAMPLES)
@@ -53,13 +54,13 @@ def fingerprint(shapes: Shapes) -> Fingerprint:
 
 
 def known_fingerprints() -> dict[str, Fingerprint]:
-    """The fingerprint of each network by its builder's name."""
+    """Return the fingerprint of each network by its builder's name."""
     table = json.loads(FINGERPRINTS_PATH.read_text(encoding="utf-8"))
     return {name: _from_json(fields) for name, fields in table.items()}
 
 
 def to_json(prints: Mapping[str, Fingerprint]) -> str:
-    """The text of `fingerprints.json`."""
+    """Return the text of `fingerprints.json`."""
     table = {
         name: {
             "tensors": item.tensors,

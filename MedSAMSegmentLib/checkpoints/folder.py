@@ -9,15 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from ..cancellation import CancelCheck, raise_if_cancelled
 from ..errors import DownloadError
 from ..registry import ModelEntry
-from .transfer import CHUNK_BYTES, Cancel, Digester, FileDigest, Progress, megabytes, stop_if
+from .transfer import CHUNK_BYTES, ByteProgressCallback, Digester, FileDigest, megabytes
 
 _LOCK_POLL_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def locked(folder: Path, file_name: str, cancel: Cancel) -> Iterator[None]:
+def lock_file(folder: Path, file_name: str, cancel: CancelCheck) -> Iterator[None]:
     """One process at a time changes a checkpoint. Waits until the other is done or the user cancels.
 
     Creates the folder. Raises OSError when it cannot be written, and Cancelled.
@@ -27,7 +28,7 @@ def locked(folder: Path, file_name: str, cancel: Cancel) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{file_name}.lock")
     while True:
-        stop_if(cancel)
+        raise_if_cancelled(cancel)
         try:
             lock.acquire(timeout=_LOCK_POLL_SECONDS)
             break
@@ -61,7 +62,7 @@ def discard_parts(folder: Path, file_name: str) -> None:
                 leftover.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, content: str | bytes | memoryview) -> None:
+def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     """The file is there as a whole or as it was: written beside, then moved. Raises OSError."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -71,12 +72,14 @@ def write_whole(path: Path, content: str | bytes | memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def copy_with_digest(stream: BinaryIO, part: Path, total: int, progress: Progress, cancel: Cancel) -> FileDigest:
+def copy_with_digest(
+    stream: BinaryIO, part: Path, total: int, progress: ByteProgressCallback, cancel: CancelCheck
+) -> FileDigest:
     """Copy an open file to `part`, hashing it on the way. Raises OSError and Cancelled."""
     digester = Digester()
     with part.open("wb") as target:
         while chunk := stream.read(CHUNK_BYTES * 16):
-            stop_if(cancel)
+            raise_if_cancelled(cancel)
             digester.update(chunk)
             target.write(chunk)
             progress(digester.size, total)

@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
+from ..cancellation import CancelCheck, raise_if_cancelled
 from ..errors import DownloadError
 from ..registry import ModelEntry, Source
 from .package_source import without_credentials
-from .resume import bytes_of, digester_of, remember_etag, remembered_etag
+from .resume import bytes_of, digester_of, store_etag, stored_etag
 from .transfer import (
     CHUNK_BYTES,
-    Cancel,
+    ByteProgressCallback,
     Digester,
     FileDigest,
-    Progress,
     looks_like_html,
     megabytes,
     plausible_bytes,
-    stop_if,
 )
 
 if TYPE_CHECKING:
@@ -43,20 +42,20 @@ class _Interrupted(Exception):
 
 @dataclass(frozen=True)
 class _Transfer:
-    """What stays the same over all attempts at one file."""
+    """The constants of one file's transfer, over all attempts."""
 
     session: requests.Session
     address: str
     part: Path
     entry: ModelEntry
-    progress: Progress
-    cancel: Cancel
+    progress: ByteProgressCallback
+    cancel: CancelCheck
 
 
-def _wait(seconds: float, cancel: Cancel) -> None:
+def _wait(seconds: float, cancel: CancelCheck) -> None:
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        stop_if(cancel)
+        raise_if_cancelled(cancel)
         time.sleep(min(left, 0.1))
 
 
@@ -72,7 +71,7 @@ class HttpsFetcher:
         self,
         *,
         attempts: int = 5,
-        wait: Callable[[float, Cancel], None] = _wait,
+        wait: Callable[[float, CancelCheck], None] = _wait,
         timeout: tuple[float, float] = (10.0, 20.0),
         allow_loopback_http: bool = False,
     ) -> None:
@@ -81,7 +80,9 @@ class HttpsFetcher:
         self._timeout = timeout
         self._allow_loopback_http = allow_loopback_http
 
-    def fetch(self, source: Source, part: Path, entry: ModelEntry, progress: Progress, cancel: Cancel) -> FileDigest:
+    def fetch(
+        self, source: Source, part: Path, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
+    ) -> FileDigest:
         """Download to `part`, going on from what is there. Raises DownloadError, Cancelled and OSError."""
         import requests
 
@@ -89,7 +90,7 @@ class HttpsFetcher:
         with requests.Session() as session:
             transfer = _Transfer(session, source.address, part, entry, progress, cancel)
             while True:
-                stop_if(cancel)
+                raise_if_cancelled(cancel)
                 try:
                     return self._attempt(transfer)
                 except _Interrupted as interruption:
@@ -118,7 +119,7 @@ class HttpsFetcher:
             raise _Interrupted(_plain_reason(error)) from error
 
     def _exchange(self, transfer: _Transfer) -> FileDigest:
-        etag = remembered_etag(transfer.part, transfer.address)
+        etag = stored_etag(transfer.part, transfer.address)
         offset = bytes_of(transfer.part) if etag else 0
         headers = {"Accept-Encoding": "identity"}
         if offset:
@@ -129,14 +130,14 @@ class HttpsFetcher:
             _check_total(total, transfer)
             digester = digester_of(transfer.part, start)
             if start == 0:
-                remember_etag(transfer.part, transfer.address, response.headers.get("ETag", ""))
+                store_etag(transfer.part, transfer.address, response.headers.get("ETag", ""))
             _receive(response, transfer, digester, total)
         if total is not None and digester.size < total:
             raise _Interrupted(f"the connection closed after {digester.size} of {total} bytes")
         return digester.digest()
 
     def _open(self, transfer: _Transfer, headers: dict[str, str]) -> requests.Response:
-        """The answer after redirects, each of which is checked before it is followed."""
+        """Return the answer after redirects, each of which is checked before it is followed."""
         address = transfer.address
         for _ in range(_MOST_REDIRECTS):
             self._require_safe(address)
@@ -162,7 +163,7 @@ class HttpsFetcher:
 
 
 def _accept(response: requests.Response, offset: int, transfer: _Transfer) -> int:
-    """Where in the file the answer's first byte belongs."""
+    """Return the place in the file of the answer's first byte."""
     status = response.status_code
     if status == 416:
         transfer.part.unlink(missing_ok=True)
@@ -224,7 +225,7 @@ def _receive(response: requests.Response, transfer: _Transfer, digester: Digeste
     most = entry.size_bytes if entry.size_bytes is not None else plausible_bytes(entry)[1]
     with transfer.part.open("ab" if digester.size else "wb") as target:
         for chunk in response.iter_content(CHUNK_BYTES):
-            stop_if(transfer.cancel)
+            raise_if_cancelled(transfer.cancel)
             if digester.size == 0 and looks_like_html(chunk):
                 raise _web_page(transfer.address)
             if digester.size + len(chunk) > most:

@@ -45,12 +45,12 @@ _RULES = (
 
 
 def is_huggingface_sam(keys: Iterable[str]) -> bool:
-    """Whether these are the keys of a transformers `SamModel`."""
+    """Return whether these are the keys of a transformers `SamModel`."""
     return _SHARED_POSITION in set(keys)
 
 
 def to_official_keys(state_dict: Mapping[str, _T]) -> dict[str, _T]:
-    """The same values under SAM's official keys."""
+    """Return the same values under SAM's official keys."""
     renamed = dict(state_dict)
     shared = renamed.pop(_SHARED_POSITION)
     # safetensors keeps one of two shared tensors; both names mean the same matrix.

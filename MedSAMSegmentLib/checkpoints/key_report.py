@@ -1,4 +1,4 @@
-"""How two sets of keys and shapes differ, in one sentence."""
+"""Differences between two sets of keys and shapes, in one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN = 3
 
 
 def key_report(wanted: Shapes, given: Shapes) -> str:
-    """What `given` lacks, has too much or has in another shape; empty when both agree exactly."""
+    """Describe what `given` lacks, has too much or has in another shape; empty when both agree exactly."""
     missing = [key for key in wanted if key not in given]
     unexpected = [key for key in given if key not in wanted]
     reshaped = [

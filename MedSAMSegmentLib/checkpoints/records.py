@@ -9,13 +9,13 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .folder import write_whole
+from .folder import write_atomically
 from .transfer import FileDigest
 
 
 @dataclass(frozen=True)
 class FileRecord:
-    """What is known of a checkpoint on disk.
+    """The facts known of a checkpoint on disk.
 
     `origin` says where it came from. `trusted_on_first_use` is true when no published hash existed to check it
     against: from then on the file is held to the recorded one.
@@ -29,7 +29,7 @@ class FileRecord:
     trusted_on_first_use: bool
 
     def matches(self, path: Path) -> bool:
-        """Whether the file still has the recorded size and modification time. Raises OSError."""
+        """Return whether the file still has the recorded size and modification time. Raises OSError."""
         status = path.stat()
         return (status.st_size, status.st_mtime_ns) == (self.size, self.mtime_ns)
 
@@ -39,12 +39,12 @@ def record_path(path: Path) -> Path:
 
 
 def new_record(path: Path, digest: FileDigest, origin: str, trusted_on_first_use: bool) -> FileRecord:
-    """The record of a file that was just hashed. Raises OSError."""
+    """Return the record of a file that was just hashed. Raises OSError."""
     return FileRecord(digest.size, path.stat().st_mtime_ns, digest.sha256, digest.md5, origin, trusted_on_first_use)
 
 
 def read_record(path: Path) -> FileRecord | None:
-    """The record of the checkpoint at `path`; None when there is none or it is unreadable."""
+    """Return the record of the checkpoint at `path`; None when there is none or it is unreadable."""
     try:
         fields = json.loads(record_path(path).read_text(encoding="utf-8"))
         return FileRecord(**fields)
@@ -54,4 +54,4 @@ def read_record(path: Path) -> FileRecord | None:
 
 def write_record(path: Path, record: FileRecord) -> None:
     """Write the record of the checkpoint at `path`, atomically. Raises OSError."""
-    write_whole(record_path(path), json.dumps(asdict(record), indent=1) + "\n")
+    write_atomically(record_path(path), json.dumps(asdict(record), indent=1) + "\n")

@@ -9,7 +9,7 @@ from .transfer import CHUNK_BYTES, Digester
 
 
 def digester_of(part: Path, size: int) -> Digester:
-    """A digester that has seen the first `size` bytes of the part on disk."""
+    """Return a digester that has seen the first `size` bytes of the part on disk."""
     digester = Digester()
     if size:
         with part.open("rb") as stream:
@@ -22,7 +22,7 @@ def _etag_path(part: Path) -> Path:
     return part.with_name(part.name + ".json")
 
 
-def remember_etag(part: Path, address: str, etag: str) -> None:
+def store_etag(part: Path, address: str, etag: str) -> None:
     """Empty the part and note which file's bytes it is going to hold. Raises OSError."""
     part.write_bytes(b"")  # first, so that old bytes never meet the new ETag
     # A weak validator promises no equality of bytes, so it cannot serve to resume.
@@ -30,8 +30,8 @@ def remember_etag(part: Path, address: str, etag: str) -> None:
     _etag_path(part).write_text(json.dumps({"address": address, "etag": kept}), encoding="utf-8")
 
 
-def remembered_etag(part: Path, address: str) -> str:
-    """The ETag of the file that the part belongs to; empty when it cannot be resumed from this address."""
+def stored_etag(part: Path, address: str) -> str:
+    """Return the ETag of the file that the part belongs to; empty when it cannot be resumed from this address."""
     try:
         fields = json.loads(_etag_path(part).read_text(encoding="utf-8"))
         return str(fields["etag"]) if fields["address"] == address else ""
@@ -40,7 +40,7 @@ def remembered_etag(part: Path, address: str) -> str:
 
 
 def bytes_of(part: Path) -> int:
-    """The size of a temporary file; 0 when there is none."""
+    """Return the size of a temporary file; 0 when there is none."""
     try:
         return part.stat().st_size
     except OSError:

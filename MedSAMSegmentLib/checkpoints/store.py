@@ -8,24 +8,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from ..cancellation import CancelCheck, never_cancel, raise_if_cancelled
 from ..errors import CheckpointError, DamagedCheckpoint, DownloadError, MissingCheckpoint
 from ..paths import model_folder
 from ..registry import ModelEntry, Source
-from .advice import all_failed, repair
-from .folder import copy_with_digest, discard_parts, locked, require_space
+from .folder import copy_with_digest, discard_parts, lock_file, require_space
 from .https_source import HttpsFetcher
 from .package_source import PackageFetcher
 from .records import FileRecord, new_record, read_record, record_path, write_record
+from .remedies import all_sources_failed, reinstall_command
 from .transfer import (
-    Cancel,
+    ByteProgressCallback,
     Fetcher,
     FileDigest,
-    Progress,
     digest_file,
     digest_mismatch,
     ignore_progress,
-    never_cancel,
-    stop_if,
     storage_error,
 )
 
@@ -59,15 +57,15 @@ class CheckpointStore:
 
     @property
     def derived_folder(self) -> Path:
-        """What is computed from checkpoints, in files whose names begin with the model's id and a dot."""
+        """The folder of what is computed from checkpoints, in files whose names begin with the model's id and a dot."""
         return self.folder / "engines"
 
     def path(self, entry: ModelEntry) -> Path:
-        """Where the checkpoint is, or will be."""
+        """Return the place where the checkpoint is, or will be."""
         return self.folder / entry.file_name
 
     def record(self, entry: ModelEntry) -> FileRecord | None:
-        """What was recorded when the file was last hashed; None when it was not, or has changed since."""
+        """Return what was recorded when the file was last hashed; None when it was not, or has changed since."""
         path = self.path(entry)
         record = read_record(path)
         try:
@@ -76,7 +74,7 @@ class CheckpointStore:
             return None
 
     def state(self, entry: ModelEntry) -> State:
-        """What is there, without reading the file: quick enough for a list of models.
+        """Tell what is there, without reading the file: quick enough for a list of models.
 
         "ready": present and unchanged since its hash was checked. "unverified": present, not hashed yet (placed there
         by hand, or changed). "damaged": it cannot be this model's file. "missing": not there.
@@ -93,7 +91,7 @@ class CheckpointStore:
         return "unverified"
 
     def require(self, entry: ModelEntry) -> Path:
-        """The path of a checkpoint that must be there already; nothing is downloaded.
+        """Return the path of a checkpoint that must be there already; nothing is downloaded.
 
         A file that is not yet verified is hashed once. Raises CheckpointError when it is missing or damaged.
         """
@@ -102,7 +100,7 @@ class CheckpointStore:
         return self.path(entry)
 
     def verify(
-        self, entry: ModelEntry, *, progress: Progress = ignore_progress, cancel: Cancel = never_cancel
+        self, entry: ModelEntry, *, progress: ByteProgressCallback = ignore_progress, cancel: CancelCheck = never_cancel
     ) -> FileRecord:
         """Hash the file again and compare with the published hash, or with the one recorded on first use.
 
@@ -123,7 +121,7 @@ class CheckpointStore:
         if not problem and known is not None and entry.sha256 is None and known.sha256 != digest.sha256:
             problem = f"its SHA-256 is {digest.sha256}, but {known.sha256} when it was first used"
         if problem:
-            raise DamagedCheckpoint(f"{path} is damaged: {problem}.", repair(entry))
+            raise DamagedCheckpoint(f"{path} is damaged: {problem}.", reinstall_command(entry))
         record = new_record(path, digest, known.origin if known else "placed by hand", entry.sha256 is None)
         with contextlib.suppress(OSError):  # a shared, read-only folder: verified anew by each process
             write_record(path, record)
@@ -133,8 +131,8 @@ class CheckpointStore:
         self,
         entry: ModelEntry,
         *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
+        progress: ByteProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
     ) -> Path:
         """Make the checkpoint present and verified, downloading it if need be, and return its path.
 
@@ -159,8 +157,8 @@ class CheckpointStore:
         entry: ModelEntry,
         path: Path,
         *,
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
+        progress: ByteProgressCallback | None = None,
+        cancel: CancelCheck | None = None,
     ) -> FileRecord:
         """Copy a file that the user has into the store, checked as a download is. The record holds its hash.
 
@@ -211,7 +209,7 @@ class CheckpointStore:
             with contextlib.suppress(PermissionError):  # Windows: a worker still looks into it
                 derived.unlink(missing_ok=True)
 
-    def _usable(self, entry: ModelEntry, cancel: Cancel) -> bool:
+    def _usable(self, entry: ModelEntry, cancel: CancelCheck) -> bool:
         state = self.state(entry)
         if state == "unverified":
             with contextlib.suppress(CheckpointError):
@@ -219,22 +217,22 @@ class CheckpointStore:
                 return True
         return state == "ready"
 
-    def _fetch(self, entry: ModelEntry, progress: Progress, cancel: Cancel) -> None:
+    def _fetch(self, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck) -> None:
         failures: list[DownloadError] = []
         for source in entry.sources:
             fetcher = self._fetchers.get(source.kind)
             if fetcher is None:
                 continue
-            stop_if(cancel)
+            raise_if_cancelled(cancel)
             try:
                 self._fetch_from(source, fetcher, entry, progress, cancel)
                 return
             except DownloadError as error:
                 failures.append(error)
-        raise all_failed(entry, failures)
+        raise all_sources_failed(entry, failures)
 
     def _fetch_from(
-        self, source: Source, fetcher: Fetcher, entry: ModelEntry, progress: Progress, cancel: Cancel
+        self, source: Source, fetcher: Fetcher, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
     ) -> None:
         part = self._part(entry, "download")
         require_space(self.folder, entry, part)
@@ -262,8 +260,8 @@ class CheckpointStore:
     def _discard_parts(self, entry: ModelEntry) -> None:
         discard_parts(self.folder, entry.file_name)
 
-    def _locked(self, entry: ModelEntry, cancel: Cancel) -> contextlib.AbstractContextManager[None]:
-        return locked(self.folder, entry.file_name, cancel)
+    def _locked(self, entry: ModelEntry, cancel: CancelCheck) -> contextlib.AbstractContextManager[None]:
+        return lock_file(self.folder, entry.file_name, cancel)
 
 
 def _digest_of(record: FileRecord) -> FileDigest:

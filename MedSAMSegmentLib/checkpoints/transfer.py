@@ -1,4 +1,4 @@
-"""What every way of fetching a file shares: progress, cancel, digests and sentences about disks."""
+"""The common parts of fetching a file, whatever the source: progress, digests and sentences about disks."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
-from ..errors import Cancelled, DownloadError
+from ..cancellation import CancelCheck, never_cancel, raise_if_cancelled
+from ..errors import DownloadError
 from ..registry import ModelEntry, Source
 
 CHUNK_BYTES = 1 << 16
 
-Progress = Callable[[int, int | None], None]
+ByteProgressCallback: TypeAlias = Callable[[int, int | None], None]
 """Called with the bytes done and the bytes in total (None while unknown)."""
-Cancel = Callable[[], bool]
-"""Called between chunks; true stops the work with `Cancelled`."""
 
 
 class Fetcher(Protocol):
     """Brings the file of one kind of source to a temporary path."""
 
-    def fetch(self, source: Source, part: Path, entry: ModelEntry, progress: Progress, cancel: Cancel) -> FileDigest:
+    def fetch(
+        self, source: Source, part: Path, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
+    ) -> FileDigest:
         """Write the file to `part` and return its digest.
 
         Raises DownloadError when the source cannot give the file, Cancelled, and OSError when `part` cannot be
@@ -61,31 +62,22 @@ def ignore_progress(done: int, total: int | None) -> None:
     """The progress callback of a caller that wants none."""
 
 
-def never_cancel() -> bool:
-    """The cancel callback of a caller that never cancels."""
-    return False
-
-
-def stop_if(cancel: Cancel) -> None:
-    """Raise Cancelled when the user has asked to stop."""
-    if cancel():
-        raise Cancelled()
-
-
-def digest_file(path: Path, progress: Progress = ignore_progress, cancel: Cancel = never_cancel) -> FileDigest:
+def digest_file(
+    path: Path, progress: ByteProgressCallback = ignore_progress, cancel: CancelCheck = never_cancel
+) -> FileDigest:
     """Digest of a file on disk. Raises OSError and Cancelled."""
     digester = Digester()
     total = path.stat().st_size
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK_BYTES * 16):
-            stop_if(cancel)
+            raise_if_cancelled(cancel)
             digester.update(chunk)
             progress(digester.size, total)
     return digester.digest()
 
 
 def digest_mismatch(entry: ModelEntry, digest: FileDigest) -> str:
-    """The sentence that says how a file differs from what the registry states; empty when it agrees."""
+    """Return the sentence that says how a file differs from what the registry states; empty when it agrees."""
     if entry.sha256 is not None and digest.sha256 != entry.sha256:
         return f"its SHA-256 is {digest.sha256}, expected {entry.sha256}"
     if entry.sha256 is None and entry.md5 is not None and digest.md5 != entry.md5:
@@ -99,7 +91,7 @@ def digest_mismatch(entry: ModelEntry, digest: FileDigest) -> str:
 
 
 def plausible_bytes(entry: ModelEntry) -> tuple[int, int]:
-    """Least and most bytes that a file with this model's weights can have.
+    """Return the least and most bytes that a file with this model's weights can have.
 
     Half precision alone is the least; a training checkpoint (weights, two moments of the optimizer, double precision
     at worst) the most.
@@ -108,18 +100,18 @@ def plausible_bytes(entry: ModelEntry) -> tuple[int, int]:
 
 
 def megabytes(size: int) -> str:
-    """A size for people, in MB of 10^6 bytes."""
+    """Return a size for people, in MB of 10^6 bytes."""
     return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def looks_like_html(head: bytes) -> bool:
-    """Whether a file begins as a web page does: a login form or an error page in place of the weights."""
+    """Return whether a file begins as a web page does: a login form or an error page in place of the weights."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:64].lower()
     return start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml"))
 
 
 def storage_error(folder: Path, error: OSError, entry: ModelEntry) -> DownloadError:
-    """The DownloadError for a failure of the model folder itself."""
+    """Return the DownloadError for a failure of the model folder itself."""
     detail = f"{type(error).__name__}: {error}"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return DownloadError(

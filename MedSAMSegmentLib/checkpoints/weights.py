@@ -1,4 +1,4 @@
-"""Open a checkpoint file as weights. Nothing in the file is ever executed."""
+"""Open a checkpoint file as weights, and recognise whose they are. Nothing in the file is ever executed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, is_out_of_memory
 from ..registry import ModelEntry
 from .huggingface_keys import is_huggingface_sam, to_official_keys
 from .key_report import key_report
-from .recognise import nearest_sentence
-from .transfer import looks_like_html, megabytes, plausible_bytes
+from .recognise import Recognition, candidates, nearest_sentence, recognise
+from .transfer import digest_file, looks_like_html, megabytes, plausible_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -34,13 +34,12 @@ _DAMAGE = (
     ArithmeticError,
     struct.error,
 )
-_NO_MEMORY = ("not enough memory", "allocate memory")
 _NESTING = ("model", "state_dict", "model_state_dict")
 _PREFIX = "module."
 
 
 def load_state_dict(path: Path, entry: ModelEntry | None = None) -> dict[str, Tensor]:
-    """The flat state dict in a checkpoint file, on the CPU, with the official key names.
+    """Return the flat state dict in a checkpoint file, on the CPU, with the official key names.
 
     Accepts what `torch.save` writes and `.safetensors`, told apart by content. The dicts of training checkpoints
     (`model`, `state_dict`) and the prefix `module.` are unwrapped, Hugging Face's names of SAM turned into the official
@@ -65,6 +64,15 @@ def load_weights(module: torch.nn.Module, state_dict: Mapping[str, Tensor], entr
             f"These weights do not fit {entry.title}: {report}.", nearest_sentence(_shapes(state_dict))
         )
     module.load_state_dict(dict(state_dict), strict=True)
+
+
+def recognise_file(path: Path, state_dict: Mapping[str, Tensor] | None = None) -> Recognition:
+    """Recognise a checkpoint file; `state_dict` is its content where that is loaded already. Raises CheckpointError."""
+    tensors = state_dict if state_dict is not None else load_state_dict(path)
+    shapes = _shapes(tensors)
+    size = path.stat().st_size
+    worth_hashing = any(entry.size_bytes == size for entry in candidates(shapes))
+    return recognise(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
 
 
 def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
@@ -127,7 +135,7 @@ def _load_torch(path: Path, head: bytes) -> object:
 
 
 def _unreadable(path: Path, problem: str, error: Exception) -> CheckpointError:
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+    if is_out_of_memory(error):
         # A damaged file can claim any size, so which of the two it is cannot be told here.
         return CheckpointError(
             f"{path} needs more memory than there is, or is damaged.",

@@ -24,7 +24,7 @@ from ..io.write_segmentation import segments_from, write_segmentation
 from ..prompts import Box
 from .opening import fetch_weights
 from .progress import say, slice_bar
-from .run_outputs import placement
+from .run_outputs import overlay_grid
 
 if TYPE_CHECKING:
     from ..inference.slice_predictor import SlicePredictor
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def load_chest() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
-    """The CT and its reference masks (z,y,x) by name."""
+    """Return the CT and its reference masks (z,y,x) by name."""
     import slicerio
 
     data = Path(slicerio.__file__).parent / "data"
@@ -149,7 +149,7 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     )
     write_segmentation(folder / "chest.seg.nrrd", segments, volume.geometry)
     grey = to_uint8(volume.array_zyx, "ct-mediastinum").volume_u8
-    write_overlay(folder / "chest.png", grey, segments, axis=0, **placement(volume))
+    write_overlay(folder / "chest.png", grey, segments, axis=0, **overlay_grid(volume))
     report = {
         "input": {"file": volume.source.name, "sha256": volume_digest(volume)},
         "model": {"id": "lite_medsam", "weights_sha256": weights},

@@ -50,7 +50,7 @@ def _row(store: CheckpointStore, entry: ModelEntry) -> dict[str, Any]:
 
 
 def published_hash(entry: ModelEntry) -> str:
-    """What a file of this model is held to: without a published hash, the file that was first used."""
+    """Return the hash that a file of this model is held to: without a published one, that of the file first used."""
     if entry.sha256 is not None:
         return "SHA-256"
     return "MD5" if entry.md5 is not None else "not published"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..auto_window import window_of_prompts
 from ..io.volume import Volume
-from ..outlined_window import window_of_prompts
 from ..prompts import Prompt
 from .progress import byte_bar, say
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def load_model(options: argparse.Namespace) -> SlicePredictor:
-    """The model that the options name, with the weights fetched first when that is allowed."""
-    from ..inference.open import DEFAULT_MODEL, as_mode_wants, load_predictor
+    """Return the model that the options name, with the weights fetched first when that is allowed."""
+    from ..inference.open import DEFAULT_MODEL, load_predictor, options_for_mode
 
     model_id = options.model or (None if options.weights else DEFAULT_MODEL)
     if model_id and not options.offline and not options.weights:
         fetch_weights(model_id, options.quiet)
-    engine, precision = as_mode_wants(options.mode, options.engine, options.precision)
+    engine, precision = options_for_mode(options.mode, options.engine, options.precision)
     if converts_first(engine, options.device, weights_file(model_id, options.weights)):
         say("The first run prepares the network for this machine; the next ones start at once.", options.quiet)
     predictor = load_predictor(
@@ -44,7 +44,7 @@ def open_image(
     options: argparse.Namespace,
     objects: Sequence[Sequence[Prompt]] = (),
 ) -> VolumeSession:
-    """A session on a volume that was read; what was outlined has a say in an automatic window."""
+    """Return a session on a volume that was read; what was outlined has a say in an automatic window."""
     from ..inference.open import open_session
 
     return open_session(
@@ -59,7 +59,8 @@ def open_image(
 
 
 def window_for(options: argparse.Namespace, volume: Volume, objects: Sequence[Sequence[Prompt]]) -> str:
-    """The window asked for; "auto" is the lungs' where every object is lung. Official scripts know no such choice."""
+    """Return the window asked for; "auto" is the lungs' where every object is lung. Official scripts know no such
+    choice."""
     if options.window != "auto" or options.mode == "reference":
         return str(options.window)
     found = {window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects}
@@ -89,7 +90,7 @@ def pull_weights(store: CheckpointStore, entry: ModelEntry, quiet: bool) -> None
 
 
 def weights_file(model_id: str | None, weights: str | None) -> Path:
-    """The checkpoint that is about to be loaded; it need not exist."""
+    """Return the checkpoint that is about to be loaded; it need not exist."""
     from ..checkpoints.store import CheckpointStore
     from ..registry import get
 
@@ -97,7 +98,8 @@ def weights_file(model_id: str | None, weights: str | None) -> Path:
 
 
 def converts_first(engine: str, device: str, weights: Path) -> bool:
-    """Whether OpenVINO is about to convert this network, which takes longer than a slice; later runs read that."""
+    """Return whether OpenVINO is about to convert this network, which takes longer than a slice; later runs read
+    that."""
     from ..inference.device import resolve_device
     from ..inference.engines.choose import ENGINE_VARIABLE
     from ..inference.engines.openvino_model import openvino_trouble

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from ..results import Progress
 
 
-class SliceProgress:
+class SliceProgressBar:
     """A bar over slices."""
 
     def __init__(self, bar: object) -> None:
@@ -22,7 +22,7 @@ class SliceProgress:
         bar.refresh()  # type: ignore[attr-defined]
 
 
-class ByteProgress:
+class ByteProgressBar:
     """A bar over bytes; the total may be unknown."""
 
     def __init__(self, bar: object) -> None:
@@ -36,19 +36,19 @@ class ByteProgress:
 
 
 @contextmanager
-def slice_bar(label: str, quiet: bool) -> Iterator[SliceProgress]:
+def slice_bar(label: str, quiet: bool) -> Iterator[SliceProgressBar]:
     from tqdm import tqdm
 
     with tqdm(total=0, desc=label, unit="slice", disable=_hidden(quiet), file=sys.stderr) as bar:
-        yield SliceProgress(bar)
+        yield SliceProgressBar(bar)
 
 
 @contextmanager
-def byte_bar(label: str, quiet: bool) -> Iterator[ByteProgress]:
+def byte_bar(label: str, quiet: bool) -> Iterator[ByteProgressBar]:
     from tqdm import tqdm
 
     with tqdm(total=0, desc=label, unit="B", unit_scale=True, disable=_hidden(quiet), file=sys.stderr) as bar:
-        yield ByteProgress(bar)
+        yield ByteProgressBar(bar)
 
 
 def say(text: str, quiet: bool) -> None:

@@ -30,7 +30,7 @@ def objects_from_options(
     line_as: LineKind = "box",
     mode: str = "default",
 ) -> list[list[Prompt]]:
-    """One list of prompts for each object, in the order of the command line.
+    """Return one list of prompts for each object, in the order of the command line.
 
     A box, line, mask or ROI starts an object; points belong to the object before them, or start one; a correction
     belongs to the object before it. `frame` gives the slice of boxes that were drawn on a single image of a series.
@@ -53,14 +53,14 @@ def objects_from_options(
 
 
 def files_of_prompts(options: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
-    """The files that the prompts are read from, each with the option that named it."""
+    """Return the files that the prompts are read from, each with the option that named it."""
     return [
         (FILE_KINDS[kind], values if kind == "markups" else values[0]) for kind, values in options if kind in FILE_KINDS
     ]
 
 
 def prompt_files(options: Sequence[tuple[str, Any]]) -> list[str]:
-    """The files that the prompts are read from."""
+    """Return the files that the prompts are read from."""
     return [file for _option, file in files_of_prompts(options)]
 
 
@@ -110,7 +110,7 @@ def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPro
 
 
 def _drawn_line(drawn: MaskPrompt, mode: str) -> Line:
-    """The line between the ends of one that was painted on a slice."""
+    """Return the line between the ends of one that was painted on a slice."""
     from ..inference.recist_prompt import RecistLine
 
     line = RecistLine.from_mask(drawn.mask, reference=mode == "reference")
@@ -119,7 +119,7 @@ def _drawn_line(drawn: MaskPrompt, mode: str) -> Line:
 
 
 def _points_of(line: Line, kind: PointKind, volume: Volume, axis: int) -> list[Prompt]:
-    """The positive points that the official RECIST scripts put on a line's slice."""
+    """Return the positive points that the official RECIST scripts put on a line's slice."""
     from ..inference.recist_prompt import RecistLine
 
     index = line.fitted(volume.shape_zyx).slice_index(axis)
@@ -146,5 +146,5 @@ def _on_frame(prompt: Prompt, frame: int) -> Prompt:
 
 
 def array_axis(name: str) -> int:
-    """The array axis of `--axis`; frames of a series lie along the first."""
+    """Return the array axis of `--axis`; frames of a series lie along the first."""
     return 0 if name == "time" else axis_from_name(name)

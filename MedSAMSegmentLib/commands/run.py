@@ -20,7 +20,7 @@ from .run_report import input_facts, run_report
 if TYPE_CHECKING:
     from ..inference.session import VolumeSession
     from ..inference.slice_predictor import SlicePredictor
-    from ..inference.strategies.base import StopRule
+    from ..propagation import StopRule
     from ..results import ObjectResult, Segmentation3D
 
 
@@ -85,7 +85,7 @@ def _segment(
 def _stop_rule(wanted: bool) -> StopRule | None:
     if not wanted:
         return None
-    from ..inference.strategies.base import StopRule
+    from ..propagation import StopRule
 
     return StopRule()
 
@@ -109,7 +109,7 @@ def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, q
 
 
 def blank_slices(volume_u8: NDArray[np.uint8], axis: int) -> set[int]:
-    """The slices across `axis` on which all pixels are the same."""
+    """Return the slices across `axis` on which all pixels are the same."""
     slices = np.moveaxis(volume_u8, axis, 0)
     flat = slices.reshape(len(slices), -1, *volume_u8.shape[3:])
     return {index for index, pixels in enumerate(flat) if (pixels == pixels[0]).all()}

@@ -1,4 +1,4 @@
-"""What a run works on: the image or its frames, the objects, the range; all of it checked before a model is loaded."""
+"""The inputs of a run: the image or its frames, the objects, the range; all checked before a model is loaded."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def read_inputs(options: argparse.Namespace) -> RunInputs:
 
 
 def _volumes(options: argparse.Namespace) -> list[Volume]:
-    """The image, of which k counts the frames where they are to be followed; else the frames of a 4D file asked for."""
+    """Return the image, of which k counts the frames where they are to be followed; else the frames of a 4D file asked
+    for."""
     # The official scripts sort frames by name as text, but for EfficientTAM's copy.
     text_order = options.mode == "reference" and "efficient" not in (options.model or "")
     volume = read_volume(options.image, text_order=text_order)
@@ -77,7 +78,7 @@ def _volumes(options: argparse.Namespace) -> list[Volume]:
 
 
 def _frames_along_k(volume: Volume, name: str) -> Volume:
-    """A volume whose k counts the frames: also that of a 4D file of single slices.
+    """Return a volume whose k counts the frames: also that of a 4D file of single slices.
 
     Of slices in colour no file says what k is, so the option is believed.
     """
@@ -113,7 +114,7 @@ def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[lis
 
 
 def _cut(objects: Sequence[Sequence[Prompt]], names: Sequence[str], shape_zyx: Shape3) -> list[str]:
-    """A sentence on each box that reaches beyond the image."""
+    """Return a sentence on each box that reaches beyond the image."""
     notes = []
     for name, prompts in zip(names, objects, strict=True):
         for box in (prompt for prompt in prompts if isinstance(prompt, Box)):

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the segmentation, the picture and the report go; None: not asked for. `inputs` are never written over."""
+    """The paths of the segmentation, the picture and the report; None: not asked for. `inputs` are never written
+    over."""
 
     segmentation: str | None
     overlay: str | None
@@ -40,7 +41,7 @@ class Outputs:
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Outputs:
-        """What the options ask for. Raises `UsageError`, `OutputError` for what cannot be written."""
+        """Read what the options ask for. Raises `UsageError`, `OutputError` for what cannot be written."""
         inputs = (options.image, *prompt_files(options.prompts))
         outputs = cls(options.output, options.overlay, options.report, inputs)
         if not any((options.output, options.overlay, options.report)):
@@ -49,18 +50,18 @@ class Outputs:
         return outputs
 
     def check(self) -> None:
-        """Raises `UsageError`, `OutputError` for a path that cannot be written, or is an input."""
+        """Raise `UsageError`, `OutputError` for a path that cannot be written, or is an input."""
         for path, suffixes in self._kinds():
             if path:
                 check_output_path(path, suffixes, self.inputs)
 
     def check_grid(self, geometry: VolumeGeometry) -> None:
-        """Raises `OutputError` when the segmentation's format cannot hold the grid."""
+        """Raise `OutputError` when the segmentation's format cannot hold the grid."""
         if self.segmentation:
             check_output_grid(self.segmentation, geometry)
 
     def of_frame(self, index: int, count: int) -> Outputs:
-        """The same files with the frame's number before the suffix: `liver_07.nii.gz`."""
+        """Return the same files with the frame's number before the suffix: `liver_07.nii.gz`."""
         number = str(index).zfill(len(str(count - 1)))
         segmentation, overlay, report = (
             _numbered(path, file_suffix(path, suffixes), number) if path else None for path, suffixes in self._kinds()
@@ -91,7 +92,7 @@ def write_outputs(
     if outputs.overlay:
         from ..io.overlay import write_overlay
 
-        write_overlay(outputs.overlay, grey_u8, segments, axis=result.axis, **placement(volume))
+        write_overlay(outputs.overlay, grey_u8, segments, axis=result.axis, **overlay_grid(volume))
         say(f"wrote {outputs.overlay}", quiet)
     if outputs.report:
         from ..io.report import write_report
@@ -100,13 +101,13 @@ def write_outputs(
         say(f"wrote {outputs.report}", quiet)
 
 
-class Placement(TypedDict, total=False):
+class OverlayGrid(TypedDict, total=False):
     geometry: VolumeGeometry
     spacing_zyx: tuple[float, float, float]
 
 
-def placement(volume: Volume) -> Placement:
-    """How a picture is to be hung: as radiologists do where the axes lie in the patient, else as the array has it."""
+def overlay_grid(volume: Volume) -> OverlayGrid:
+    """Return the grid that orients a picture: the patient's where the axes lie in one, else the array's own."""
     if volume.has_patient_axes:
         return {"geometry": volume.geometry}
     return {"spacing_zyx": volume.spacing_zyx}

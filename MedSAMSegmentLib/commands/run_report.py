@@ -30,7 +30,7 @@ REPEATED_OPTIONS = (
 
 
 def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str]) -> dict[str, Any]:
-    """What went in: every file by its hash, and the options, so that the run can be repeated."""
+    """Describe the inputs: every file by its hash, and the options, so that the run can be repeated."""
     return {
         "input": {"file": volume.source.name, "sha256": volume_digest(volume), "notes": list(notes)},
         "prompt_files": [
@@ -49,7 +49,7 @@ def volume_digest(volume: Volume) -> str:
 def run_report(
     volume: Volume, session: VolumeSession, objects: Sequence[Sequence[Prompt]], result: Segmentation3D
 ) -> dict[str, Any]:
-    """What computed, and what came out."""
+    """Describe what computed, and the results."""
     return {
         "model": {
             "id": session.model_id,
@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 
 def prompt_facts(prompt: Prompt) -> dict[str, Any]:
-    """A prompt as JSON; a mask prompt by its slice and area only."""
+    """Return a prompt as JSON; a mask prompt by its slice and area only."""
     kind = type(prompt).__name__.lower()
     if isinstance(prompt, MaskPrompt):
         return {"kind": "mask", "axis": prompt.axis, "slice": prompt.index, "pixels": int(prompt.mask.sum())}

@@ -19,7 +19,8 @@ def dice(a: NDArray, b: NDArray) -> float:
 def normalized_surface_dice(
     a: NDArray, b: NDArray, spacing_zyx: tuple[float, float, float], tolerance_mm: float = 2.0
 ) -> float:
-    """Share of both surfaces that lies within `tolerance_mm` of the other, 0..1; 1 when both masks are empty.
+    """Return the share of both surfaces that lies within `tolerance_mm` of the other, 0..1; 1 when both masks are
+    empty.
 
     Surface distance of Nikolov et al. (arXiv:1809.04430). `spacing_zyx` in the order of the array's axes: the
     challenge's own script gives x,y,z here, which is too kind to thick slices.
@@ -33,7 +34,8 @@ def normalized_surface_dice(
 
 
 def robust_hausdorff(a: NDArray, b: NDArray, spacing_zyx: tuple[float, float, float], percent: float = 95.0) -> float:
-    """Distance in mm that `percent` of each surface's area keeps to the other; the larger of the two directions.
+    """Return the distance in mm that `percent` of each surface's area keeps to the other; the larger of the two
+    directions.
 
     0 when both masks are empty, infinite when one is.
     """
@@ -53,7 +55,7 @@ def _weighted_percentile(values: NDArray, weights: NDArray, percent: float) -> f
 def _surface_distances(
     a: NDArray[np.bool_], b: NDArray[np.bool_], spacing_zyx: tuple[float, float, float]
 ) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
-    """Distances in mm from a's surface elements to b's and their areas in mm2, then the same from b to a."""
+    """Return the distances in mm from a's surface elements to b's and their areas in mm2, then the same from b to a."""
     from scipy.ndimage import distance_transform_edt
 
     areas = area_table(spacing_zyx)
@@ -65,7 +67,7 @@ def _surface_distances(
 
 
 def _cropped(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Both masks within the smallest box that holds them."""
+    """Return both masks within the smallest box that holds them."""
     either = a | b
     window = []
     for axis in range(either.ndim):

@@ -64,7 +64,7 @@ def _faces() -> list[list[int]]:
 
 
 def _face_links(face: list[int], code: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Pairs of cell edges that the surface joins across a face. Two set corners on a diagonal stay apart."""
+    """Return the pairs of cell edges that the surface joins across a face. Two set corners on a diagonal stay apart."""
     inside = [bool(code >> corner & 1) for corner in face]
     edges = [_edge(face[n], face[(n + 1) % 4]) for n in range(4)]
     crossed = [edges[n] for n in range(4) if inside[n] != inside[(n + 1) % 4]]
@@ -78,6 +78,6 @@ def _edge(a: int, b: int) -> tuple[int, int]:
 
 
 def _loop_area(loop: NDArray[np.float64]) -> float:
-    """Area of a closed polygon (n,3), as triangles from its first corner."""
+    """Return the area of a closed polygon (n,3), as triangles from its first corner."""
     one, two = loop[1:-1] - loop[0], loop[2:] - loop[0]
     return float(np.linalg.norm(np.cross(one, two), axis=1).sum() / 2)

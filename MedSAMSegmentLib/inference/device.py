@@ -1,4 +1,4 @@
-"""Where to compute and how precisely, with the reason in words."""
+"""The device that computes and its precision, with the reason in words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DeviceChoice:
 
 
 def resolve_device(name: str = "auto", precision: str = "auto") -> DeviceChoice:
-    """The device of that name, after one small product on it.
+    """Return the device of that name, after one small product on it.
 
     "auto" takes CUDA, then MPS, then the CPU, and falls back with a reason when a device is there but does not work.
     For the precision int8 it takes the CPU.
@@ -60,7 +60,7 @@ def resolve_device(name: str = "auto", precision: str = "auto") -> DeviceChoice:
 
 
 def device_trouble(name: str) -> str:
-    """Why a device cannot be used; empty when a 2x2 product on it gives the right numbers."""
+    """Explain why a device cannot be used; empty when a 2x2 product on it gives the right numbers."""
     if name == "cuda" and not torch.cuda.is_available():
         return "no CUDA device, or torch was built without CUDA" if torch.version.cuda is None else "no CUDA device"
     if name == "mps" and not torch.backends.mps.is_available():
@@ -83,5 +83,5 @@ def _choice(name: str, precision: str, reason: str, by_name: bool = False) -> De
 
 
 def reduced_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
-    """An autocast region, or nothing for float32."""
+    """Return an autocast region, or nothing for float32."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)

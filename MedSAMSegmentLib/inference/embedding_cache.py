@@ -13,7 +13,7 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class EmbeddingKey:
-    """What an embedding depends on. `crop` None is the whole slice."""
+    """Everything that an embedding depends on. `crop` None is the whole slice."""
 
     model: str
     window: str
@@ -31,16 +31,11 @@ T = TypeVar("T", bound=Sized)
 
 
 class EmbeddingCache(Generic[T]):
-    """Least recently used embeddings go first; the sum of `nbytes` never passes `limit_bytes`.
-
-    `misses` counts how often something had to be computed: tests use it to prove one encode a slice.
-    """
+    """Least recently used embeddings go first; the sum of `nbytes` never passes `limit_bytes`."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.nbytes = 0
-        self.hits = 0
-        self.misses = 0
         self._items: OrderedDict[EmbeddingKey, T] = OrderedDict()
 
     def __len__(self) -> int:
@@ -50,12 +45,10 @@ class EmbeddingCache(Generic[T]):
         return key in self._items
 
     def get_or_compute(self, key: EmbeddingKey, compute: Callable[[], T]) -> T:
-        """The stored value, or the computed one, which is kept if it fits the limit."""
+        """Return the stored value, or the computed one, which is kept if it fits the limit."""
         if key in self._items:
-            self.hits += 1
             self._items.move_to_end(key)
             return self._items[key]
-        self.misses += 1
         value = compute()
         if value.nbytes <= self.limit_bytes:
             self._make_room(value.nbytes)

@@ -21,6 +21,6 @@ class FrameFeatures:
 
     @classmethod
     def of_embedding(cls, embedding: SliceEmbedding) -> FrameFeatures:
-        """What a `SlicePredictor` encoded, without encoding it again: preview and tracking share one embedding."""
+        """Take over what a `SlicePredictor` encoded: preview and tracking share one embedding."""
         first, *skips = embedding.features
         return cls(ImageFeatures(first, (skips[0], skips[1]) if skips else None), embedding.transform.shape)

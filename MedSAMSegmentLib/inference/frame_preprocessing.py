@@ -41,7 +41,7 @@ def point_prompt(
 
 
 def network_mask(mask: NDArray[np.bool_], size: int) -> Tensor:
-    """A mask (H,W) -> (1,1,size,size) of 0 and 1: a pixel is set where at least half of it is."""
+    """Resize a mask (H,W) to (1,1,size,size) of 0 and 1: a pixel is set where at least half of it is."""
     full = torch.from_numpy(np.ascontiguousarray(mask != 0)).float()[None, None]
     if mask.shape == (size, size):
         return full

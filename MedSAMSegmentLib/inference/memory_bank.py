@@ -1,4 +1,4 @@
-"""What one object remembers of the frames, and which of it a frame attends to (Ravi et al. 2024, "Memory bank")."""
+"""The memory of one object, and the part of it that a frame attends to (Ravi et al. 2024, "Memory bank")."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class MemoryBank:
         self.tracked = {FORWARD: forward, BACKWARD: backward}
 
     def get(self, frame: int) -> FrameMemory | None:
-        """The frame's latest output: as a key frame, else as tracked in the direction in which it was last visited."""
+        """Return the frame's latest output: as a key frame, else as tracked in the direction in which it was last
+        visited."""
         if frame in self.conditioning:
             return self.conditioning[frame]
         return self.tracked[self.visited.get(frame, FORWARD)].get(frame)
@@ -80,7 +81,7 @@ class MemoryBank:
             store[leaving] = store[leaving].faded()
 
     def select(self, frame: int, direction: int, num_frames: int) -> tuple[list[SlottedMemory], list[PlacedPointer]]:
-        """The memories and object pointers that `frame` attends to when it is reached in `direction`.
+        """Return the memories and object pointers that `frame` attends to when it is reached in `direction`.
 
         Memories: all key frames, then up to six frames before, the furthest first. Pointers: key frames behind, then
         up to fifteen frames before, the nearest first; their distance is a share of the furthest possible.

@@ -60,7 +60,7 @@ class TrackedFrame:
     objects: Mapping[ObjectId, ObjectOnFrame]
 
 
-StopRule: TypeAlias = Callable[[ObjectId, ObjectOnFrame], bool]
+StopPredicate: TypeAlias = Callable[[ObjectId, ObjectOnFrame], bool]
 
 
 class MemoryTracker:
@@ -102,12 +102,8 @@ class MemoryTracker:
         return sorted({*track.bank.conditioning, *track.pending})
 
     def remembered(self, object_id: ObjectId, frame: int) -> FrameMemory | None:
-        """The latest output of the object on the frame, with its pointer and, after a pass, its memory."""
+        """Return the latest output of the object on the frame, with its pointer and, after a pass, its memory."""
         return self._track(object_id).latest(frame)
-
-    def remove_object(self, object_id: ObjectId) -> None:
-        self._track(object_id)
-        del self._tracks[object_id]
 
     def reset(self) -> None:
         """Forget all objects."""
@@ -138,7 +134,7 @@ class MemoryTracker:
 
     @torch.inference_mode()
     def add_mask(self, object_id: ObjectId, frame: int, mask: NDArray[np.bool_]) -> ObjectOnFrame:
-        """A mask (H,W), for example edited by hand, is the object on this frame. Raises `PromptError`.
+        """Take a mask (H,W), for example edited by hand, as the object on this frame. Raises `PromptError`.
 
         The answer is the mask at the resolution of the network's output, so its edge may differ by a pixel.
         """
@@ -158,14 +154,14 @@ class MemoryTracker:
         start: int | None = None,
         stop: int | None = None,
         extents: Mapping[ObjectId, tuple[int, int]] | None = None,
-        stop_rule: StopRule | None = None,
+        should_stop: StopPredicate | None = None,
         cancel: Callable[[], bool] | None = None,
     ) -> Iterator[TrackedFrame]:
         """Track from `start` (default: each object's earliest key frame) to `stop` (default: the end), both included.
 
         Yields each frame as soon as it is done, key frames with the mask they have. `direction` is +1 or -1.
         `extents` names the objects to track and the first and last frame of each; without it all are tracked.
-        `stop_rule(object_id, result)` true ends an object before that frame, until its next key frame. `cancel` is
+        `should_stop(object_id, result)` true ends an object before that frame, until its next key frame. `cancel` is
         asked before every frame; when it says true, `Cancelled` is raised.
         Raises `PromptError` without any prompt, `UsageError` for a wrong direction or frame.
         """
@@ -190,8 +186,8 @@ class MemoryTracker:
             if here and not active and not self._key_ahead(frame, direction, stop):
                 return
             tracked = self._advance(frame, direction, active)
-            if stop_rule is not None:
-                over = {i for i, result in tracked.objects.items() if not result.prompted and stop_rule(i, result)}
+            if should_stop is not None:
+                over = {i for i, result in tracked.objects.items() if not result.prompted and should_stop(i, result)}
                 ended |= over
                 tracked = TrackedFrame(frame, {i: r for i, r in tracked.objects.items() if i not in over})
             if tracked.objects:

@@ -61,7 +61,7 @@ class ObjectTrack:
         return self.pending[frame]
 
     def answer_mask(self, frame: int, features: FrameFeatures, mask: Tensor) -> FrameMemory:
-        """A mask is its own answer; the clicks on this frame are forgotten."""
+        """Take a mask as its own answer; the clicks on this frame are forgotten."""
         self._clicks.pop(frame, None)
         answer = self.model.adopt_mask(features.image, mask, stability_fallback=self.options.stability_fallback)
         self.pending[frame] = replace(self._with_filled_holes(FrameMemory(answer)), prompted=True)
@@ -88,7 +88,8 @@ class ObjectTrack:
             self.bank.store_tracked(frame, direction, entry)
 
     def placeholder(self) -> FrameMemory:
-        """What an object without prompt or output gets on a shared key frame: nothing, said to be present."""
+        """Return the answer of an object without prompt or output on a shared key frame: nothing, said to be
+        present."""
         size = self.model.sam_prompt_encoder.mask_input_size
         device = self.model.device
         answer = MaskAnswer(
@@ -101,7 +102,7 @@ class ObjectTrack:
         return FrameMemory(answer)
 
     def held(self, frame: int, direction: int) -> FrameMemory | None:
-        """The output that a pass leaves alone: that of a key frame or of a kept correction."""
+        """Return the output that a pass leaves alone: that of a key frame or of a kept correction."""
         if frame in self.bank.conditioning:
             return self.bank.conditioning[frame]
         entry = self.bank.tracked[direction].get(frame)

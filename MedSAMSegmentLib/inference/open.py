@@ -64,7 +64,7 @@ def open_session(
         raise InputError(f"The geometry is for {grid.shape_zyx}, the array has {array.shape[:3]}.")
     windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
     if model is None or isinstance(model, str):
-        engine, precision = as_mode_wants(mode, engine, precision)
+        engine, precision = options_for_mode(mode, engine, precision)
         model = load_predictor(
             model,
             weights=weights,
@@ -87,7 +87,7 @@ def open_session(
     )
 
 
-def as_mode_wants(mode: str, engine: str, precision: str) -> tuple[str, str]:
+def options_for_mode(mode: str, engine: str, precision: str) -> tuple[str, str]:
     """Engine and precision to load a model with: "reference" is torch in float32, whatever else was asked for."""
     return ("torch", "float32") if mode == "reference" else (engine, precision)
 
@@ -166,9 +166,8 @@ def _read_weights(
 
 
 def _recognised(path: Path) -> _Weights:
-    """The model of a file that the user did not name, and what led to the choice."""
-    from ..checkpoints.recognise import recognise_file
-    from ..checkpoints.weights import load_state_dict
+    """Return the model of a file that the user did not name, and what led to the choice."""
+    from ..checkpoints.weights import load_state_dict, recognise_file
 
     state_dict = load_state_dict(path)
     recognition = recognise_file(path, state_dict)
@@ -179,7 +178,7 @@ def _recognised(path: Path) -> _Weights:
 
 
 def _sha256(path: Path, entry: ModelEntry, store: CheckpointStore | None) -> str:
-    """The hash of the weights: from the store's record where there is one, else of the file itself."""
+    """Return the hash of the weights: from the store's record where there is one, else of the file itself."""
     from ..checkpoints.store import CheckpointStore
     from ..checkpoints.transfer import digest_file
 

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PromptError, UsageError
 from ..geometry import IN_PLANE_AXES, VolumeGeometry, slice_shape
-from ..prompts import Box, Line, MaskPrompt, Point, Prompt
+from ..prompts import Box, Line, MaskPrompt, ObjectPrompts, Point, Prompt
+from ..propagation import Direction
 from .recist_prompt import RecistLine
 
-BoxXY: TypeAlias = tuple[int, int, int, int]
-Direction: TypeAlias = Literal["both", "up", "down"]
-ObjectPrompts: TypeAlias = Prompt | Sequence[Prompt]
-
-DIRECTIONS: tuple[Direction, ...] = ("both", "up", "down")
+PixelBox: TypeAlias = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels of a slice, inclusive."""
 
 
 @dataclass(eq=False)
 class KeyPrompt:
-    """What the user said on one slice: pixels x (columns), y (rows). A `mask` is the answer itself and stays.
+    """The prompts on one slice: pixels x (columns), y (rows). A `mask` is the answer itself and stays.
 
     A RECIST `line` comes with the `box` around it; `aspect` is a pixel's height divided by its width.
     """
 
-    box: BoxXY | None = None
+    box: PixelBox | None = None
     points_xy: list[tuple[float, float]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     mask: NDArray[np.bool_] | None = None
@@ -37,7 +35,7 @@ class KeyPrompt:
 
     @property
     def outlines(self) -> bool:
-        """Whether more than clicks is known: a box, a line or a mask."""
+        """True when more than clicks is known: a box, a line or a mask."""
         return self.box is not None or self.mask is not None
 
     @property
@@ -62,7 +60,7 @@ class ObjectPlan:
     corrections: Mapping[int, KeyPrompt] = field(default_factory=dict)
 
     def reach(self, key_index: int, direction: Direction, upwards: bool) -> range:
-        """The slices that this key serves in one direction, nearest first.
+        """Return the slices that this key serves in one direction, nearest first.
 
         Between two keys each serves its half, or the one behind all of it where the run goes one way only.
         """
@@ -84,7 +82,7 @@ class ObjectPlan:
 
 @dataclass(frozen=True)
 class PlanSettings:
-    """Where the prompts lie and how they are read.
+    """The grid that prompts lie on, and how they are read.
 
     `direction` of the run: slices before the first key, or behind the last one, are not part of a run that goes the
     other way. `bounded_lines`: a RECIST line alone bounds its object to the slices of a ball with that diameter, as
@@ -120,7 +118,7 @@ class PlanSettings:
 def plan_objects(
     objects: Sequence[ObjectPrompts], settings: PlanSettings, names: Sequence[str] | None = None
 ) -> list[ObjectPlan]:
-    """One plan for each object. An object is one prompt or a sequence of prompts that belong together.
+    """Return one plan for each object. An object is one prompt or a sequence of prompts that belong together.
 
     Raises `PromptError` for prompts that do not fit the volume, `UsageError` for names that do not match.
     """
@@ -139,7 +137,7 @@ def plan_objects(
 
 
 def check_range(slice_range: tuple[int, int], count: int) -> None:
-    """Raises `PromptError` for a range of slices that is none of 0 to `count` - 1."""
+    """Raise `PromptError` for a range of slices that is none of 0 to `count` - 1."""
     first, last = slice_range
     if first > last:
         raise PromptError(f"The range runs from {first} to {last}.", "Give the lower slice first.")
@@ -148,7 +146,7 @@ def check_range(slice_range: tuple[int, int], count: int) -> None:
 
 
 def middle_slice(first: int, last: int) -> int:
-    """The official key slice: `int((z1 - z0) / 2 + z0)`."""
+    """Return the official key slice: `int((z1 - z0) / 2 + z0)`."""
     return int((last - first) / 2 + first)
 
 
@@ -161,16 +159,16 @@ def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> Ob
     for box in boxes:
         box.require_area(axis, settings.geometry.shape_zyx)
     whole = next((b for b in boxes if b.along(axis)[0] != b.along(axis)[1]), None)
-    said: dict[int, KeyPrompt] = {}
+    keys_by_slice: dict[int, KeyPrompt] = {}
     for prompt in fitted:
         if prompt is not whole:
-            _add(said, prompt, settings)
+            _add(keys_by_slice, prompt, settings)
     if whole is not None:
-        _add_box_key(said, whole, settings, name)
-    if not any(key.is_positive for key in said.values()):
+        _add_box_key(keys_by_slice, whole, settings, name)
+    if not any(key.is_positive for key in keys_by_slice.values()):
         raise PromptError(f"The object {name!r} has only negative points.", "Add a box or a positive point.")
-    first, last, open_ended = _extent(said, whole, settings)
-    inside = {index: key for index, key in said.items() if first <= index <= last}
+    first, last, open_ended = _extent(keys_by_slice, whole, settings)
+    inside = {index: key for index, key in keys_by_slice.items() if first <= index <= last}
     keys, corrections = _split(inside)
     if not keys:
         raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
@@ -180,28 +178,29 @@ def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> Ob
     return ObjectPlan(name, keys, first, last, open_ended, whole, corrections)
 
 
-def _split(said: Mapping[int, KeyPrompt]) -> tuple[dict[int, KeyPrompt], dict[int, KeyPrompt]]:
-    """Key slices, and clicks that correct: beside an outline every slice with clicks alone, else negative ones."""
-    outlined = any(key.outlines for key in said.values())
-    keys = {index: key for index, key in said.items() if (key.outlines if outlined else key.is_positive)}
-    return keys, {index: key for index, key in said.items() if index not in keys}
+def _split(keys_by_slice: Mapping[int, KeyPrompt]) -> tuple[dict[int, KeyPrompt], dict[int, KeyPrompt]]:
+    """Return key slices, and clicks that correct: beside an outline every slice with clicks alone, else negative
+    ones."""
+    outlined = any(key.outlines for key in keys_by_slice.values())
+    keys = {index: key for index, key in keys_by_slice.items() if (key.outlines if outlined else key.is_positive)}
+    return keys, {index: key for index, key in keys_by_slice.items() if index not in keys}
 
 
-def _add(said: dict[int, KeyPrompt], prompt: Prompt, settings: PlanSettings) -> None:
+def _add(keys_by_slice: dict[int, KeyPrompt], prompt: Prompt, settings: PlanSettings) -> None:
     axis = settings.axis
     if isinstance(prompt, Box):
         first, last = prompt.along(axis)
         if first != last:
             raise PromptError("One object has two 3D boxes.", "Give each 3D box as an object of its own.")
-        _key(said, first).box = prompt.in_plane(axis)
+        _key(keys_by_slice, first).box = prompt.in_plane(axis)
     elif isinstance(prompt, Point):
-        key = _key(said, prompt.slice_index(axis))
+        key = _key(keys_by_slice, prompt.slice_index(axis))
         key.points_xy.append(prompt.in_plane(axis))
         key.labels.append(int(prompt.positive))
     elif isinstance(prompt, Line):
-        _add_line(_key(said, prompt.slice_index(axis)), prompt, settings)
+        _add_line(_key(keys_by_slice, prompt.slice_index(axis)), prompt, settings)
     else:
-        _add_mask(said, prompt, axis)
+        _add_mask(keys_by_slice, prompt, axis)
 
 
 def _add_line(key: KeyPrompt, prompt: Line, settings: PlanSettings) -> None:
@@ -213,45 +212,45 @@ def _add_line(key: KeyPrompt, prompt: Line, settings: PlanSettings) -> None:
     key.line, key.box, key.aspect = line, box, settings.aspect
 
 
-def _add_mask(said: dict[int, KeyPrompt], prompt: MaskPrompt, axis: int) -> None:
+def _add_mask(keys_by_slice: dict[int, KeyPrompt], prompt: MaskPrompt, axis: int) -> None:
     if prompt.axis != axis:
         raise PromptError(f"The mask lies across axis {prompt.axis}, the run goes along {axis}.", "Use one axis.")
-    _key(said, prompt.index).mask = prompt.mask
+    _key(keys_by_slice, prompt.index).mask = prompt.mask
 
 
-def _add_box_key(said: dict[int, KeyPrompt], whole: Box, settings: PlanSettings, name: str) -> None:
+def _add_box_key(keys_by_slice: dict[int, KeyPrompt], whole: Box, settings: PlanSettings, name: str) -> None:
     """The 3D box is drawn on the middle of the slices that it and the range hold, unless another slice was boxed.
 
     A painted slice does not replace it: that is how a result is corrected, and its first key slice stays.
     """
-    if any(key.box is not None for key in said.values()):
+    if any(key.box is not None for key in keys_by_slice.values()):
         return
     first, last = whole.along(settings.axis)
     if settings.slice_range is not None:
         first, last = max(first, settings.slice_range[0]), min(last, settings.slice_range[1])
     if first <= last:
-        _key(said, middle_slice(first, last)).box = whole.in_plane(settings.axis)
-    elif not said:
+        _key(keys_by_slice, middle_slice(first, last)).box = whole.in_plane(settings.axis)
+    elif not keys_by_slice:
         first, last = whole.along(settings.axis)
         raise PromptError(
             f"The box of {name!r} spans the slices {first} to {last}, outside the range.", "Widen the range."
         )
 
 
-def _extent(said: Mapping[int, KeyPrompt], whole: Box | None, settings: PlanSettings) -> tuple[int, int, bool]:
-    """First and last slice, and whether the object may end before."""
+def _extent(keys_by_slice: Mapping[int, KeyPrompt], whole: Box | None, settings: PlanSettings) -> tuple[int, int, bool]:
+    """Return the first and last slice, and whether the object may end before."""
     size = settings.count
     if settings.slice_range is not None:
         first, last = settings.slice_range
         return max(first, 0), min(last, size - 1), False
     if whole is not None:
         first, last = whole.along(settings.axis)
-        return min(first, *said), max(last, *said), False
-    extents = [settings.line_extent(index, key.line) for index, key in said.items() if key.line is not None]
+        return min(first, *keys_by_slice), max(last, *keys_by_slice), False
+    extents = [settings.line_extent(index, key.line) for index, key in keys_by_slice.items() if key.line is not None]
     if settings.bounded_lines and extents:
-        return min(*said, *(e[0] for e in extents)), max(*said, *(e[1] for e in extents)), False
+        return min(*keys_by_slice, *(e[0] for e in extents)), max(*keys_by_slice, *(e[1] for e in extents)), False
     return 0, size - 1, True
 
 
-def _key(said: dict[int, KeyPrompt], index: int) -> KeyPrompt:
-    return said.setdefault(index, KeyPrompt())
+def _key(keys_by_slice: dict[int, KeyPrompt], index: int) -> KeyPrompt:
+    return keys_by_slice.setdefault(index, KeyPrompt())

@@ -9,7 +9,7 @@ from ..results import ObjectResult, Segmentation3D, SliceScore
 
 
 def largest_component(mask_zyx: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The 26-connected part with the most voxels; an empty mask stays empty."""
+    """Return the 26-connected part with the most voxels; an empty mask stays empty."""
     from scipy import ndimage
 
     labels, count = ndimage.label(mask_zyx, structure=np.ones((3, 3, 3), dtype=bool))
@@ -21,14 +21,14 @@ def largest_component(mask_zyx: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def fill_slice_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A slice's mask (rows, columns) with its enclosed holes filled."""
+    """Return a slice's mask (rows, columns) with its enclosed holes filled."""
     from scipy import ndimage
 
     return ndimage.binary_fill_holes(mask)
 
 
 def clean_up(result: Segmentation3D, *, largest_component: bool = False, fill_holes: bool = False) -> None:
-    """Changes the objects of `result` in place; areas in the slice scores follow."""
+    """Change the objects of `result` in place; areas in the slice scores follow."""
     for item in result.objects:
         if largest_component:
             _keep_largest(item)

@@ -53,7 +53,7 @@ class SliceTransform(ABC):
 
     @abstractmethod
     def resize(self, image: U8) -> U8:
-        """The slice at `resized_shape`."""
+        """Return the slice at `resized_shape`."""
 
     @abstractmethod
     def normalise(self, resized: U8) -> NDArray[np.float32]:
@@ -61,10 +61,11 @@ class SliceTransform(ABC):
 
     @abstractmethod
     def upsample(self, low_res_logits: Tensor) -> Tensor:
-        """Low-res logits (B,h,w) -> (B,H,W) float: logits, or probabilities where the protocol interpolates those."""
+        """Convert low-res logits (B,h,w) to (B,H,W) float: logits, or probabilities where the protocol interpolates
+        those."""
 
     def network_input(self, image: U8) -> NDArray[np.float32]:
-        """A slice (H,W) or (H,W,3), uint8 -> (3,size,size) float32, zero where it does not reach."""
+        """Convert a slice (H,W) or (H,W,3), uint8, to (3,size,size) float32, zero where it does not reach."""
         self._check(image)
         normalised = self.normalise(self.resize(image))
         network_input = np.zeros((3, self.size, self.size), dtype=np.float32)
@@ -77,21 +78,17 @@ class SliceTransform(ABC):
         shift = 0.5 if self.pixel_centred else 0.0
         return (np.asarray(points_xy, dtype=np.float64) + shift) * self._scale_xy() - shift
 
-    def points_to_image(self, points_xy: Points) -> Points:
-        """The inverse of `points_to_network`."""
-        shift = 0.5 if self.pixel_centred else 0.0
-        return (np.asarray(points_xy, dtype=np.float64) + shift) / self._scale_xy() - shift
-
     def box_to_network(self, box_xyxy: BoxXYXY) -> BoxXYXY:
-        """A box of the slice, inclusive maxima -> network pixels, each number just multiplied."""
+        """Convert a box of the slice, inclusive maxima, to network pixels, each number just multiplied."""
         return _box(np.asarray(box_xyxy, dtype=np.float64) * np.tile(self._scale_xy(), 2))
 
     def mask_to_image(self, low_res_logits: Tensor) -> Tensor:
-        """Low-res logits (B,h,w) -> masks (B,H,W) bool."""
+        """Convert low-res logits (B,h,w) to masks (B,H,W) bool."""
         return self.upsample(low_res_logits) > 0
 
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
-        """A mask (H,W) of the slice on a low-res `plane` (h,w), by nearest neighbour; False where the slice ends."""
+        """Resample a mask (H,W) of the slice to a low-res `plane` (h,w), by nearest neighbour; False where the slice
+        ends."""
         low_res = np.zeros(plane, dtype=bool)
         covered = [max(1, round(side * n / self.size)) for side, n in zip(self.resized_shape, plane, strict=True)]
         rows, columns = (
@@ -102,7 +99,7 @@ class SliceTransform(ABC):
         return low_res
 
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int = 1) -> SlicePrompts | None:
-        """The neighbouring slice's box from a mask (H,W) of this one; None when it is empty.
+        """Return the neighbouring slice's box from a mask (H,W) of this one; None when it is empty.
 
         `label_value` is the object's number in the label image that the official script resizes.
         """
@@ -235,7 +232,7 @@ class Sam2Transform(SliceTransform):
 
 
 def make_transform(entry: ModelEntry, shape: tuple[int, int]) -> SliceTransform:
-    """The transform of a model for slices with `shape` rows and columns."""
+    """Return the transform of a model for slices with `shape` rows and columns."""
     if entry.kind == "memory":
         return Sam2Transform(shape, entry.input_size)
     kinds: dict[str, type[SliceTransform]] = {"LiteMedSAM": LiteMedSamTransform, "MedSAM": MedSamTransform}
@@ -272,7 +269,7 @@ def _tight_box(mask: NDArray) -> BoxXYXY | None:
 
 
 def _widened(box: BoxXYXY | None, margin: int, size: int) -> SlicePrompts | None:
-    """The box in network pixels with a margin; the official code lets it reach one past the last pixel."""
+    """Return the box in network pixels with a margin; the official code lets it reach one past the last pixel."""
     if box is None:
         return None
     lower = [max(0, value - margin) for value in box[:2]]

@@ -34,7 +34,7 @@ class RecistLine:
 
     @classmethod
     def from_mask(cls, line_mask: NDArray[np.bool_], *, reference: bool = False) -> RecistLine:
-        """The two pixels of a drawn line (rows, columns) that are furthest apart.
+        """Return the two pixels of a drawn line (rows, columns) that are furthest apart.
 
         `reference`: the first and the last pixel in raster order, as the official scripts have it; for lines flatter
         than 45 degrees these are not the ends. Raises `PromptError` for fewer than two pixels.
@@ -56,7 +56,8 @@ class RecistLine:
         return ((self.start[0] + self.end[0]) / 2, (self.start[1] + self.end[1]) / 2)
 
     def box(self, shape: tuple[int, int], aspect: float = 1.0) -> tuple[int, int, int, int]:
-        """The square around the line: x0, y0, x1, y1, inclusive, cut at the borders of a slice of (rows, columns).
+        """Return the square around the line: x0, y0, x1, y1, inclusive, cut at the borders of a slice of (rows,
+        columns).
 
         `aspect` is a pixel's height divided by its width; the square is one in mm.
         """
@@ -68,7 +69,7 @@ class RecistLine:
         return (max(0, x - across), max(0, y - down), min(columns - 1, x + across), min(rows - 1, y + down))
 
     def points(self, kind: PointKind, shape: tuple[int, int]) -> NDArray[np.float64]:
-        """Positive points (n,2): the centre, the centre and both ends, or a grid of 3x3 over the box."""
+        """Return the positive points (n,2): the centre, the centre and both ends, or a grid of 3x3 over the box."""
         if kind == "centre":
             return np.array([self.centre])
         if kind == "three":
@@ -83,7 +84,7 @@ class RecistLine:
     def slice_range(
         self, index: int, depth: int, spacing_zyx: tuple[float, float, float], *, reference: bool = False
     ) -> tuple[int, int]:
-        """First and last slice of a ball with this diameter around slice `index` of `depth`.
+        """Return the first and last slice of a ball with this diameter around slice `index` of `depth`.
 
         `reference` repeats the official script, which divides by the ratio of spacings and reads them in the wrong
         order: for 5 mm slices it covers almost twice the extent.
@@ -107,7 +108,8 @@ def prompt_by_line(
 
 
 def _furthest_pair(pixels: NDArray[np.float64]) -> tuple[int, int]:
-    """Indices of the two points (n,2), in raster order, with the largest distance; the first such pair in order."""
+    """Return the indices of the two points (n,2), in raster order, with the largest distance; the first such pair in
+    order."""
     rows = pixels[:, 1]
     # Only the ends of a row can be furthest: an area that was painted instead of a line fills no memory.
     ends = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]] | np.r_[rows[1:] != rows[:-1], True])

@@ -51,7 +51,8 @@ def resize_spline_uint8(image: U8, new_height: int, new_width: int) -> U8:
 
 
 def resize_spline(image: U8, new_height: int, new_width: int) -> NDArray[np.float64]:
-    """The same before truncation: Gaussian smoothing when shrinking, cubic splines, clipped to the image's range."""
+    """Return the same before truncation: Gaussian smoothing when shrinking, cubic splines, clipped to the image's
+    range."""
     from scipy import ndimage
 
     source = image.astype(np.float64)
@@ -88,7 +89,7 @@ def _shrink_by_whole_factors(image: U8, by_rows: int, by_columns: int) -> U8:
 
 
 def _area_taps(old: int, new: int) -> Taps:
-    """What each of `new` pixels covers of `old` ones; slivers below a thousandth of a pixel do not count."""
+    """Find what each of `new` pixels covers of `old` ones; slivers below a thousandth of a pixel do not count."""
     factor = old / new
     start = np.arange(new) * factor
     end = start + factor
@@ -106,7 +107,7 @@ def _area_taps(old: int, new: int) -> Taps:
 
 
 def _weighted_sum(image: NDArray, taps: Taps, axis: int) -> NDArray[np.float32]:
-    """One pass along `axis` in float32, taps in order."""
+    """Filter once along `axis` in float32, taps in order."""
     indices, weights = taps
     shape = [1] * image.ndim
     shape[axis] = -1
@@ -133,7 +134,7 @@ def _enlarge(image: U8, new_height: int, new_width: int) -> U8:
 
 
 def _linear_taps(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.int32], NDArray[np.int32]]:
-    """Two source indices and their weights in 1/2048 for each of `new` pixels."""
+    """Return two source indices and their weights in 1/2048 for each of `new` pixels."""
     factor = old / new
     place = np.arange(new)
     first = np.floor(place * factor).astype(np.intp)

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Cancelled, DeviceError, UsageError
+from ..cancellation import CancelCheck, never_cancel, raise_if_cancelled
+from ..errors import DeviceError, UsageError
 from ..geometry import VolumeGeometry, axis_from_name, take_slice
 from ..intensity import WindowedVolume
+from ..prompts import ObjectPrompts
+from ..propagation import DIRECTIONS, Direction, StopRule
 from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
-from .device_shortage import cpu_instead_of, cure_for, what_gave_out
+from .device_fallback import cpu_fallback, describe_shortage, shortage_remedy
 from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
-from .plan import DIRECTIONS, Direction, ObjectPlan, ObjectPrompts, PlanSettings, plan_objects
+from .plan import ObjectPlan, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
-from .strategies.base import RunOptions, StopRule, Strategy
+from .strategies.base import RunOptions, Strategy
 
 if TYPE_CHECKING:
     from .memory_tracker import MemoryTracker
@@ -29,21 +32,16 @@ if TYPE_CHECKING:
 EFFICIENT_MEDSAM2 = "Efficient MedSAM2"
 """The family whose official script bounds an object by its RECIST line."""
 
-DECISIONS = 256
-"""As many answers to `AxisView.decide` are kept."""
+MAXIMUM_DECISIONS = 256
+"""As many answers to `AxisView.cached_decision` are kept."""
 
 OnProgress = Callable[[Progress], None]
 OnSlice = Callable[[SliceResult], None]
-Cancel = Callable[[], bool]
-
-
-def never() -> bool:
-    return False
 
 
 @dataclass
 class Counters:
-    """What a session computed so far."""
+    """Numbers of computations of a session so far."""
 
     encodes: int = 0
     predictions: int = 0
@@ -53,7 +51,7 @@ class VolumeSession:
     """One volume, one model. Use as a context manager, or call `close`.
 
     `volume` is the windowed 8-bit volume (z,y,x[,3]). The cache of embeddings never passes `cache_bytes`.
-    With `reference` the official scripts' behaviour is repeated even where ours differs by design. `time_series`
+    With `reference` the official scripts' behaviour is repeated even where ours sides_differ by design. `time_series`
     says that k counts frames in time.
     """
 
@@ -77,7 +75,7 @@ class VolumeSession:
         self.counters = Counters()
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
         self.decisions: dict[tuple[int, int, Hashable], bool] = {}
-        self.best_seen: dict[int, Crop | None] = {}
+        self.preferred_crops: dict[int, Crop | None] = {}
 
     def __enter__(self) -> VolumeSession:
         return self
@@ -96,24 +94,25 @@ class VolumeSession:
         return self.geometry.shape_zyx
 
     def close(self) -> None:
-        """Frees the embeddings. The session can still be used; it encodes again."""
+        """Free the embeddings. The session can still be used; it encodes again."""
         self.cache.clear()
         self.decisions.clear()
-        self.best_seen.clear()
+        self.preferred_crops.clear()
 
-    def encode_slice(self, axis: int | str, index: int, cancel: Cancel = never) -> None:
-        """Puts a slice's embedding into the cache, so that a run that comes by finds it.
+    def encode_slice(self, axis: int | str, index: int, cancel: CancelCheck = never_cancel) -> None:
+        """Put a slice's embedding into the cache, so that a run that comes by finds it.
 
         What is encoded is the part of it that the last object along this axis was best seen in, else all of it: then
         the next prompt on it is answered at once, too.
         """
         along = axis_from_name(axis)
-        AxisView(self, along, cancel, self.best_seen.get(along)).embedding(index)
+        AxisView(self, along, cancel, self.preferred_crops.get(along)).embedding(index)
 
     def segment_slice(
-        self, axis: int | str, index: int, prompts: ObjectPrompts, *, cancel: Cancel = never
+        self, axis: int | str, index: int, prompts: ObjectPrompts, *, cancel: CancelCheck = never_cancel
     ) -> SliceResult:
-        """One object's mask on one slice. Prompts are the same as in `propagate`; those of other slices are left out.
+        """Segment one object on one slice. Prompts are the same as in `propagate`; those of other slices are left
+        out.
 
         Raises `PromptError` when no prompt touches the slice, `Cancelled` when `cancel()` turned true.
         """
@@ -123,7 +122,7 @@ class VolumeSession:
         usual = default_strategy(self.predictor.entry, self.reference)
         # As a run answers on its key slice; a memory has nothing to remember on a single one.
         chosen = make_strategy("static" if usual == "memory" else usual)
-        return next(self._guarded(_Run(AxisView(self, along, cancel), plans, chosen, options)))
+        return next(self._with_cpu_fallback(_PreparedRun(AxisView(self, along, cancel), plans, chosen, options)))
 
     def propagate(
         self,
@@ -137,9 +136,10 @@ class VolumeSession:
         names: Sequence[str] | None = None,
         on_slice: OnSlice | None = None,
         on_progress: OnProgress | None = None,
-        cancel: Cancel = never,
+        cancel: CancelCheck = never_cancel,
     ) -> Segmentation3D:
-        """All objects in 3D. Each element of `objects` is one object: a prompt, or prompts that belong together.
+        """Segment all objects in 3D. Each element of `objects` is one object: a prompt, or prompts that belong
+        together.
 
         `on_slice` gets each slice as it is computed. Raises `Cancelled` within one slice of `cancel()` turning true.
         """
@@ -158,7 +158,7 @@ class VolumeSession:
         before = Counters(**vars(self.counters))
         started = time.perf_counter()
         done, total = 0, sum(plan.last - plan.first + 1 for plan in plans)
-        for done, item in enumerate(self._guarded(run), start=1):
+        for done, item in enumerate(self._with_cpu_fallback(run), start=1):
             result.objects[item.object_index].add(item)
             if on_slice is not None:
                 on_slice(item)
@@ -183,12 +183,12 @@ class VolumeSession:
         direction: Direction = "both",
         strategy: str | None = None,
         stop: StopRule | None = None,
-        cancel: Cancel = never,
+        cancel: CancelCheck = never_cancel,
     ) -> Iterator[SliceResult]:
-        """The same run as an iterator over slices in the order computed; nothing is kept."""
+        """Return the same run as an iterator over slices in the order computed; nothing is kept."""
         along = axis_from_name(axis)
         plans = plan_objects(objects, self._plan_settings(along, slice_range, direction))
-        return self._guarded(self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel))
+        return self._with_cpu_fallback(self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel))
 
     def _prepare(
         self,
@@ -198,22 +198,23 @@ class VolumeSession:
         strategy: str | None,
         *,
         stop: StopRule | None,
-        cancel: Cancel,
-    ) -> _Run:
+        cancel: CancelCheck,
+    ) -> _PreparedRun:
         """Everything that can be refused is, before anything is computed."""
         chosen = make_strategy(strategy or default_strategy(self.predictor.entry, self.reference))
         options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
-        return _Run(AxisView(self, axis, cancel), plans, chosen, options)
+        return _PreparedRun(AxisView(self, axis, cancel), plans, chosen, options)
 
-    def _guarded(self, run: _Run) -> Iterator[SliceResult]:
-        """The strategy's results. Where the device gives out, the CPU begins again and goes on where it stopped."""
+    def _with_cpu_fallback(self, run: _PreparedRun) -> Iterator[SliceResult]:
+        """Yield the strategy's results. Where the device gives out, the CPU begins again and goes on where it
+        stopped."""
         given = 0
         try:
             for result in run.results():
                 yield result
                 given += 1
         except (RuntimeError, MemoryError) as error:
-            shortage = what_gave_out(error)
+            shortage = describe_shortage(error)
             if shortage is None:
                 raise
             self._fall_back(shortage, error)
@@ -227,9 +228,9 @@ class VolumeSession:
         self.close()
         if choice.by_name or choice.device.type == "cpu":
             raise DeviceError(
-                f"The device {choice.device.type} {shortage}.", cure_for(choice.device.type), str(error)
+                f"The device {choice.device.type} {shortage}.", shortage_remedy(choice.device.type), str(error)
             ) from error
-        self.predictor.move_to(cpu_instead_of(choice, shortage))
+        self.predictor.move_to(cpu_fallback(choice, shortage))
         self.device = f"{self.predictor.title} ({self.predictor.device.reason})"
 
     def _plan_settings(self, axis: int, slice_range: tuple[int, int] | None, direction: Direction) -> PlanSettings:
@@ -241,8 +242,8 @@ class VolumeSession:
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
-    """What is to be computed, all of it checked."""
+class _PreparedRun:
+    """A run to be computed, all of it checked."""
 
     view: AxisView
     plans: Sequence[ObjectPlan]
@@ -259,7 +260,7 @@ class AxisView:
     With `crop` the network is shown that part of each slice alone; all coordinates stay those of the whole slice.
     """
 
-    def __init__(self, session: VolumeSession, axis: int, cancel: Cancel, crop: Crop | None = None) -> None:
+    def __init__(self, session: VolumeSession, axis: int, cancel: CancelCheck, crop: Crop | None = None) -> None:
         self._session = session
         self._cancel = cancel
         self.axis = axis
@@ -269,23 +270,23 @@ class AxisView:
         self._shape = (rows, columns)
         x0, y0, x1, y1 = crop or (0, 0, columns - 1, rows - 1)
         self._origin = (x0, y0)
-        self._seen = (slice(y0, y1 + 1), slice(x0, x1 + 1))
+        self._visible = (slice(y0, y1 + 1), slice(x0, x1 + 1))
         seen_shape = (y1 - y0 + 1, x1 - x0 + 1)
         self.longer_side = max(seen_shape)
         self._transform = session.predictor.transform(seen_shape)
 
-    def decide(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
+    def cached_decision(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
         decisions, place = self._session.decisions, (self.axis, index, about)
         if place not in decisions:
-            while len(decisions) >= DECISIONS:  # of boxes that were dragged there are many
+            while len(decisions) >= MAXIMUM_DECISIONS:  # of boxes that were dragged there are many
                 decisions.pop(next(iter(decisions)))
             decisions[place] = choose()
         return decisions[place]
 
-    def best_seen_in(self, part: Crop | None) -> None:
-        self._session.best_seen[self.axis] = part
+    def set_preferred_crop(self, part: Crop | None) -> None:
+        self._session.preferred_crops[self.axis] = part
 
-    def closer(self, crop: Crop) -> AxisView:
+    def cropped(self, crop: Crop) -> AxisView:
         return AxisView(self._session, self.axis, self._cancel, crop)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
@@ -299,22 +300,22 @@ class AxisView:
 
     def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
         embedding = self.embedding(index)
-        self._stop_if_asked()
+        raise_if_cancelled(self._cancel)
         self._session.counters.predictions += 1
         if self.crop is None:
             return self._session.predictor.predict(embedding, prompts)
         x, y = self._origin
         seen = self._session.predictor.predict(embedding, prompts.moved(-x, -y))
         mask = np.zeros(self._shape, dtype=bool)
-        mask[self._seen] = seen.mask
+        mask[self._visible] = seen.mask
         return replace(seen, mask=mask)
 
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
-        prompts = self._transform.handover_prompts(mask[self._seen], label_value)
+        prompts = self._transform.handover_prompts(mask[self._visible], label_value)
         return None if prompts is None else prompts.moved(*self._origin)
 
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
-        return self._transform.mask_to_low_res(mask[self._seen], plane)
+        return self._transform.mask_to_low_res(mask[self._visible], plane)
 
     def make_tracker(self, reference: bool) -> MemoryTracker:
         assert self.crop is None, "a memory sees whole slices"
@@ -340,10 +341,6 @@ class AxisView:
         return self._cancel()
 
     def _encode(self, index: int) -> SliceEmbedding:
-        self._stop_if_asked()
+        raise_if_cancelled(self._cancel)
         self._session.counters.encodes += 1
-        return self._session.predictor.encode(np.ascontiguousarray(self.pixels(index)[self._seen]))
-
-    def _stop_if_asked(self) -> None:
-        if self._cancel():
-            raise Cancelled()
+        return self._session.predictor.encode(np.ascontiguousarray(self.pixels(index)[self._visible]))

@@ -40,10 +40,11 @@ class SliceNetwork(Protocol):
         """(1,3,S,S) -> what `answer` needs of the image."""
 
     def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
-        """The masks' logits (B,h,w) and predicted IoUs (B,): of mask 0, or with `multimask` of the best candidate."""
+        """Return the masks' logits (B,h,w) and predicted IoUs (B,): of mask 0, or with `multimask` of the best
+        candidate."""
 
 
-class SamSlices:
+class SamAdapter:
     """SAM, MedSAM and LiteMedSAM. What every prompt on the slice at hand shares is computed once and kept.
 
     `decode` answers single prompts in place of the network itself.
@@ -67,10 +68,11 @@ class SamSlices:
         logits, ious = (answer[:, CANDIDATES if multimask else SINGLE] for answer in decode(cells, sparse, *places))
         best = ious.argmax(dim=1)
         each = torch.arange(len(best), device=best.device)
-        return self._put_back(logits[each, best], rows, columns), ious[each, best]
+        return self._extend_to_whole(logits[each, best], rows, columns), ious[each, best]
 
     def _cells(self, within: tuple[float, float, float, float] | None) -> tuple[slice, slice]:
-        """Rows and columns of the embedding that a box in network pixels covers, and one more on each side."""
+        """Return the rows and columns of the embedding that a box in network pixels covers, and one more on each
+        side."""
         height, width = self.sam.prompt_encoder.image_embedding_size
         if within is None:
             return slice(0, height), slice(0, width)
@@ -78,8 +80,8 @@ class SamSlices:
         x0, y0, x1, y1 = (int(value // cell) for value in within)
         return _around(y0, y1, height), _around(x0, x1, width)
 
-    def _put_back(self, part: Tensor, rows: slice, columns: slice) -> Tensor:
-        """Logits (B,4r,4c) of a part -> (B,4h,4w), surely outside where nothing was answered."""
+    def _extend_to_whole(self, part: Tensor, rows: slice, columns: slice) -> Tensor:
+        """Extend logits (B,4r,4c) of a part to (B,4h,4w), surely outside where nothing was answered."""
         height, width = self.sam.prompt_encoder.mask_input_size
         if part.shape[1:] == (height, width):
             return part
@@ -88,7 +90,7 @@ class SamSlices:
         return whole
 
     def _cells_of(self, features: Features) -> tuple[Tensor, Tensor]:
-        """The image's cells (1,N,C), alone and as a prompt without a mask sees them."""
+        """Return the image's cells (1,N,C), alone and as a prompt without a mask sees them."""
         kept = self._kept
         # One assignment, so that two threads at worst compute it twice.
         if kept is None or kept[0] is not features:
@@ -103,7 +105,7 @@ def _around(first: int, last: int, count: int) -> slice:
     return slice(start, max(min(last + 2, count), start + 1))
 
 
-class Sam2Slices:
+class Sam2Adapter:
     """SAM 2, MedSAM2 and EfficientTAM without memory: a single click lets the candidates compete by itself."""
 
     def __init__(self, sam2: Sam2, steps: MemorySteps | None = None) -> None:
@@ -151,8 +153,8 @@ def _as_points(prompts: NetworkPrompts) -> list[tuple[PointPrompt | None, Tensor
 def slice_network(
     module: torch.nn.Module, decode: Decode | None = None, steps: MemorySteps | None = None
 ) -> SliceNetwork:
-    """The face of a built network. `decode` (SAM's relatives) or `steps` (SAM 2's) run parts of it elsewhere."""
+    """Return the face of a built network. `decode` (SAM's relatives) or `steps` (SAM 2's) run parts of it elsewhere."""
     if isinstance(module, Sam2):
-        return Sam2Slices(module, steps)
+        return Sam2Adapter(module, steps)
     assert isinstance(module, Sam)
-    return SamSlices(module, decode)
+    return SamAdapter(module, decode)

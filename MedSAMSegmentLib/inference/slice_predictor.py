@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +17,7 @@ from .engines.base import ImageEncoderEngine
 from .engines.torch_engine import TorchEngine
 from .preprocessing import SliceTransform, make_transform
 from .slice_networks import Features, NetworkPrompts, slice_network
-from .slice_prompts import BoxXYXY, SlicePrompts
+from .slice_prompts import SlicePrompts
 
 STABILITY_OFFSET = 1.0
 
@@ -79,7 +78,7 @@ class SlicePredictor:
         return f"{self.device.device.type} {self.engine.precision}, {self.engine.name}"
 
     def with_torch(self) -> SlicePredictor:
-        """The same weights with the encoder in torch and float32: the official code's numbers."""
+        """Return the same weights with the encoder in torch and float32: the official code's numbers."""
         device = replace(self.device, dtype=torch.float32, eight_bit=False)
         return SlicePredictor(
             self.module, self.entry, device, weights_sha256=self.weights_sha256, weights_note=self.weights_note
@@ -100,7 +99,7 @@ class SlicePredictor:
         return self.module
 
     def transform(self, shape: tuple[int, int]) -> SliceTransform:
-        """The transform for slices with `shape` rows and columns."""
+        """Return the transform for slices with `shape` rows and columns."""
         return make_transform(self.entry, shape)
 
     @torch.inference_mode()
@@ -110,25 +109,15 @@ class SlicePredictor:
         network_input = torch.from_numpy(transform.network_input(image))[None]
         return SliceEmbedding(self.engine.encode(network_input), transform)
 
-    def predict(self, embedding: SliceEmbedding, prompts: SlicePrompts, multimask: bool = False) -> SlicePrediction:
-        """One object's mask; with `multimask` the best of the three candidates for an ambiguous prompt."""
-        return self._predict(embedding, self._to_network(embedding.transform, prompts), multimask)[0]
-
-    def predict_boxes(self, embedding: SliceEmbedding, boxes: Sequence[BoxXYXY]) -> list[SlicePrediction]:
-        """Several objects' masks from one box each, x0, y0, x1, y1 in slice pixels, in one pass of the decoder."""
-        if not boxes:
-            return []
-        network_boxes = [embedding.transform.box_to_network(box) for box in boxes]
-        return self._predict(embedding, NetworkPrompts(boxes=self._tensor(network_boxes)), multimask=False)
-
     @torch.inference_mode()
-    def _predict(self, embedding: SliceEmbedding, prompts: NetworkPrompts, multimask: bool) -> list[SlicePrediction]:
-        logits, scores = self._network.answer(embedding.features, prompts, multimask)
-        masks = embedding.transform.mask_to_image(logits).cpu().numpy()
-        inner, outer = ((logits > offset).sum(dim=(1, 2)) for offset in (STABILITY_OFFSET, -STABILITY_OFFSET))
-        stability = (inner / outer.clamp(min=1)).tolist()
-        low_res = logits.float().cpu().numpy()
-        return [SlicePrediction(*answer) for answer in zip(masks, scores.tolist(), low_res, stability, strict=True)]
+    def predict(self, embedding: SliceEmbedding, prompts: SlicePrompts, multimask: bool = False) -> SlicePrediction:
+        """Return one object's mask; with `multimask` the best of the three candidates for an ambiguous prompt."""
+        network_prompts = self._to_network(embedding.transform, prompts)
+        logits, scores = self._network.answer(embedding.features, network_prompts, multimask)
+        mask = embedding.transform.mask_to_image(logits)[0].cpu().numpy()
+        inner, outer = ((logits[0] > offset).sum() for offset in (STABILITY_OFFSET, -STABILITY_OFFSET))
+        stability = float(inner / outer.clamp(min=1))
+        return SlicePrediction(mask, float(scores[0]), logits[0].float().cpu().numpy(), stability)
 
     def _to_network(self, transform: SliceTransform, prompts: SlicePrompts) -> NetworkPrompts:
         points = labels = boxes = masks = None

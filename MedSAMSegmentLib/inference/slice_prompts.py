@@ -44,7 +44,7 @@ class SlicePrompts:
             raise PromptError("There is no prompt on this slice.", "Draw a box or place a point.")
 
     def moved(self, x: float, y: float) -> SlicePrompts:
-        """The same prompts in pixels of a slice whose first pixel lies at -x, -y of this one.
+        """Return the same prompts in pixels of a slice whose first pixel lies at -x, -y of this one.
 
         What is in the network's own pixels, `network_box` and `mask_logits`, stays as it is.
         """

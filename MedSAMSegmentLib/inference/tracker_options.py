@@ -40,7 +40,7 @@ class TrackerOptions:
 
     @classmethod
     def official_medsam2(cls) -> TrackerOptions:
-        """The behaviour of MedSAM2's `SAM2VideoPredictor`, with its faults."""
+        """Return the behaviour of MedSAM2's `SAM2VideoPredictor`, with its faults."""
         return cls(
             corrections="kept",
             separate_directions=False,
@@ -51,16 +51,16 @@ class TrackerOptions:
 
     @classmethod
     def official_efficienttam(cls) -> TrackerOptions:
-        """The behaviour of EfficientTAM's video predictor, with its faults."""
+        """Return the behaviour of EfficientTAM's video predictor, with its faults."""
         return replace(cls.official_medsam2(), corrections="overwritten", shared_conditioning=False)
 
     def for_video(self) -> TrackerOptions:
-        """The settings of `medsam2_infer_video.py`: no post-processing, objects that do not overlap."""
+        """Return the settings of `medsam2_infer_video.py`: no post-processing, objects that do not overlap."""
         return replace(self, stability_fallback=False, binarize_prompted=False, fill_hole_area=0, non_overlapping=True)
 
 
 def tracker_options(family: str, *, reference: bool = False) -> TrackerOptions:
-    """The settings for a registry family; with `reference` those of its official predictor."""
+    """Return the settings for a registry family; with `reference` those of its official predictor."""
     if not reference:
         return TrackerOptions()
     return TrackerOptions.official_efficienttam() if "Efficient" in family else TrackerOptions.official_medsam2()

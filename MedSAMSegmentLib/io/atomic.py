@@ -14,7 +14,7 @@ _recorders: list[list[Path]] = []
 
 
 @contextmanager
-def recording() -> Iterator[list[Path]]:
+def record_written_files() -> Iterator[list[Path]]:
     """The files that were moved into place so far: what an interrupted command has to own up to."""
     written: list[Path] = []
     _recorders.append(written)
@@ -25,7 +25,7 @@ def recording() -> Iterator[list[Path]]:
 
 
 @contextmanager
-def replacing(target: str | Path, suffix: str = "") -> Iterator[Path]:
+def atomic_write(target: str | Path, suffix: str = "") -> Iterator[Path]:
     """A temporary path beside `target`, moved over it when the block ends well and removed when it does not.
 
     `suffix` is what the writer in the block needs to know the format by; default: the target's own.

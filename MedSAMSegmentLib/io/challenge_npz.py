@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from ..prompts import Box
-from .atomic import replacing
+from .atomic import atomic_write
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 
 
@@ -50,7 +50,7 @@ def read_challenge_npz(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Chall
 
 
 def read_npz(path: Path, names: Sequence[str] | None = None, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray]:
-    """The named arrays (or all) of an .npz, sizes checked first, pickles refused. Raises `InputError`."""
+    """Return the named arrays (or all) of an .npz, sizes checked first, pickles refused. Raises `InputError`."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -75,12 +75,12 @@ def write_challenge_npz(path: str | Path, labels_zyx: NDArray, spacing_zyx: tupl
         raise OutputError(f"The labels have {labels.ndim} axes.", "Give z,y,x.")
     highest = int(labels.max(initial=0))
     labels = labels.astype(np.uint8 if highest < 256 else np.uint16)
-    with replacing(path, ".npz") as temporary, temporary.open("wb") as file:
+    with atomic_write(path, ".npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, segs=labels, spacing=np.array(spacing_zyx[::-1], np.float64))
 
 
 def _claimed_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> int:
-    """Bytes of the array that a member's header announces; the archive must hold just as many."""
+    """Return the bytes of the array that a member's header announces; the archive must hold just as many."""
     with archive.open(member) as file:
         shape, dtype = _npy_header(file)
         header = file.tell()

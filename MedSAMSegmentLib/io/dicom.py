@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .dicom_grey import INVERTED, is_cine
 from .dicom_pydicom import read_with_pydicom
+from .dicom_values import INVERTED, is_cine
 from .itk import check_header, itk_errors, volume_from_image
 from .volume import MAX_BYTES, Volume
 
@@ -33,13 +33,14 @@ TILT_DEGREES = 0.5
 
 
 def is_dicom_file(path: Path) -> bool:
-    """True when the file has DICOM's mark after its preamble."""
+    """Return whether the file has DICOM's mark after its preamble."""
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
 
 
 def find_series(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Files of each series by its UID, in slice order; of the first subfolder that has any when `folder` has none."""
+    """Return the files of each series by its UID, in slice order; of the first subfolder that has any when `folder` has
+    none."""
     import SimpleITK as sitk
 
     with itk_errors(folder):
@@ -53,7 +54,7 @@ def find_series(folder: Path) -> dict[str, tuple[str, ...]]:
 def read_dicom_series(
     folder: Path, found: Mapping[str, Sequence[str]], series: str | None = None, max_bytes: int = MAX_BYTES
 ) -> Volume:
-    """The series `series` of those found, by default the one with most files. Raises `InputError`."""
+    """Read the series `series` of those found, by default the one with most files. Raises `InputError`."""
     uid = series or max(found, key=lambda name: len(found[name]))
     if uid not in found:
         raise InputError(f"{folder} has no series {uid}.", f"It holds {', '.join(found)}.")
@@ -68,7 +69,7 @@ def read_dicom_series(
 
 
 def read_dicom_file(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
-    """One file: a slice, a multi-frame volume, or a cine whose frames lie along k in time.
+    """Read one file: a slice, a multi-frame volume, or a cine whose frames lie along k in time.
 
     What SimpleITK cannot decode is tried with pydicom. Raises `InputError`.
     """
@@ -96,7 +97,7 @@ def _places(folder: Path) -> Iterator[Path]:
 
 
 def _read_stack(folder: Path, files: Sequence[str], max_bytes: int) -> Volume:
-    """Slices of one series, in the order given."""
+    """Read the slices of one series, in the order given."""
     import SimpleITK as sitk
 
     with itk_errors(folder):
@@ -115,7 +116,8 @@ def _read_stack(folder: Path, files: Sequence[str], max_bytes: int) -> Volume:
 
 
 def _placed(volume: Volume, positions: NDArray[np.float64]) -> Volume:
-    """The volume with its k axis from the first slice's position to the last's, so a tilted gantry keeps its shear."""
+    """Return the volume with its k axis running from the first slice's position to the last's, so a tilted gantry keeps
+    its shear."""
     distinct = len(np.unique(np.round(positions / SAME_PLACE_MM).astype(np.int64), axis=0))
     count = len(positions)
     if distinct == 1:
@@ -167,7 +169,7 @@ def _tag(reader: sitk.ImageFileReader, key: str) -> str:
 
 
 def _numbers(reader: sitk.ImageSeriesReader, count: int, key: str, size: int) -> NDArray[np.float64] | None:
-    """A tag of `size` numbers of each slice, (count, size); None when a slice lacks it."""
+    """Read a tag of `size` numbers of each slice, (count, size); None when a slice lacks it."""
     rows = []
     for index in range(count):
         text = reader.GetMetaData(index, key) if reader.HasMetaDataKey(index, key) else ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .dicom_grey import first_number, is_cine, upright_grey
+from .dicom_values import first_number, invert_monochrome1, is_cine
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_with_pydicom(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
-    """One file, its frames along k. Raises `InputError`, also when pydicom is not installed."""
+    """Read one file, its frames along k. Raises `InputError`, also when pydicom is not installed."""
     try:
         import pydicom
     except ImportError as error:
@@ -45,7 +45,7 @@ def _volume(array: NDArray, data: FileDataset, path: Path) -> Volume:
     slope, intercept = first_number(data.get("RescaleSlope"), 1), first_number(data.get("RescaleIntercept"), 0)
     if (slope, intercept) != (1.0, 0.0):
         array = array.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    array, notes = upright_grey(array, str(data.get("PhotometricInterpretation") or ""))
+    array, notes = invert_monochrome1(array, str(data.get("PhotometricInterpretation") or ""))
     modality = str(data.get("Modality") or "")
     cine = len(array) > 1 and is_cine(modality, timed="FrameTime" in data or "FrameTimeVector" in data)
     rows, columns = (float(v) for v in (data.get("PixelSpacing") or (1, 1)))

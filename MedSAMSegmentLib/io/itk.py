@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
-from .detached import image_files
+from .detached_headers import image_files
+from .nifti_integrity import check_nifti_integrity
 from .volume import MAX_BYTES, Volume, check_size, make_volume
-from .whole_nifti import check_whole_nifti
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -43,7 +43,7 @@ def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
         reader.ReadImageInformation()
         check_header(reader, path, max_bytes)
         if kind == "nifti":
-            check_whole_nifti(path)
+            check_nifti_integrity(path)
         image = reader.Execute()
     keys = set(image.GetMetaDataKeys())
     modality = image.GetMetaData("modality") if "modality" in keys else None
@@ -99,7 +99,7 @@ def volume_from_image(
     notes: tuple[str, ...] = (),
     components_are_frames: bool = False,
 ) -> Volume:
-    """A `Volume` from a 2D, 3D or 4D image. A 4D image of one slice becomes frames along k."""
+    """Return a `Volume` from a 2D, 3D or 4D image. A 4D image of one slice becomes frames along k."""
     import SimpleITK as sitk
 
     array = sitk.GetArrayFromImage(image)
@@ -127,7 +127,7 @@ def volume_from_image(
 
 
 def colours(array: NDArray, path: Path) -> tuple[NDArray, tuple[str, ...]]:
-    """The three colour channels of an array whose last axis holds components: alpha is dropped, and said."""
+    """Return the three colour channels of an array whose last axis holds components: alpha is dropped, and said."""
     components = array.shape[-1]
     if components == 2 and array.dtype.kind == "u":
         return array[..., 0], ("The alpha channel was dropped.",)
@@ -141,7 +141,7 @@ def colours(array: NDArray, path: Path) -> tuple[NDArray, tuple[str, ...]]:
 
 
 def image_geometry(image: sitk.Image) -> VolumeGeometry:
-    """The 3D grid of an image of 2 to 5 dimensions."""
+    """Return the 3D grid of an image of 2 to 5 dimensions."""
     size, dimension = image.GetSize(), image.GetDimension()
     direction = np.array(image.GetDirection()).reshape(dimension, dimension)
     matrix = np.eye(4)
@@ -153,7 +153,7 @@ def image_geometry(image: sitk.Image) -> VolumeGeometry:
 
 
 def image_from_array(array_zyx: NDArray, geometry: VolumeGeometry) -> sitk.Image:
-    """A SimpleITK image of an array (z,y,x) or (z,y,x,3). Raises `OutputError` when the grid is sheared."""
+    """Return a SimpleITK image of an array (z,y,x) or (z,y,x,3). Raises `OutputError` when the grid is sheared."""
     import SimpleITK as sitk
 
     require_right_angles(geometry)
@@ -168,7 +168,7 @@ def image_from_array(array_zyx: NDArray, geometry: VolumeGeometry) -> sitk.Image
 
 
 def require_right_angles(geometry: VolumeGeometry) -> None:
-    """Raises `OutputError` for a sheared grid, as a tilted gantry gives: ITK's images have none."""
+    """Raise `OutputError` for a sheared grid, as a tilted gantry gives: ITK's images have none."""
     matrix = geometry.ijk_to_lps[:3, :3]
     direction = matrix / np.linalg.norm(matrix, axis=0)
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .atomic import replacing
+from .atomic import atomic_write
 from .itk import ITK_KINDS, image_from_array, read_itk
 from .report import write_report
 from .seg_nrrd import check_segments
@@ -33,7 +33,7 @@ def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geomet
     labels = merged_labels(segments, geometry)
     image = image_from_array(labels, geometry)
     suffix = next(s for s in sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
-    with replacing(path, suffix) as temporary:
+    with atomic_write(path, suffix) as temporary:
         sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
     sidecar = sidecar_path(path)
     write_report(sidecar, _sidecar(path, segments, labels))
@@ -43,7 +43,7 @@ def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geomet
 def merged_labels(
     segments: Sequence[SegmentToWrite], geometry: VolumeGeometry
 ) -> NDArray[np.uint8] | NDArray[np.uint16]:
-    """Labels (z,y,x): the number of the segment, from 1; where segments overlap, the later one's."""
+    """Return the labels (z,y,x): the number of the segment, from 1; where segments overlap, the later one's."""
     check_segments(segments, geometry)
     labels = np.zeros(geometry.shape_zyx, np.uint8 if len(segments) < 256 else np.uint16)
     for index, segment in enumerate(segments):
@@ -58,7 +58,7 @@ def sidecar_path(path: Path) -> Path:
 
 
 def read_label_map(path: str | Path) -> SegmentationFile:
-    """Segments of a label map, named by its sidecar if there is one, and their grid. Raises `InputError`."""
+    """Return the segments of a label map, named by its sidecar if there is one, and their grid. Raises `InputError`."""
     path = Path(path)
     volume = read_itk(path, ITK_KINDS.get(path.suffix.lower(), "nifti"))
     labels = volume.array_zyx

@@ -1,7 +1,7 @@
 """Prompts from Slicer's markups files (`.mrk.json`): ROI to box, point list to points, line to RECIST line.
 
-A point is negative when its label, its description or its list's name says so (`prompts.says_negative`). Points that
-are not selected, or not placed yet, take no part. The file's `coordinateSystem` (LPS or RAS) is honoured.
+A point is negative when its label, its description or its list's name says so (`prompts.is_negative_label`). Points
+that are not selected, or not placed yet, take no part. The file's `coordinateSystem` (LPS or RAS) is honoured.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from ..prompts import Box, Line, Point, Prompt, says_negative
+from ..prompts import Box, Line, Point, Prompt, is_negative_label
 
 MAX_BYTES = 32 << 20
 POINT_TYPES = ("Fiducial", "PointList")
 
 
 def read_markups(path: str | Path, geometry: VolumeGeometry) -> list[Prompt]:
-    """The prompts of a markups file on the grid of `geometry`, in file order.
+    """Return the prompts of a markups file on the grid of `geometry`, in file order.
 
     Raises `InputError` for a file that is not a markups file and `PromptError` for one that does not fit the volume.
     """
@@ -66,7 +66,7 @@ def _prompts_of(markup: Mapping[str, Any], geometry: VolumeGeometry, path: Path)
         return [Line(start, end).fitted(geometry.shape_zyx)]
     if kind in POINT_TYPES:
         name = _text(markup, "name")
-        said = [says_negative(name, _text(p, "label"), _text(p, "description")) for p in points]
+        said = [is_negative_label(name, _text(p, "label"), _text(p, "description")) for p in points]
         return [
             Point(*_triple(place), positive=not negative).fitted(geometry.shape_zyx)
             for negative, place in zip(said, places, strict=True)
@@ -75,7 +75,7 @@ def _prompts_of(markup: Mapping[str, Any], geometry: VolumeGeometry, path: Path)
 
 
 def _box(markup: Mapping[str, Any], geometry: VolumeGeometry, to_lps: NDArray[np.float64], path: Path) -> Box:
-    """The eight corners of the ROI, through its orientation and the volume's, as one box of whole voxels."""
+    """Return the eight corners of the ROI, through its orientation and the volume's, as one box of whole voxels."""
     size = _numbers(markup, "size", 3, path)
     if (size <= 0).any():
         raise InputError(f"The ROI in {path.name} has the size {size.tolist()}.", "Place it in Slicer first.")
@@ -88,7 +88,7 @@ def _box(markup: Mapping[str, Any], geometry: VolumeGeometry, to_lps: NDArray[np
 
 
 def _object_frame(markup: Mapping[str, Any], path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Axes (3,3), one a column, and centre (3,) of the ROI in the file's coordinate system."""
+    """Return the axes (3,3), one a column, and centre (3,) of the ROI in the file's coordinate system."""
     centre = _numbers(markup, "center", 3, path)
     if "orientation" not in markup:
         return np.eye(3), centre

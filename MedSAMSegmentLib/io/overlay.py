@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError, UsageError
 from ..geometry import IN_PLANE_AXES, VolumeGeometry, axis_from_name, take_slice
-from .atomic import replacing
-from .hanging import Hanging, hanging_of
+from .atomic import atomic_write
+from .display_orientation import DisplayOrientation, display_orientation
 from .segments import Color, SegmentToWrite
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ AXIS_LETTERS = "kji"
 
 
 @dataclass(frozen=True)
-class View:
-    """The axis that is looked along, the slices' hanging, and a pixel's height and width in mm once hung."""
+class DisplayedAxis:
+    """The axis that is looked along, the slices' orientation, and a pixel's height and width in mm as displayed."""
 
     axis: int
-    hanging: Hanging
+    orientation: DisplayOrientation
     pixel: tuple[float, float]
 
 
@@ -64,15 +64,15 @@ def write_overlay(
     number = axis_from_name(axis)
     _check(volume_u8, segments)
     chosen = _checked_slices(slices, volume_u8.shape[number], segments, number)
-    view = _view(number, geometry, spacing_zyx)
+    view = _displayed_axis(number, geometry, spacing_zyx)
     panels = [_panel(volume_u8, segments, view, index) for index in chosen]
     picture = _sheet(panels, segments, min(columns, len(panels)))
-    with replacing(path, ".png") as temporary:
+    with atomic_write(path, ".png") as temporary:
         picture.save(temporary, format="PNG", optimize=True)
 
 
 def best_slices(masks: Sequence[NDArray], axis: int, count: int = 6) -> list[int]:
-    """Slices worth a panel: each mask's largest, then evenly spread ones over all, in order."""
+    """Return the slices worth a panel: each mask's largest, then evenly spread ones over all, in order."""
     areas = np.array([np.moveaxis(mask != 0, axis, 0).sum(axis=(1, 2)) for mask in masks])
     filled = np.flatnonzero(areas.sum(axis=0)) if areas.size else np.array([], int)
     if filled.size == 0:
@@ -115,20 +115,24 @@ def _checked_slices(
     return list(slices)
 
 
-def _view(axis: int, geometry: VolumeGeometry | None, spacing_zyx: tuple[float, float, float] | None) -> View:
-    hanging = hanging_of(geometry, axis) if geometry else Hanging()
+def _displayed_axis(
+    axis: int, geometry: VolumeGeometry | None, spacing_zyx: tuple[float, float, float] | None
+) -> DisplayedAxis:
+    orientation = display_orientation(geometry, axis) if geometry else DisplayOrientation()
     rows, columns = IN_PLANE_AXES[axis]
-    if hanging.transpose:
+    if orientation.transpose:
         rows, columns = columns, rows
     spacing = geometry.spacing_zyx if geometry else spacing_zyx or (1.0, 1.0, 1.0)
-    return View(axis, hanging, (spacing[rows], spacing[columns]))
+    return DisplayedAxis(axis, orientation, (spacing[rows], spacing[columns]))
 
 
-def _panel(volume: NDArray[np.uint8], segments: Sequence[SegmentToWrite], view: View, index: int) -> Image.Image:
-    """One slice with its contours and its caption, PANEL wide at most."""
+def _panel(
+    volume: NDArray[np.uint8], segments: Sequence[SegmentToWrite], view: DisplayedAxis, index: int
+) -> Image.Image:
+    """Return one slice with its contours and its caption, PANEL wide at most."""
     from PIL import Image, ImageDraw
 
-    grey = view.hanging.apply(take_slice(volume, view.axis, index))
+    grey = view.orientation.apply(take_slice(volume, view.axis, index))
     height, width = grey.shape[0] * view.pixel[0], grey.shape[1] * view.pixel[1]
     scale = PANEL / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -136,7 +140,7 @@ def _panel(volume: NDArray[np.uint8], segments: Sequence[SegmentToWrite], view: 
     image = Image.fromarray(np.ascontiguousarray(grey)).convert("RGB").resize(large, Image.Resampling.BICUBIC)
     canvas = np.asarray(image).astype(np.float32)
     for number, segment in enumerate(segments):
-        mask = view.hanging.apply(take_slice(segment.mask_zyx, view.axis, index))
+        mask = view.orientation.apply(take_slice(segment.mask_zyx, view.axis, index))
         if mask.any():
             _draw_segment(canvas, mask, segment.shown_color(number))
     picture = Image.fromarray(canvas.astype(np.uint8)).resize(size, Image.Resampling.LANCZOS)
@@ -146,7 +150,7 @@ def _panel(volume: NDArray[np.uint8], segments: Sequence[SegmentToWrite], view: 
     count = volume.shape[view.axis]
     draw.text((6, CAPTION // 2), f"slice {AXIS_LETTERS[view.axis]} {index}", TEXT, _font(17), anchor="lm")
     draw.text((PANEL - 6, CAPTION // 2), f"of {count}", FAINT, _font(14), anchor="rm")
-    _letters(draw, view.hanging, (PANEL - size[0]) // 2, size)
+    _letters(draw, view.orientation, (PANEL - size[0]) // 2, size)
     return panel
 
 
@@ -166,17 +170,17 @@ def _draw_segment(canvas: NDArray[np.float32], mask: NDArray[np.bool_], color: C
     canvas[contour] = tint
 
 
-def _letters(draw: ImageDraw.ImageDraw, hanging: Hanging, left: int, size: tuple[int, int]) -> None:
+def _letters(draw: ImageDraw.ImageDraw, orientation: DisplayOrientation, left: int, size: tuple[int, int]) -> None:
     """The patient's sides at the left and top edge, outlined so that they show on white too."""
     for letter, place, anchor in (
-        (hanging.left, (left + 6, CAPTION + size[1] // 2), "lm"),
-        (hanging.top, (left + size[0] // 2, CAPTION + 4), "mt"),
+        (orientation.left, (left + 6, CAPTION + size[1] // 2), "lm"),
+        (orientation.top, (left + size[0] // 2, CAPTION + 4), "mt"),
     ):
         draw.text(place, letter, TEXT, _font(15), anchor=anchor, stroke_width=2, stroke_fill=BACKGROUND)
 
 
 def _sheet(panels: Sequence[Image.Image], segments: Sequence[SegmentToWrite], columns: int) -> Image.Image:
-    """All panels in rows, and the legend below."""
+    """Return all panels in rows, and the legend below."""
     from PIL import Image, ImageDraw
 
     rows = math.ceil(len(panels) / columns)

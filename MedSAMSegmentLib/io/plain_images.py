@@ -20,13 +20,13 @@ GREY_MODES = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 def read_image(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
-    """One image as a volume of one slice, a TIFF of several pages as one slice a page. 1 mm voxels."""
+    """Read one image as a volume of one slice, a TIFF of several pages as one slice a page. 1 mm voxels."""
     pages, notes = _pages(path, max_bytes)
     return make_volume(pages, VolumeGeometry.from_spacing(_shape(pages)), path, "image", notes=notes)
 
 
 def read_frames(folder: Path, paths: Sequence[Path], max_bytes: int = MAX_BYTES, *, text_order: bool = False) -> Volume:
-    """Images of one size as frames along k, in the order of the numbers in their names (2 before 10).
+    """Read images of one size as frames along k, in the order of the numbers in their names (2 before 10).
 
     `text_order`: in that of their names as text (10 before 2), as the official script of MedSAM2 has it.
     """
@@ -71,7 +71,7 @@ def _shape(array: NDArray) -> tuple[int, int, int]:
 
 
 def _pages(path: Path, max_bytes: int) -> tuple[NDArray, tuple[str, ...]]:
-    """All pages (z,y,x) or (z,y,x,3) and what was said of them."""
+    """Return all pages (z,y,x) or (z,y,x,3) and what was said of them."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -95,7 +95,7 @@ def _pages(path: Path, max_bytes: int) -> tuple[NDArray, tuple[str, ...]]:
 
 
 def _page(image: object) -> NDArray:
-    """The current page as (y,x) or (y,x,c); palettes and print colours become RGB."""
+    """Return the current page as (y,x) or (y,x,c); palettes and print colours become RGB."""
     from PIL import Image
 
     assert isinstance(image, Image.Image)

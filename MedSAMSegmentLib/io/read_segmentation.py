@@ -15,7 +15,7 @@ from .segments import SegmentationFile, SegmentToWrite
 
 
 def read_segmentation(path: str | Path) -> SegmentationFile:
-    """The segments of a file, masks (z,y,x) on the file's own grid. Raises `InputError`."""
+    """Return the segments of a file, masks (z,y,x) on the file's own grid. Raises `InputError`."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist.", "Check the path.")

@@ -46,7 +46,7 @@ def read_volume(
 
 
 def image_suffix(path: Path) -> str:
-    """The suffix in lower case, with ".nii.gz" and ".seg.nrrd" kept whole."""
+    """Return the suffix in lower case, with ".nii.gz" and ".seg.nrrd" kept whole."""
     name = path.name.lower()
     return next((double for double in (".nii.gz", ".seg.nrrd") if name.endswith(double)), path.suffix.lower())
 

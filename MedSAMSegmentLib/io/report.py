@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from .atomic import replacing
-from .detached import image_files
+from .atomic import atomic_write
+from .detached_headers import image_files
 
 BLOCK = 1 << 20
 
@@ -24,22 +24,22 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
 
     Raises `OutputError`.
     """
-    text = json.dumps(plain(report), indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path, ".json") as temporary:
+    text = json.dumps(to_json_types(report), indent=2, ensure_ascii=False, allow_nan=False)
+    with atomic_write(path, ".json") as temporary:
         # A file name need not be UTF-8, a report must.
         temporary.write_text(text + "\n", encoding="utf-8", errors="replace")
 
 
-def plain(value: Any) -> Any:
+def to_json_types(value: Any) -> Any:
     """`value` in JSON's own types."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_json_types(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item) for item in value]
+        return [to_json_types(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if value is None or isinstance(value, (str, int, float)) else str(value)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import LPS_FROM_RAS, VolumeGeometry
 from ..prompts import Box
-from .atomic import replacing
-from .detached import image_files
+from .atomic import atomic_write
+from .detached_headers import image_files
 from .segments import Color, SegmentationFile, SegmentToWrite, Terminology
 
 CATEGORY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
@@ -50,13 +50,13 @@ def write_seg_nrrd(path: str | Path, segments: Sequence[SegmentToWrite], geometr
         "containedRepresentationNames": ["Binary labelmap"],
         "conversionParameters": [_reference_geometry(geometry)],
     }
-    with replacing(path, ".seg.nrrd") as temporary:
+    with atomic_write(path, ".seg.nrrd") as temporary:
         slicerio.write_segmentation(str(temporary), segmentation, compression_level=3)
         _header_to_utf8(temporary)
 
 
 def read_seg_nrrd(path: str | Path) -> SegmentationFile:
-    """Segments of a `.seg.nrrd` file with full-size masks, and their grid. Raises `InputError`."""
+    """Return the segments of a `.seg.nrrd` file with full-size masks, and their grid. Raises `InputError`."""
     import nrrd
     import slicerio
 
@@ -158,7 +158,7 @@ def _reference_geometry(geometry: VolumeGeometry) -> dict[str, str]:
 
 
 def _ascii(text: str) -> str:
-    """Other alphabets as numbered references: the NRRD writer takes nothing but ASCII."""
+    """Encode other alphabets as numbered references: the NRRD writer takes nothing but ASCII."""
     # A reference that the text itself holds must stay as it is: its own "&" becomes one.
     return text.replace("&#", "&#38;#").encode("ascii", "xmlcharrefreplace").decode("ascii")
 

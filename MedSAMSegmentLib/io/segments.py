@@ -34,7 +34,7 @@ def palette_color(index: int) -> Color:
 
 @dataclass(frozen=True)
 class Terminology:
-    """What a segment is: category and type, each (scheme, code, meaning), as DICOM and Slicer name them."""
+    """The meaning of a segment: category and type, each (scheme, code, meaning), as DICOM and Slicer name them."""
 
     category: Code = ("SCT", "85756007", "Tissue")
     type: Code = ("SCT", "85756007", "Tissue")
@@ -73,13 +73,13 @@ class SegmentToWrite:
             raise UsageError(f"The colour {self.color} of {self.name} is not within 0 to 1.", "Give red, green, blue.")
 
     def shown_color(self, index: int) -> Color:
-        """Its colour, or that of the palette for the segment number `index`."""
+        """Return the segment's colour, or that of the palette for the segment number `index`."""
         return self.color or palette_color(index)
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationFile:
-    """What a segmentation file held: its segments in file order, and their common grid."""
+    """The content of a segmentation file: its segments in file order, and their common grid."""
 
     segments: tuple[SegmentToWrite, ...]
     geometry: VolumeGeometry

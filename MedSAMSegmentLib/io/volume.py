@@ -66,7 +66,8 @@ class Volume:
         return self.geometry.spacing_zyx
 
     def frame(self, index: int) -> Volume:
-        """The volume of one frame of a 4D file, on the same grid. Raises `UsageError` for a frame that is not there."""
+        """Return the volume of one frame of a 4D file, on the same grid. Raises `UsageError` for a frame that is not
+        there."""
         count = 1 if self.frames_tzyx is None else len(self.frames_tzyx)
         if not 0 <= index < count:
             raise UsageError(f"There is no frame {index}.", f"Frames run from 0 to {count - 1}.")
@@ -86,7 +87,8 @@ def make_volume(
     notes: tuple[str, ...] = (),
     frames: bool = False,
 ) -> Volume:
-    """A checked `Volume`; with `frames`, `array` is (t,z,y,x[,3]). Values that are not finite are replaced, and said.
+    """Return a checked `Volume`; with `frames`, `array` is (t,z,y,x[,3]). Values that are not finite are replaced, and
+    said.
 
     Raises `InputError` when nothing finite is left.
     """

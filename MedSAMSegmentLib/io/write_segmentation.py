@@ -34,7 +34,7 @@ def write_segmentation(
 
 
 def segmentation_suffix(path: str | Path) -> str:
-    """The suffix that chooses a segmentation's format. Raises `UsageError` for an unknown one."""
+    """Return the suffix that chooses a segmentation's format. Raises `UsageError` for an unknown one."""
     return file_suffix(path, SEGMENTATION_SUFFIXES)
 
 
@@ -70,7 +70,8 @@ def segments_from(
     terminologies: Sequence[str] = (),
     colors: Sequence[Color] = (),
 ) -> list[SegmentToWrite]:
-    """Segments from names, masks (z,y,x) and, for the first so many, codes such as "SCT:10200004:Liver" and colours.
+    """Return the segments from names, masks (z,y,x) and, for the first so many, codes such as "SCT:10200004:Liver" and
+    colours.
 
     Raises `UsageError` when there are more codes or colours than segments.
     """
@@ -88,7 +89,7 @@ def segments_from(
 
 
 def parse_terminologies(texts: Sequence[str], count: int) -> list[Terminology]:
-    """One entry for each of `count` segments: the codes in order, then Tissue. Raises `UsageError`."""
+    """Return one entry for each of `count` segments: the codes in order, then Tissue. Raises `UsageError`."""
     _require_at_most("codes", len(texts), count)
     return [Terminology.parse(text) for text in texts] + [Terminology()] * (count - len(texts))
 
@@ -99,7 +100,8 @@ def _require_at_most(what: str, given: int, count: int) -> None:
 
 
 def file_suffix(path: str | Path, known: Sequence[str]) -> str:
-    """The longest of the known suffixes that the file's name ends with. Raises `UsageError` when there is none."""
+    """Return the longest of the known suffixes that the file's name ends with. Raises `UsageError` when there is
+    none."""
     path = Path(path)
     name = path.name.lower()
     for suffix in sorted(known, key=len, reverse=True):

@@ -38,7 +38,7 @@ class _SkipRandomStart(TorchFunctionMode):
 
 
 def build(name: str, **options: Any) -> nn.Module:
-    """The network `name` in eval mode; `options` go to its build function.
+    """Return the network `name` in eval mode; `options` go to its build function.
 
     Its weights hold no meaningful values until a checkpoint is loaded. Raises `UsageError` for an unknown name.
     """

@@ -46,7 +46,8 @@ class FpnNeck(DerivedTensors):
 
 
 def _joint(first: nn.Conv2d, second: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias of two 1x1 convolutions with nothing between them, as one: here with a tenth of the products."""
+    """Return the weight and bias of two 1x1 convolutions with nothing between them, as one: here with a tenth of the
+    products."""
     assert first.bias is not None
     assert second.bias is not None
     weight = torch.einsum("om...,mi...->oi...", second.weight, first.weight)

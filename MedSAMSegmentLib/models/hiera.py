@@ -137,7 +137,7 @@ class Hiera(DerivedTensors):
         return maps
 
     def _position(self, height: int, width: int) -> Tensor:
-        """A table stretched over the image plus one repeated in each window: (1,height,width,C)."""
+        """Return a table stretched over the image plus one repeated in each window: (1,height,width,C)."""
         window = self.pos_embed_window
         tiles = (1, 1, height // window.shape[2], width // window.shape[3])
         return (resize_position_table(self.pos_embed, height, width) + window.tile(tiles)).permute(0, 2, 3, 1)
@@ -148,7 +148,8 @@ def _stage_ends(stages: Sequence[int]) -> list[int]:
 
 
 def _blocks(config: HieraConfig) -> list[MultiScaleBlock]:
-    """The first block of a stage pools and doubles the width; it still has the window of the stage before."""
+    """Build all blocks; the first one of a stage pools and doubles the width, and still has the window of the stage
+    before."""
     blocks = []
     ends = _stage_ends(config.stages)
     stage, dim, heads = 0, config.embed_dim, config.num_heads

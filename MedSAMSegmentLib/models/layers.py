@@ -24,7 +24,7 @@ class DerivedTensors(nn.Module):
         self._derived: dict[str, Tensor] = {}
 
     def derived(self, name: str, compute: Callable[[], Tensor]) -> Tensor:
-        """The tensor `name`, computed now unless it is kept."""
+        """Return the tensor `name`, computed now unless it is kept."""
         if self.training or torch.is_grad_enabled():
             return compute()
         kept = self._derived.get(name)
@@ -123,7 +123,7 @@ def split_windows(x: Tensor, size: int) -> Tensor:
 
 
 def project_windows(x: Tensor, weight: Tensor, bias: Tensor, size: int) -> Tensor:
-    """A linear layer on (B,H,W,C), the result cut into windows (B*n,size*size,C').
+    """Apply a linear layer to (B,H,W,C) and return the result cut into windows (B*n,size*size,C').
 
     Cells beyond the grid are zeros, so the bias is all they give: nothing is multiplied for them.
     """
@@ -150,7 +150,7 @@ class JointProjection(DerivedTensors):
         self.proj = nn.Linear(dim_out, dim_out)
 
     def projection(self, part: int) -> tuple[Tensor, Tensor]:
-        """Weight and bias for the queries (0, scaled), keys (1) or values (2)."""
+        """Return the weight and bias for the queries (0, scaled), keys (1) or values (2)."""
         width = self.proj.in_features
         scale = (width // self.num_heads) ** -0.5 if part == 0 else 1.0
         rows = slice(part * width, (part + 1) * width)

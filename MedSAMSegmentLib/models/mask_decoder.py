@@ -26,7 +26,7 @@ class DecodedMasks:
     object_score: Tensor | None
 
     def select(self, multimask: bool) -> DecodedMasks:
-        """Masks 1 to 3 for an ambiguous prompt, else mask 0."""
+        """Return the masks 1 to 3 for an ambiguous prompt, else mask 0."""
         chosen = CANDIDATES if multimask else SINGLE
         return DecodedMasks(self.logits[:, chosen], self.ious[:, chosen], self.tokens[:, chosen], self.object_score)
 
@@ -134,7 +134,7 @@ class MaskDecoder(DerivedTensors):
         return last_activation(pixels)
 
     def _to_cells(self, layer: nn.Module, name: str, x: Tensor) -> Tensor:
-        """A transposed convolution with kernel 2 and stride 2: (...,C) -> (...,2,2,C_out), row before column."""
+        """Apply a transposed convolution with kernel 2 and stride 2: (...,C) -> (...,2,2,C_out), row before column."""
         assert isinstance(layer, nn.ConvTranspose2d)
         assert layer.bias is not None
         own_weight, own_bias = layer.weight, layer.bias

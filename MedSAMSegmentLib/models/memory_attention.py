@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import DerivedTensors
-from .position_encoding import Turn, quarter_turn
+from .position_encoding import RotaryEmbedding, rotate_pairs
 
-LookBack: TypeAlias = Callable[[Tensor, Tensor, Tensor, Turn], Tensor]
-"""`MemoryAttention.look_back`, or what runs the same elsewhere."""
+MemoryLayers: TypeAlias = Callable[[Tensor, Tensor, Tensor, RotaryEmbedding], Tensor]
+"""`MemoryAttention.attend_to_memories`, or what runs the same elsewhere."""
 
 INPUT_POSITION_WEIGHT = 0.1
 QUERIES_AT_A_TIME = 128
@@ -29,10 +29,12 @@ class RotaryAttention(DerivedTensors):
         self.v_proj = nn.Linear(memory_dim, dim)
         self.out_proj = nn.Linear(dim, dim)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, query_turn: Turn, key_turn: Turn) -> Tensor:
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, query_rotation: RotaryEmbedding, key_rotation: RotaryEmbedding
+    ) -> Tensor:
         """(B,N,dim), (B,M,memory_dim) twice -> (B,N,dim)."""
-        query = self._turned("q_proj", query, query_turn, self.q_proj.out_features**-0.5)
-        key = self._turned("k_proj", key, key_turn)
+        query = self._rotated("q_proj", query, query_rotation, self.q_proj.out_features**-0.5)
+        key = self._rotated("k_proj", key, key_rotation)
         if query.device.type != "cpu":
             # One head: the axis is added because the fused kernels want four.
             value = self.v_proj(value)[:, None]
@@ -43,15 +45,15 @@ class RotaryAttention(DerivedTensors):
         bias = self.derived("value bias", lambda: self.out_proj.weight @ self.v_proj.bias + self.out_proj.bias)
         return F.linear(attended, weight, bias)
 
-    def _turned(self, name: str, x: Tensor, turn: Turn, scale: float = 1.0) -> Tensor:
-        """`x` projected, scaled and turned: the turn by 90 degrees is part of a second projection's weights."""
+    def _rotated(self, name: str, x: Tensor, rotation: RotaryEmbedding, scale: float = 1.0) -> Tensor:
+        """`x` projected, scaled and turned: the rotation by 90 degrees is part of a second projection's weights."""
         projection = self.get_submodule(name)
         assert isinstance(projection, nn.Linear)
         weight = self.derived(f"{name} weight", lambda: projection.weight * scale)
         bias = self.derived(f"{name} bias", lambda: projection.bias * scale)
-        quarter = self.derived(f"{name} quarter weight", lambda: quarter_turn(weight))
-        quarter_bias = self.derived(f"{name} quarter bias", lambda: quarter_turn(bias))
-        return turn.apply(F.linear(x, weight, bias), F.linear(x, quarter, quarter_bias))
+        quarter = self.derived(f"{name} quarter weight", lambda: rotate_pairs(weight))
+        quarter_bias = self.derived(f"{name} quarter bias", lambda: rotate_pairs(bias))
+        return rotation.apply(F.linear(x, weight, bias), F.linear(x, quarter, quarter_bias))
 
 
 def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -83,10 +85,12 @@ class MemoryAttentionLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, key: Tensor, value: Tensor, turn: Turn, key_turn: Turn) -> Tensor:
+    def forward(
+        self, x: Tensor, key: Tensor, value: Tensor, rotation: RotaryEmbedding, key_rotation: RotaryEmbedding
+    ) -> Tensor:
         normed = self.norm1(x)
-        x = x + self.self_attn(normed, normed, normed, turn, turn)
-        x = x + self.cross_attn_image(self.norm2(x), key, value, turn, key_turn)
+        x = x + self.self_attn(normed, normed, normed, rotation, rotation)
+        x = x + self.cross_attn_image(self.norm2(x), key, value, rotation, key_rotation)
         return x + self.linear2(F.relu(self.linear1(self.norm3(x))))
 
 
@@ -99,7 +103,7 @@ class MemoryAttention(DerivedTensors):
         self.norm = nn.LayerNorm(dim)
         self.grid = grid
         self.dim = dim
-        self._key_turn: tuple[tuple[int, int], Turn] | None = None
+        self._key_rotation: tuple[tuple[int, int], RotaryEmbedding] | None = None
 
     def forward(
         self,
@@ -109,40 +113,40 @@ class MemoryAttention(DerivedTensors):
         memory_position: Tensor,
         pointers: int,
         *,
-        look_back: LookBack | None = None,
+        attend_to_memories: MemoryLayers | None = None,
     ) -> Tensor:
-        """Condition features on memories. `look_back` runs the layers in place of this network's own.
+        """Condition features on memories. `attend_to_memories` runs the layers in place of this network's own.
 
         `features` and `position` (B,N,dim); `memory` and `memory_position` (B,M,memory_dim): whole grids first, then
         `pointers` tokens without a place. Returns (B,N,dim).
         """
         x = features + INPUT_POSITION_WEIGHT * position
-        turn = self.key_turn(memory.shape[1], pointers)
-        return (look_back or self.look_back)(x, memory + memory_position, memory, turn)
+        rotation = self.key_rotation(memory.shape[1], pointers)
+        return (attend_to_memories or self.attend_to_memories)(x, memory + memory_position, memory, rotation)
 
-    def look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
-        """The layers: `x` (B,N,dim), `key` and `memory` (B,M,memory_dim) -> (B,N,dim)."""
-        turn = self._turn()
+    def attend_to_memories(self, x: Tensor, key: Tensor, memory: Tensor, key_rotation: RotaryEmbedding) -> Tensor:
+        """Run the layers: `x` (B,N,dim), `key` and `memory` (B,M,memory_dim) -> (B,N,dim)."""
+        rotation = self._rotation()
         for layer in self.layers:
-            x = layer(x, key, memory, turn, key_turn)
+            x = layer(x, key, memory, rotation, key_rotation)
         return self.norm(x)
 
-    def key_turn(self, tokens: int, pointers: int) -> Turn:
-        """How `tokens` keys turn of which the last `pointers` have no place. That of the last call is kept."""
-        kept = self._key_turn
-        turn = self._turn()
-        if kept is None or kept[0] != (tokens, pointers) or kept[1].cosines.device != turn.cosines.device:
+    def key_rotation(self, tokens: int, pointers: int) -> RotaryEmbedding:
+        """Return the rotation of `tokens` keys of which the last `pointers` have no place. The last call's is kept."""
+        kept = self._key_rotation
+        rotation = self._rotation()
+        if kept is None or kept[0] != (tokens, pointers) or kept[1].cosines.device != rotation.cosines.device:
             grids = (tokens - pointers) // (self.grid[0] * self.grid[1])
             # One assignment, so that two threads at worst compute it twice.
-            kept = self._key_turn = ((tokens, pointers), turn.repeated(grids, pointers))
+            kept = self._key_rotation = ((tokens, pointers), rotation.repeated(grids, pointers))
         return kept[1]
 
-    def _turn(self) -> Turn:
+    def _rotation(self) -> RotaryEmbedding:
         device = self.norm.weight.device
 
         def tables() -> Tensor:
-            turn = Turn.of_grid(*self.grid, self.dim)
-            return torch.stack([turn.cosines, turn.sines]).to(device)
+            rotation = RotaryEmbedding.of_grid(*self.grid, self.dim)
+            return torch.stack([rotation.cosines, rotation.sines]).to(device)
 
         both = self.derived("turn", tables)
-        return Turn(both[0], both[1])
+        return RotaryEmbedding(both[0], both[1])

@@ -91,7 +91,7 @@ class PlainViT(DerivedTensors):
         return [as_image(x, shape)]
 
     def _position(self, height: int, width: int) -> Tensor:
-        """The pretrained table without its class token, stretched over the grid: (1,height,width,C)."""
+        """Return the pretrained table without its class token, stretched over the grid: (1,height,width,C)."""
         table = self.pos_embed[:, 1:]
         side = math.isqrt(table.shape[1])
         grid = table.unflatten(1, (side, side)).permute(0, 3, 1, 2)

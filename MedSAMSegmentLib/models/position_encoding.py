@@ -47,30 +47,30 @@ def axial_rotations(height: int, width: int, channels: int) -> tuple[Tensor, Ten
 
 
 @dataclass(frozen=True)
-class Turn:
-    """How each of n tokens turns its pairs of adjacent channels: `cosines` and `sines` (n,C), alike within a pair."""
+class RotaryEmbedding:
+    """Rotations of n tokens' pairs of adjacent channels: `cosines` and `sines` (n,C), alike within a pair."""
 
     cosines: Tensor
     sines: Tensor
 
     @classmethod
-    def of_grid(cls, height: int, width: int, channels: int) -> Turn:
+    def of_grid(cls, height: int, width: int, channels: int) -> RotaryEmbedding:
         """By the place in a grid, row by row."""
         return cls(*(table.repeat_interleave(2, dim=1) for table in axial_rotations(height, width, channels)))
 
-    def repeated(self, times: int, still: int) -> Turn:
-        """Several grids one after the other, then `still` tokens that do not turn."""
+    def repeated(self, times: int, still: int) -> RotaryEmbedding:
+        """Return the rotations of several grids one after the other, then `still` tokens that do not turn."""
         channels = self.cosines.shape[1]
         cosines = torch.cat([self.cosines.repeat(times, 1), self.cosines.new_ones(still, channels)])
-        return Turn(cosines, torch.cat([self.sines.repeat(times, 1), self.sines.new_zeros(still, channels)]))
+        return RotaryEmbedding(cosines, torch.cat([self.sines.repeat(times, 1), self.sines.new_zeros(still, channels)]))
 
     def apply(self, x: Tensor, quarter: Tensor) -> Tensor:
-        """Turn `x` (...,n,C); `quarter` is `x` with each pair turned by 90 degrees."""
+        """Rotate `x` (...,n,C); `quarter` is `x` with each pair turned by 90 degrees."""
         return x * self.cosines + quarter * self.sines
 
 
-def quarter_turn(x: Tensor) -> Tensor:
-    """Each pair of adjacent rows (a, b) of (C,...) becomes (-b, a)."""
+def rotate_pairs(x: Tensor) -> Tensor:
+    """Rotate each pair of adjacent rows (a, b) of (C,...) to (-b, a)."""
     pairs = x.unflatten(0, (-1, 2))
     return torch.stack([-pairs[:, 1], pairs[:, 0]], dim=1).flatten(0, 1)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .layers import DerivedTensors, LayerNorm2d, as_tokens
 
-PADDING, NEGATIVE, POSITIVE, BOX_FIRST, BOX_LAST = -1, 0, 1, 2, 3
+PADDING, BOX_FIRST, BOX_LAST = -1, 2, 3
 """Labels of a point. A box is its two corners with the last two labels."""
 
 
@@ -29,7 +29,7 @@ class RandomPositionEncoding(nn.Module):
         return torch.cat([angle.sin(), angle.cos()], dim=-1)
 
     def grid(self, height: int, width: int) -> Tensor:
-        """The encoding of the cell centres of a grid: (1, 2 * features, height, width)."""
+        """Return the encoding of the cell centres of a grid: (1, 2 * features, height, width)."""
         matrix = self.positional_encoding_gaussian_matrix
         y = (torch.arange(height, device=matrix.device, dtype=matrix.dtype) + 0.5) / height
         x = (torch.arange(width, device=matrix.device, dtype=matrix.dtype) + 0.5) / width
@@ -74,7 +74,7 @@ class PromptEncoder(DerivedTensors):
         return (4 * self.image_embedding_size[0], 4 * self.image_embedding_size[1])
 
     def dense_position_encoding(self) -> Tensor:
-        """The position code of the image embedding: (1, embed_dim, h, w)."""
+        """Return the position code of the image embedding: (1, embed_dim, h, w)."""
         return self.derived("dense_pe", self._dense_position_encoding)
 
     def _dense_position_encoding(self) -> Tensor:
@@ -111,7 +111,8 @@ class PromptEncoder(DerivedTensors):
         return sparse, self.encode_masks(masks)
 
     def encode_points(self, points: Tensor, labels: Tensor) -> Tensor:
-        """Tokens (B,N,embed_dim) of `points` (B,N,2) with `labels` (B,N) from -1 to 3; no padding point is added."""
+        """Return the tokens (B,N,embed_dim) of `points` (B,N,2) with `labels` (B,N) from -1 to 3; no padding point is
+        added."""
         height, width = self.input_image_size
         weight = self.not_a_point_embed.weight
         size = torch.tensor([width, height], device=points.device, dtype=weight.dtype)

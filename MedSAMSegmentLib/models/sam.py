@@ -54,7 +54,7 @@ class Sam(nn.Module):
         boxes: Tensor | None = None,
         masks: Tensor | None = None,
     ) -> DecodedMasks:
-        """All four masks (B,4,256,256) of B prompts on one image.
+        """Return all four masks (B,4,256,256) of B prompts on one image.
 
         Coordinates are network pixels: `points` (B,N,2) with `labels` (B,N), `boxes` (B,4); `masks` (B,1,256,256)
         are logits of an earlier answer.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .fpn_neck import ImageEncoder
 from .layers import MLP, DerivedTensors, as_tokens
 from .mask_decoder import DecodedMasks, MaskDecoder
-from .memory_attention import LookBack, MemoryAttention
+from .memory_attention import MemoryAttention, MemoryLayers
 from .memory_encoder import MemoryEncoder
 from .position_encoding import sine_grid, sine_of_distance
 from .prompt_encoder import PADDING, PromptEncoder
@@ -36,7 +36,7 @@ STABILITY_OFFSET, STABILITY_THRESHOLD = 0.05, 0.98
 
 @dataclass(frozen=True)
 class Sam2Config:
-    """What differs between the relatives.
+    """The differences between the relatives.
 
     `high_res_features`: skip connections of strides 4 and 8 into the mask decoder (Hiera trunks).
     `pointer_time_code`: object pointers carry how many frames ago they were made.
@@ -83,7 +83,7 @@ class MaskAnswer:
     object_score: Tensor
 
 
-Remember: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+EncodeMemory: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """`MemoryEncoder.forward`, or what runs the same elsewhere."""
 
 Sam2Decode: TypeAlias = Callable[[Tensor, Tensor, "tuple[Tensor, Tensor] | None"], DecodedMasks]
@@ -94,9 +94,9 @@ Sam2Decode: TypeAlias = Callable[[Tensor, Tensor, "tuple[Tensor, Tensor] | None"
 class MemorySteps:
     """Parts of tracking that may run elsewhere: each is the network's own method, or does the same."""
 
-    look_back: LookBack
+    attend_to_memories: MemoryLayers
     decode: Sam2Decode
-    remember: Remember
+    encode_memory: EncodeMemory
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Sam2(DerivedTensors):
     @property
     def steps(self) -> MemorySteps:
         """This network's own."""
-        return MemorySteps(self.memory_attention.look_back, self.answer, self.memory_encoder)
+        return MemorySteps(self.memory_attention.attend_to_memories, self.answer, self.memory_encoder)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
         """(1,3,S,S), normalised -> features; the skip convolutions run here, once for a frame."""
@@ -158,7 +158,7 @@ class Sam2(DerivedTensors):
         return ImageFeatures(embedding, (stride_4, stride_8))
 
     def without_memory(self, features: ImageFeatures) -> Tensor:
-        """The embedding (1,C,h,w) of a frame that is looked at by itself."""
+        """Return the embedding (1,C,h,w) of a frame that is looked at by itself."""
         return features.embedding + self.no_mem_embed.view(1, -1, 1, 1)
 
     def with_memory(
@@ -168,7 +168,7 @@ class Sam2(DerivedTensors):
         pointers: Sequence[tuple[Tensor, float]],
         steps: MemorySteps | None = None,
     ) -> Tensor:
-        """The embedding (1,C,h,w) conditioned on memories.
+        """Return the embedding (1,C,h,w) conditioned on memories.
 
         `memories`: at least one of (memory (1,memory_dim,h,w), slot of its time code); `pointers`: any number of
         (object pointer (1,C), distance in time as a share of the furthest that is used).
@@ -189,7 +189,7 @@ class Sam2(DerivedTensors):
             torch.cat(tokens, dim=1),
             torch.cat(codes, dim=1),
             pointer_count,
-            look_back=(steps or self.steps).look_back,
+            attend_to_memories=(steps or self.steps).attend_to_memories,
         )
         return conditioned.transpose(1, 2).unflatten(2, self.config.grid)
 
@@ -203,7 +203,7 @@ class Sam2(DerivedTensors):
         stability_fallback: bool = True,
         steps: MemorySteps | None = None,
     ) -> MaskAnswer:
-        """The mask on a frame. Without a prompt (a tracked frame) the candidates compete as for a single click.
+        """Return the mask on a frame. Without a prompt (a tracked frame) the candidates compete as for a single click.
 
         `mask_logits` (1,1,4h,4w) is an earlier answer. With `stability_fallback` an unstable mask 0 gives way to the
         best candidate; the pointer still comes from mask 0, as the networks were trained.
@@ -216,7 +216,7 @@ class Sam2(DerivedTensors):
         )
 
     def adopt_mask(self, features: ImageFeatures, mask: Tensor, *, stability_fallback: bool = True) -> MaskAnswer:
-        """A mask prompt (1,1,S,S) of 0 and 1 is the answer itself; the decoder only gives its object pointer."""
+        """Take a mask prompt (1,1,S,S) of 0 and 1 as the answer itself; the decoder only gives its object pointer."""
         logits = mask * (2 * MASK_LOGIT) - MASK_LOGIT
         size = self.sam_prompt_encoder.mask_input_size
         prompt = self._no_points()
@@ -247,18 +247,18 @@ class Sam2(DerivedTensors):
         binarize: bool,
         steps: MemorySteps | None = None,
     ) -> Tensor:
-        """The memory (1,memory_dim,h,w) of a frame from its mask logits (1,1,4h,4w) and object score (1,1)."""
+        """Return the memory (1,memory_dim,h,w) of a frame from its mask logits (1,1,4h,4w) and object score (1,1)."""
         size = (self.image_size, self.image_size)
         logits = F.interpolate(low_res_logits, size=size, mode="bilinear", align_corners=False)
         mask = (logits > 0).to(logits.dtype) if binarize else logits.sigmoid()
-        memory = (steps or self.steps).remember(features.embedding, mask * MEMORY_SCALE + MEMORY_BIAS)
+        memory = (steps or self.steps).encode_memory(features.embedding, mask * MEMORY_SCALE + MEMORY_BIAS)
         if self.config.absent_code:
             absent = (object_score <= 0).to(memory.dtype)
             memory = memory + (absent * self.no_obj_embed_spatial)[:, :, None, None]
         return memory
 
     def answer(self, image: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None) -> DecodedMasks:
-        """All four masks from cells (1,N,C), the prompts' dense map added, and the prompts' tokens (1,T,C)."""
+        """Return all four masks from cells (1,N,C), the prompts' dense map added, and the prompts' tokens (1,T,C)."""
         position = self.sam_prompt_encoder.dense_position_encoding()
         return self.sam_mask_decoder.answer(image, position, sparse, high_res)
 
@@ -291,7 +291,7 @@ class Sam2(DerivedTensors):
         return PointPrompt(torch.zeros(1, 1, 2, device=self.device), torch.full((1, 1), PADDING, device=self.device))
 
     def _pointer_tokens(self, pointers: Sequence[tuple[Tensor, float]]) -> tuple[Tensor, Tensor]:
-        """Each pointer becomes C / memory_dim tokens that share one time code: (1,n,memory_dim) twice."""
+        """Split each pointer into C / memory_dim tokens that share one time code: (1,n,memory_dim) twice."""
         memory_dim = self.config.memory_dim
         stacked = torch.cat([pointer.to(self.device) for pointer, _ in pointers])
         tokens = stacked.reshape(1, -1, memory_dim)
@@ -312,14 +312,14 @@ def resize_antialiased(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def stability(logits: Tensor) -> Tensor:
-    """How little the area of masks (B,M,h,w) depends on the threshold, (B,M): 1 is not at all."""
+    """Measure how little the area of masks (B,M,h,w) depends on the threshold, (B,M): 1 is not at all."""
     inner = (logits > STABILITY_OFFSET).flatten(2).sum(-1).float()
     outer = (logits > -STABILITY_OFFSET).flatten(2).sum(-1).float()
     return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)
 
 
 def _choose(decoded: DecodedMasks, ambiguous: bool, stability_fallback: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits (1,1,h,w), IoU () and token (1,C) of the mask that answers."""
+    """Return the logits (1,1,h,w), IoU () and token (1,C) of the mask that answers."""
     single, candidates = decoded.select(False), decoded.select(True)
     best = int(candidates.ious[0].argmax())
     if ambiguous:

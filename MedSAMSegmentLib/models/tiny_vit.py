@@ -58,12 +58,12 @@ class ConvNorm(DerivedTensors):
         return F.conv2d(x, weight, bias, self.c.stride, padding, groups=self.c.groups)
 
     def _scale(self) -> Tensor:
-        """What the batch norm multiplies each channel by."""
+        """Return the factor of each channel in the batch norm."""
         assert self.bn.running_var is not None
         return torch.rsqrt(self.bn.running_var + self.bn.eps) * self.bn.weight
 
     def _shift(self) -> Tensor:
-        """What it adds."""
+        """Return the summand of each channel in the batch norm."""
         assert self.bn.running_mean is not None
         return self.bn.bias - self.bn.running_mean * self._scale()
 
@@ -98,7 +98,8 @@ class MBConv(nn.Module):
         return torch.cat([self._rows(x, start, min(start + ROWS_AT_A_TIME, x.shape[2])) for start in starts], dim=2)
 
     def _rows(self, x: Tensor, first: int, end: int) -> Tensor:
-        """Rows `first` to `end` of the result; the depthwise convolution looks at one more on either side."""
+        """Return the rows `first` to `end` of the result; the depthwise convolution looks at one more on either
+        side."""
         above, below = int(first > 0), int(end < x.shape[2])
         inner = F.gelu(self.conv1(x[:, :, first - above : end + below]))
         if not (above and below):  # a pad by nothing would copy the widest maps
@@ -133,7 +134,7 @@ class WindowAttention(DerivedTensors):
         self.attention_biases = nn.Parameter(torch.zeros(self.heads, window * window))
 
     def bias(self) -> Tensor:
-        """The table spread over all pairs of a window: (1, heads, N, N)."""
+        """Return the table spread over all pairs of a window: (1, heads, N, N)."""
         return self.derived("bias", self._spread_bias)
 
     def _spread_bias(self) -> Tensor:
@@ -150,7 +151,8 @@ class WindowAttention(DerivedTensors):
         return attend(query, key, value, self.bias()).transpose(1, 2).flatten(2)
 
     def _projection(self, part: int) -> tuple[Tensor, Tensor]:
-        """Weight and bias for the queries (0, scaled), keys (1) or values (2), which alternate head by head."""
+        """Return the weight and bias for the queries (0, scaled), keys (1) or values (2), which alternate head by
+        head."""
         scale = HEAD_DIM**-0.5 if part == 0 else 1.0
 
         def pick(whole: Tensor) -> Tensor:

@@ -27,9 +27,9 @@ def sam2_feed_forward(dim: int, hidden_dim: int) -> nn.Module:
 class Attention(nn.Module):
     """Multi-head attention whose inner width is `embed_dim / downsample_rate`.
 
-    Between a handful of tokens and thousands of image cells the cells are never projected (`gather`, `spread`): what
-    the tokens ask or say is brought to the cells' width instead, which is the same sums in another order and about
-    half the work. A batch of 1 on either side is shared by all prompts of the other side.
+    Between a handful of tokens and thousands of image cells the cells are never projected (`attend_to_image`,
+    `attend_from_image`): what the tokens ask or say is brought to the cells' width instead, which is the same sums in
+    another order and about half the work. A batch of 1 on either side is shared by all prompts of the other side.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, downsample_rate: int = 1) -> None:
@@ -47,23 +47,23 @@ class Attention(nn.Module):
         query, key, value = (self._heads(x) for x in (self.q_proj(q), self.k_proj(k), self.v_proj(v)))
         return self.out_proj(F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2))
 
-    def gather(self, tokens: Tensor, side: ImageSide) -> Tensor:
-        """What tokens (B,T,C) see in the image: `forward` with the cells as keys and values. (B,T,C)."""
+    def attend_to_image(self, tokens: Tensor, side: ImageTokens) -> Tensor:
+        """Attend from tokens (B,T,C) to the image: `forward` with the cells as keys and values. (B,T,C)."""
         count = tokens.shape[1]
         # The keys' bias adds the same to all scores of a token, which the softmax takes out again.
         asked = (self._heads(self.q_proj(tokens)) * self.scale) @ self._by_head(self.k_proj)
-        weights = _scores(asked.flatten(1, 2), side.placed).softmax(dim=-1)
+        weights = _scores(asked.flatten(1, 2), side.with_positions).softmax(dim=-1)
         seen = (weights @ side.image).unflatten(1, (self.num_heads, count))
         values = seen @ self._by_head(self.v_proj).transpose(1, 2) + self._bias_by_head(self.v_proj)
         return self.out_proj(values.transpose(1, 2).flatten(2))
 
-    def spread(self, side: ImageSide, keys: Tensor, values: Tensor) -> Tensor:
-        """What tokens (B,T,C) tell the image: `forward` with the cells as queries. (B,N,C)."""
+    def attend_from_image(self, side: ImageTokens, keys: Tensor, values: Tensor) -> Tensor:
+        """Attend from the image to tokens (B,T,C): `forward` with the cells as queries. (B,N,C)."""
         count = keys.shape[1]
         key = self._heads(self.k_proj(keys)) * self.scale
         asked = key @ self._by_head(self.q_proj)
         offset = (key * self._bias_by_head(self.q_proj)).sum(dim=-1)
-        scores = _scores(asked.flatten(1, 2), side.placed) + offset.flatten(1)[..., None]
+        scores = _scores(asked.flatten(1, 2), side.with_positions) + offset.flatten(1)[..., None]
         weights = scores.unflatten(1, (self.num_heads, count)).softmax(dim=2).flatten(1, 2)
         told = self._heads(self.v_proj(values)) @ self.out_proj.weight.unflatten(1, (self.num_heads, -1)).permute(
             1, 2, 0
@@ -89,14 +89,15 @@ def _scores(asked: Tensor, cells: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ImageSide:
-    """The cells of the image as tokens (1 or B,N,C): `image` alone and `placed` with the code of their places."""
+class ImageTokens:
+    """The cells of the image as tokens (1 or B,N,C): `image` alone and `with_positions` with the code of their
+    places."""
 
     image: Tensor
-    placed: Tensor
+    with_positions: Tensor
 
     @classmethod
-    def of(cls, image: Tensor, image_pe: Tensor) -> ImageSide:
+    def of(cls, image: Tensor, image_pe: Tensor) -> ImageTokens:
         """Of cells (1 or B,N,C) and the code of their places (1,C,h,w)."""
         return cls(image, image + as_tokens(image_pe))
 
@@ -118,7 +119,7 @@ class TwoWayBlock(nn.Module):
         self.cross_attn_image_to_token = Attention(dim, num_heads, downsample_rate=2)
         self.is_first = is_first
 
-    def forward(self, tokens: Tensor, side: ImageSide, token_pe: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, side: ImageTokens, token_pe: Tensor) -> tuple[Tensor, Tensor]:
         if self.is_first:
             # The tokens still are their own position code here: it is not added and there is no residual.
             tokens = self.self_attn(tokens, tokens, tokens)
@@ -127,9 +128,9 @@ class TwoWayBlock(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
 
-        tokens = self.norm2(tokens + self.cross_attn_token_to_image.gather(tokens + token_pe, side))
+        tokens = self.norm2(tokens + self.cross_attn_token_to_image.attend_to_image(tokens + token_pe, side))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        change = self.cross_attn_image_to_token.spread(side, tokens + token_pe, tokens)
+        change = self.cross_attn_image_to_token.attend_from_image(side, tokens + token_pe, tokens)
         return tokens, self.norm4(side.image + change)
 
 
@@ -154,9 +155,9 @@ class TwoWayTransformer(nn.Module):
     def forward(self, image: Tensor, image_pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """`image` (1 or B,h*w,C), `image_pe` (1,C,h,w), `tokens` (B,N,C) -> tokens (B,N,C), image (B,h*w,C)."""
         token_pe = tokens
-        side = ImageSide.of(image, image_pe)
+        side = ImageTokens.of(image, image_pe)
         for layer in self.layers:
             tokens, image = layer(tokens, side, token_pe)
-            side = ImageSide.of(image, image_pe)
-        tokens = tokens + self.final_attn_token_to_image.gather(tokens + token_pe, side)
+            side = ImageTokens.of(image, image_pe)
+        tokens = tokens + self.final_attn_token_to_image.attend_to_image(tokens + token_pe, side)
         return self.norm_final_attn(tokens), side.image

@@ -1,4 +1,4 @@
-"""Where the Segment Editor's masking settings allow the selected segment to change."""
+"""The area in which the Segment Editor's masking settings allow the selected segment to change."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from ..errors import OutputError
 from .editor_host import EditorHost
 from .images import Extent, array_of, has_voxels
-from .mask_block import intersection, is_empty, window
+from .mask_block import array_slices, extent_intersection, is_empty
 
 
 def editable_area(host: EditorHost, extent: Extent) -> NDArray[np.bool_]:
-    """True (z,y,x over `extent` of the reference lattice) where the selected segment may be edited.
+    """Return an array that is True (z,y,x over `extent` of the reference lattice) where the selected segment may be
+    edited.
 
     Both the mask mode and the intensity range count, as when the editor applies a labelmap. Raises `OutputError` when
     the editor cannot compute its mask.
@@ -33,28 +34,29 @@ def editable_area(host: EditorHost, extent: Extent) -> NDArray[np.bool_]:
 
 
 def is_masked(host: EditorHost) -> bool:
-    """Whether any masking is on."""
+    """Return whether any masking is on."""
     node = host.parameterSetNode()
     everywhere = slicer.vtkMRMLSegmentationNode.EditAllowedEverywhere
     return bool(node.GetMaskMode() != everywhere or node.GetSourceVolumeIntensityMask())
 
 
 def _over(image: Any, extent: Extent, what: str, outside: float) -> NDArray[Any]:
-    """A copy of an image's first component (z,y,x) over `extent`."""
+    """Return a copy of an image's first component (z,y,x) over `extent`."""
     if not has_voxels(image):
         raise OutputError(f"The Segment Editor cannot compute its {what}.", "Check the Masking settings.")
     values = array_of(image)
     values = values if values.ndim == 3 else values[..., 0]
     i0, i1, j0, j1, k0, k1 = extent
     result = np.full((k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1), outside, values.dtype)
-    shared = intersection(image.GetExtent(), extent)
+    shared = extent_intersection(image.GetExtent(), extent)
     if not is_empty(shared):
-        result[window(shared, extent)] = values[window(shared, image.GetExtent())]
+        result[array_slices(shared, extent)] = values[array_slices(shared, image.GetExtent())]
     return result
 
 
 def _threshold(limits: tuple[float, float], dtype: np.dtype[Any]) -> tuple[float, float]:
-    """The limits as vtkImageThreshold compares them: cut to the image's type, fractions dropped for whole numbers."""
+    """Return the limits as vtkImageThreshold compares them: cut to the image's type, fractions dropped for whole
+    numbers."""
     if not np.issubdtype(dtype, np.integer):
         return limits
     info = np.iinfo(dtype)

@@ -1,4 +1,4 @@
-"""Who carries out edits: Slicer's effect host, or the same editor logic without an application around it."""
+"""The hosts that carry out edits: Slicer's effect host, or the same editor logic without an application around it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import slicer
 
 
 class EditorHost(Protocol):
-    """What the writer needs of `scriptedEffect`, under its own names, so that the effect passes that object itself."""
+    """The writer's needs of `scriptedEffect`, under its own names, so that the effect passes that object itself."""
 
     @property
     def ModificationModeSet(self) -> int: ...
@@ -18,18 +18,18 @@ class EditorHost(Protocol):
     def ModificationModeRemove(self) -> int: ...
 
     def parameterSetNode(self) -> Any:
-        """The `vtkMRMLSegmentEditorNode` with segmentation, selection, masking and overwrite mode."""
+        """Return the `vtkMRMLSegmentEditorNode` with segmentation, selection, masking and overwrite mode."""
 
     def saveStateForUndo(self) -> None: ...
 
     def referenceGeometryImage(self) -> Any:
-        """The segmentation's grid as a `vtkOrientedImageData` without voxels."""
+        """Return the segmentation's grid as a `vtkOrientedImageData` without voxels."""
 
     def maskLabelmap(self) -> Any:
         """1 where the mask mode forbids editing the *selected* segment; the intensity range is not in it."""
 
     def sourceVolumeImageData(self) -> Any:
-        """The source volume on the segmentation's grid."""
+        """Return the source volume on the segmentation's grid."""
 
     def modifySegmentByLabelmap(
         self, segmentation_node: Any, segment_id: str, labelmap: Any, mode: int, bypass_masking: bool = False
@@ -56,7 +56,8 @@ class LogicHost:
     def open(
         cls, application_logic: Any, segmentation_node: Any, volume_node: Any, editor_node: Any = None
     ) -> LogicHost:
-        """A host with an editor logic of its own; the editor node is made in the segmentation's scene if not given."""
+        """Return a host with an editor logic of its own; the editor node is made in the segmentation's scene if not
+        given."""
         scene = segmentation_node.GetScene()
         logic = slicer.vtkSlicerSegmentEditorLogic()
         logic.SetMRMLApplicationLogic(application_logic)

@@ -16,7 +16,7 @@ Extent: TypeAlias = tuple[int, int, int, int, int, int]
 
 
 def has_voxels(image: Any) -> bool:
-    """Whether an image exists, has a non-empty extent and allocated scalars."""
+    """Return whether an image exists, has a non-empty extent and allocated scalars."""
     if image is None or image.GetPointData().GetScalars() is None:
         return False
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
@@ -24,7 +24,7 @@ def has_voxels(image: Any) -> bool:
 
 
 def array_of(image: vtk.vtkImageData) -> NDArray[Any]:
-    """The voxels (z,y,x), or (z,y,x,c) for several components; a view of the image's own memory."""
+    """Return the voxels (z,y,x), or (z,y,x,c) for several components; a view of the image's own memory."""
     i0, i1, j0, j1, k0, k1 = image.GetExtent()
     shape: tuple[int, ...] = (k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1)
     components = image.GetNumberOfScalarComponents()
@@ -34,7 +34,7 @@ def array_of(image: vtk.vtkImageData) -> NDArray[Any]:
 
 
 def image_from_array(values_zyx: NDArray[np.uint8], first_ijk: tuple[int, int, int]) -> vtk.vtkImageData:
-    """A plain image in voxel coordinates (origin 0, spacing 1) that owns a copy of `values_zyx`."""
+    """Return a plain image in voxel coordinates (origin 0, spacing 1) that owns a copy of `values_zyx`."""
     image = vtk.vtkImageData()
     _fill(image, values_zyx, first_ijk)
     return image
@@ -43,7 +43,8 @@ def image_from_array(values_zyx: NDArray[np.uint8], first_ijk: tuple[int, int, i
 def oriented_image(
     values_zyx: NDArray[np.uint8], first_ijk: tuple[int, int, int], ijk_to_node: NDArray[np.float64]
 ) -> Any:
-    """A `vtkOrientedImageData` that owns a copy of `values_zyx` at voxel `first_ijk` of the lattice `ijk_to_node`.
+    """Return a `vtkOrientedImageData` that owns a copy of `values_zyx` at voxel `first_ijk` of the lattice
+    `ijk_to_node`.
 
     The crop is placed by its extent, never by a shifted origin: the Segment Editor drops the latter without a word
     when its intensity mask is on.
@@ -55,7 +56,7 @@ def oriented_image(
 
 
 def ijk_to_node_of(image: Any) -> NDArray[np.float64]:
-    """The 4x4 voxel-to-RAS matrix of a `vtkOrientedImageData`, in the frame of the node that holds it."""
+    """Return the 4x4 voxel-to-RAS matrix of a `vtkOrientedImageData`, in the frame of the node that holds it."""
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)
     return to_numpy(matrix)

@@ -1,8 +1,8 @@
 """Markups of a scene as prompts on a volume's grid: ROI to box, point list to points, line to RECIST line.
 
 All positions are taken in the world, parent transforms applied. A point is negative when its label, its description
-or its list's name says so (`prompts.says_negative`), as in markups files; points that are not selected (unticked in the
-Markups module) or not placed yet take no part.
+or its list's name says so (`prompts.is_negative_label`), as in markups files; points that are not selected (unticked
+in the Markups module) or not placed yet take no part.
 """
 
 from __future__ import annotations
@@ -16,23 +16,12 @@ from numpy.typing import NDArray
 
 from ..errors import PromptError
 from ..geometry import VolumeGeometry
-from ..prompts import Box, Line, Point, Prompt, says_negative
+from ..prompts import Box, Line, Point, is_negative_label
 from .transforms import apply, to_numpy
 
 
-def prompts_of(node: Any, geometry: VolumeGeometry) -> list[Prompt]:
-    """The prompts of one markups node: ROI, line or point list. Raises `PromptError` for any other or a bad place."""
-    if node.IsA("vtkMRMLMarkupsROINode"):
-        return [box_of_roi(node, geometry)]
-    if node.IsA("vtkMRMLMarkupsLineNode"):
-        return [line_of(node, geometry)]
-    if node.IsA("vtkMRMLMarkupsFiducialNode"):
-        return list(points_of(node, geometry))
-    raise PromptError(f"{node.GetName()} is neither an ROI, a line nor a point list.", "Choose one of these.")
-
-
 def box_of_roi(node: Any, geometry: VolumeGeometry) -> Box:
-    """The box of voxels between an ROI's eight corners, clipped to the volume and rounded once.
+    """Return the box of voxels between an ROI's eight corners, clipped to the volume and rounded once.
 
     An ROI that is rotated against the volume gives the smallest box around it. Raises `PromptError` when the ROI is
     not placed, has no size or lies outside.
@@ -47,19 +36,19 @@ def box_of_roi(node: Any, geometry: VolumeGeometry) -> Box:
 
 
 def points_of(node: Any, geometry: VolumeGeometry) -> list[Point]:
-    """The selected points of a list, in order. Raises `PromptError` when one lies outside."""
+    """Return the selected points of a list, in order. Raises `PromptError` when one lies outside."""
     points = []
     for index in _placed(node):
         if not node.GetNthControlPointSelected(index):
             continue
         texts = (node.GetName(), node.GetNthControlPointLabel(index), node.GetNthControlPointDescription(index))
         i, j, k = _ijk(node, index, geometry)
-        points.append(Point(i, j, k, positive=not says_negative(*texts)).fitted(geometry.shape_zyx))
+        points.append(Point(i, j, k, positive=not is_negative_label(*texts)).fitted(geometry.shape_zyx))
     return points
 
 
 def line_of(node: Any, geometry: VolumeGeometry) -> Line:
-    """The two ends of a line. Raises `PromptError` when they are not both placed, coincide or lie outside."""
+    """Return the two ends of a line. Raises `PromptError` when they are not both placed, coincide or lie outside."""
     ends = [_ijk(node, index, geometry) for index in _placed(node)]
     if len(ends) != 2:
         raise PromptError(f"The line {node.GetName()} has {len(ends)} placed ends.", "Place both ends.")
@@ -67,7 +56,7 @@ def line_of(node: Any, geometry: VolumeGeometry) -> Line:
 
 
 def _placed(node: Any) -> list[int]:
-    """Indices of the points with a final position: place mode adds a preview that follows the mouse."""
+    """Return the indices of the points with a final position: place mode adds a preview that follows the mouse."""
     defined = slicer.vtkMRMLMarkupsNode.PositionDefined
     count = node.GetNumberOfControlPoints()
     return [n for n in range(count) if node.GetNthControlPointPositionStatus(n) == defined]
@@ -79,7 +68,7 @@ def _ijk(node: Any, index: int, geometry: VolumeGeometry) -> tuple[float, float,
 
 
 def _through_parent(node: Any, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (n,3) of a node's frame in the world. Unlike voxels, single points can follow any transform."""
+    """Return the points (n,3) of a node's frame in the world. Unlike voxels, single points can follow any transform."""
     transform = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(node.GetParentTransformNode(), None, transform)
     return np.array([transform.TransformPoint(*point) for point in points])

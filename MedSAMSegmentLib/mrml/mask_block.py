@@ -32,7 +32,7 @@ class MaskBlock:
         return int(np.count_nonzero(self.mask))
 
     def cropped(self) -> MaskBlock:
-        """The tight block around the voxels that are True; one voxel, False, when there are none."""
+        """Return the tight block around the voxels that are True; one voxel, False, when there are none."""
         bounds = []
         for axis in range(3):
             inside = np.flatnonzero(self.mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -44,7 +44,7 @@ class MaskBlock:
         return MaskBlock(self.mask[k0:k1, j0:j1, i0:i1], (i + i0, j + j0, k + k0))
 
     def over(self, extent: Extent) -> NDArray[np.bool_]:
-        """The mask (z,y,x) over `extent`: cut where the block is larger, False where it does not reach.
+        """Return the mask (z,y,x) over `extent`: cut where the block is larger, False where it does not reach.
 
         Over the block's own extent this is `mask` itself, not a copy.
         """
@@ -52,17 +52,17 @@ class MaskBlock:
             return self.mask
         i0, i1, j0, j1, k0, k1 = extent
         result = np.zeros((max(k1 - k0 + 1, 0), max(j1 - j0 + 1, 0), max(i1 - i0 + 1, 0)), bool)
-        shared = intersection(self.extent, extent)
+        shared = extent_intersection(self.extent, extent)
         if not is_empty(shared):
-            result[window(shared, extent)] = self.mask[window(shared, self.extent)]
+            result[array_slices(shared, extent)] = self.mask[array_slices(shared, self.extent)]
         return result
 
     def clipped(self, extent: Extent) -> MaskBlock:
-        """The part inside `extent`; one voxel, False, when there is none."""
-        shared = intersection(self.extent, extent)
+        """Return the part inside `extent`; one voxel, False, when there is none."""
+        shared = extent_intersection(self.extent, extent)
         if is_empty(shared):
             return MaskBlock(np.zeros((1, 1, 1), bool), (extent[0], extent[2], extent[4]))
-        return MaskBlock(self.mask[window(shared, self.extent)], (shared[0], shared[2], shared[4]))
+        return MaskBlock(self.mask[array_slices(shared, self.extent)], (shared[0], shared[2], shared[4]))
 
     def mapped(self, target_from_source: NDArray[np.float64], target_extent: Extent) -> tuple[MaskBlock, bool]:
         """This block on another grid, clipped to `target_extent`, and whether it had to be resampled.
@@ -78,7 +78,7 @@ class MaskBlock:
         return _resampled(self.cropped(), target_from_source, target_extent), True
 
 
-def intersection(first: Extent, second: Extent) -> Extent:
+def extent_intersection(first: Extent, second: Extent) -> Extent:
     a, b = first, second
     return (
         *(max(a[0], b[0]), min(a[1], b[1])),
@@ -87,8 +87,8 @@ def intersection(first: Extent, second: Extent) -> Extent:
     )
 
 
-def union(first: Extent, second: Extent) -> Extent:
-    """The smallest extent that holds both; an empty one adds nothing."""
+def extent_union(first: Extent, second: Extent) -> Extent:
+    """Return the smallest extent that holds both; an empty one adds nothing."""
     if is_empty(first) or is_empty(second):
         return second if is_empty(first) else first
     a, b = first, second
@@ -104,14 +104,14 @@ def is_empty(extent: Extent) -> bool:
     return i0 > i1 or j0 > j1 or k0 > k1
 
 
-def window(part: Extent, whole: Extent) -> tuple[slice, slice, slice]:
-    """Where `part` lies in an array (z,y,x) that covers `whole`."""
+def array_slices(part: Extent, whole: Extent) -> tuple[slice, slice, slice]:
+    """Return the place of `part` in an array (z,y,x) that covers `whole`."""
     i, j, k = (slice(part[n] - whole[n], part[n + 1] - whole[n] + 1) for n in (0, 2, 4))
     return (k, j, i)
 
 
 def corners_of(extent: Extent) -> NDArray[np.float64]:
-    """The eight corner voxels (8,3), i,j,k, of an extent."""
+    """Return the eight corner voxels (8,3), i,j,k, of an extent."""
     i0, i1, j0, j1, k0, k1 = extent
     return np.array([[i, j, k] for i in (i0, i1) for j in (j0, j1) for k in (k0, k1)], dtype=np.float64)
 
@@ -144,7 +144,7 @@ def _resampled(block: MaskBlock, target_from_source: NDArray[np.float64], target
     there = apply(target_from_source, corners_of((i0 - 1, i1 + 1, j0 - 1, j1 + 1, k0 - 1, k1 + 1)))
     low, high = np.floor(there.min(axis=0)).astype(int), np.ceil(there.max(axis=0)).astype(int)
     i0, i1, j0, j1, k0, k1 = (int(n) for pair in zip(low, high, strict=True) for n in pair)
-    extent = intersection((i0, i1, j0, j1, k0, k1), target_extent)
+    extent = extent_intersection((i0, i1, j0, j1, k0, k1), target_extent)
     if is_empty(extent) or not block.mask.any():
         return MaskBlock(np.zeros((1, 1, 1), bool), (target_extent[0], target_extent[2], target_extent[4]))
     i, j, k = block.first_ijk

@@ -29,7 +29,7 @@ class Lattice:
 
     @classmethod
     def of_image(cls, image: Any, segmentation_node: Any) -> Lattice:
-        """The grid of a `vtkOrientedImageData` that a segmentation holds. Raises `GeometryError`."""
+        """Return the grid of a `vtkOrientedImageData` that a segmentation holds. Raises `GeometryError`."""
         return cls(image.GetExtent(), ijk_to_node_of(image), node_to_world(segmentation_node))
 
     @property
@@ -37,7 +37,7 @@ class Lattice:
         return self.node_to_world @ self.ijk_to_node
 
     def from_volume(self, geometry: VolumeGeometry) -> NDArray[np.float64]:
-        """The 4x4 from the volume's voxel indices to this grid's, through both nodes' transforms."""
+        """Return the 4x4 from the volume's voxel indices to this grid's, through both nodes' transforms."""
         return inverse(self.ijk_to_world) @ geometry.ijk_to_ras
 
 
@@ -51,7 +51,7 @@ class Placement:
 
 
 def reference_lattice(host: Any, segmentation_node: Any) -> Lattice:
-    """The segmentation's reference geometry as the Segment Editor sees it: it contains all segments.
+    """Return the segmentation's reference geometry as the Segment Editor sees it: it contains all segments.
 
     A segmentation without one takes the source volume's, as on the first stroke of any effect. Raises `GeometryError`
     when there is neither.
@@ -66,7 +66,7 @@ def reference_lattice(host: Any, segmentation_node: Any) -> Lattice:
 
 
 def require_shape(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry) -> None:
-    """Raises `GeometryError` when a mask is not on the volume's grid."""
+    """Raise `GeometryError` when a mask is not on the volume's grid."""
     if tuple(mask_zyx.shape) != geometry.shape_zyx:
         raise GeometryError(
             f"The mask has the shape {tuple(mask_zyx.shape)}, but the volume {geometry.shape_zyx}.",
@@ -75,7 +75,7 @@ def require_shape(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry) -> None
 
 
 def place_on_lattice(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
-    """The mask of a volume as a tight block on the lattice.
+    """Return the mask of a volume as a tight block on the lattice.
 
     On the volume's own grid the voxels are copied; on another each takes the nearest value (`MaskBlock.mapped`).
     What lies beyond the lattice is cut off, as for every effect. Raises `GeometryError` when the mask does not have
@@ -86,7 +86,7 @@ def place_on_lattice(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, latt
 
 
 def place_block(block: MaskBlock, geometry: VolumeGeometry, lattice: Lattice) -> Placement:
-    """A part of a volume's mask, in the volume's voxel indices, as a tight block on the lattice."""
+    """Return a part of a volume's mask, in the volume's voxel indices, as a tight block on the lattice."""
     source = block.cropped()
     lattice_from_volume = lattice.from_volume(geometry)
     placed, resampled = source.mapped(lattice_from_volume, lattice.extent)
@@ -94,7 +94,7 @@ def place_block(block: MaskBlock, geometry: VolumeGeometry, lattice: Lattice) ->
 
 
 def _outside(source: MaskBlock, lattice_from_volume: NDArray[np.float64], extent: Extent) -> int:
-    """How many voxels of `source` have their centre beyond `extent`."""
+    """Count the voxels of `source` whose centre lies beyond `extent`."""
 
     def beyond(points_ijk: NDArray[np.float64]) -> int:
         there = np.floor(apply(lattice_from_volume, points_ijk) + 0.5)

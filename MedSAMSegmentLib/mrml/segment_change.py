@@ -15,7 +15,7 @@ from ..errors import OutputError
 from .editable_area import editable_area, is_masked
 from .editor_host import EditorHost
 from .images import Extent, oriented_image
-from .mask_block import MaskBlock, intersection, is_empty, union
+from .mask_block import MaskBlock, extent_intersection, extent_union, is_empty
 from .reference_lattice import Lattice, Placement
 from .segment_reader import segment_of, stored_block
 from .transforms import inverse
@@ -23,7 +23,7 @@ from .transforms import inverse
 
 @dataclass(frozen=True)
 class WriteOutcome:
-    """What became of one mask.
+    """The outcome of writing one mask.
 
     `voxels` is the segment's size afterwards, on its own grid. `masked_voxels` were wanted but the editor's masking
     forbids them. `outside_voxels` of the volume lie beyond the segmentation's geometry. `interpolated` tells that the
@@ -55,7 +55,7 @@ class Target:
     lattice: Lattice
 
     def stored(self) -> MaskBlock:
-        """The segment's voxels on the reference lattice, which holds all segments."""
+        """Return the segment's voxels on the reference lattice, which holds all segments."""
         block, own = stored_block(self.node, self.segment_id)
         if own is None:
             return block
@@ -103,7 +103,7 @@ def _send(host: EditorHost, change: Change, before: MaskBlock, target: Target) -
 
 
 def _send_region(host: EditorHost, wanted: MaskBlock, region: MaskBlock, before: MaskBlock, target: Target) -> None:
-    shared = intersection(before.extent, region.extent)
+    shared = extent_intersection(before.extent, region.extent)
     if not is_empty(shared):
         gone = before.over(shared) & region.over(shared) & ~wanted.over(shared)
         _remove(host, MaskBlock(gone, (shared[0], shared[2], shared[4])), before, target)
@@ -164,33 +164,33 @@ def _no_overwriting(host: EditorHost) -> Iterator[None]:
 
 
 def _joint_extent(first: MaskBlock, second: MaskBlock) -> Extent:
-    """The extent of both blocks; one without voxels does not count."""
+    """Return the extent of both blocks; one without voxels does not count."""
     if not first.mask.any():
         return second.extent
-    return union(first.extent, second.extent) if second.mask.any() else first.extent
+    return extent_union(first.extent, second.extent) if second.mask.any() else first.extent
 
 
 def _scope(change: Change, before: MaskBlock) -> Extent:
-    """The extent within which `change` can change a segment; never an empty one."""
+    """Return the extent within which `change` can change a segment; never an empty one."""
     wanted = change.placement.block
     if change.add_only:
         return wanted.extent
     whole = _joint_extent(before, wanted)
     if change.region is None:
         return whole
-    part = intersection(whole, change.region.extent)
+    part = extent_intersection(whole, change.region.extent)
     return wanted.extent if is_empty(part) else part
 
 
 def _beyond(block: MaskBlock, extent: Extent) -> int:
-    """How many voxels of `block` lie beyond `extent`."""
+    """Count the voxels of `block` that lie beyond `extent`."""
     return block.voxels - int(np.count_nonzero(block.over(extent)))
 
 
 def _expected(
     before: NDArray[np.bool_], change: Change, extent: Extent, editable: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """The segment after `change`: new where it may be edited and was meant to change, as before elsewhere."""
+    """Return the segment after `change`: new where it may be edited and was meant to change, as before elsewhere."""
     wanted = change.placement.block.over(extent)
     if change.add_only:
         return before | (wanted & editable)

@@ -19,7 +19,7 @@ _NO_VOXEL = np.zeros((1, 1, 1), bool)
 
 
 def segment_of(segmentation_node: Any, segment_id: str) -> Any:
-    """The `vtkSegment` with this id. Raises `OutputError` when the segmentation or the segment is gone."""
+    """Return the `vtkSegment` with this id. Raises `OutputError` when the segmentation or the segment is gone."""
     if segmentation_node is None or segmentation_node.GetSegmentation() is None:
         raise OutputError("The segmentation is gone.", "Choose a segmentation in the Segment Editor.")
     segment = segmentation_node.GetSegmentation().GetSegment(segment_id) if segment_id else None
@@ -32,12 +32,14 @@ def segment_of(segmentation_node: Any, segment_id: str) -> Any:
 
 
 def stored_at(segmentation_node: Any, segment_id: str) -> int:
-    """A number that grows whenever the segment's stored voxels change. Raises `OutputError` as `stored_block`."""
+    """Return a number that grows whenever the segment's stored voxels change. Raises `OutputError` as
+    `stored_block`."""
     return int(_stored_image(segmentation_node, segment_id)[1].GetMTime())
 
 
 def stored_block(segmentation_node: Any, segment_id: str) -> tuple[MaskBlock, Lattice | None]:
-    """A segment's voxels on the grid that stores them, and that grid; an empty block and None for an empty segment.
+    """Return a segment's voxels on the grid that stores them, and that grid; an empty block and None for an empty
+    segment.
 
     Several segments may share one stored image (a layer); only this one's label counts. Raises `OutputError` when the
     segment is gone or has no binary labelmap.
@@ -63,7 +65,7 @@ def _stored_image(segmentation_node: Any, segment_id: str) -> tuple[Any, Any]:
 
 
 def read_segment(segmentation_node: Any, segment_id: str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
-    """A segment (z,y,x, bool) on a volume's grid, through the transforms of both nodes.
+    """Return a segment (z,y,x, bool) on a volume's grid, through the transforms of both nodes.
 
     Exact where the grids agree, the nearest voxel elsewhere. Raises `OutputError` as `stored_block`, `GeometryError`
     for a non-linear transform on the segmentation.
@@ -75,7 +77,7 @@ def read_segment(segmentation_node: Any, segment_id: str, geometry: VolumeGeomet
 def read_slice(
     segmentation_node: Any, segment_id: str, geometry: VolumeGeometry, axis: int, index: int
 ) -> NDArray[np.bool_]:
-    """One slice (rows, columns) of `read_segment`, in a fraction of its time."""
+    """Return one slice (rows, columns) of `read_segment`, in a fraction of its time."""
     spans = [(index, index) if a == axis else (0, n - 1) for a, n in enumerate(geometry.shape_zyx)]
     (k0, k1), (j0, j1), (i0, i1) = spans
     return np.take(_read(segmentation_node, segment_id, geometry, (i0, i1, j0, j1, k0, k1)), 0, axis)

@@ -20,7 +20,7 @@ from .new_segment import NewSegment
 from .reference_lattice import Lattice, Placement, place_block, place_on_lattice, reference_lattice, require_shape
 from .segment_change import Change, Target, WriteOutcome, apply_change
 from .segment_reader import segment_of
-from .segmentation_snapshot import all_or_nothing
+from .segmentation_snapshot import rollback_on_error
 
 __all__ = ["ObjectToWrite", "SegmentWriter", "SliceRange", "WritableObject", "WriteOutcome"]
 
@@ -101,7 +101,7 @@ class SegmentWriter:
         if not any(placement.block.mask.any() for placement in placed):
             return [_nothing(entry) for entry in objects]
         self._host.saveStateForUndo()
-        with all_or_nothing(node.GetSegmentation()):
+        with rollback_on_error(node.GetSegmentation()):
             return [self._apply(*pair, lattice) for pair in zip(objects, placed, strict=True)]
 
     def _apply(self, entry: WritableObject, placement: Placement, lattice: Lattice) -> WriteOutcome:
@@ -114,7 +114,7 @@ class SegmentWriter:
     def _write_one(self, change: Change, segment_id: str) -> WriteOutcome:
         lattice, node = self._lattice(), self._segmentation_node()
         self._host.saveStateForUndo()
-        with all_or_nothing(node.GetSegmentation()):
+        with rollback_on_error(node.GetSegmentation()):
             return apply_change(self._host, change, Target(node, segment_id, lattice))
 
     def _placed(self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str) -> Placement:
@@ -138,7 +138,7 @@ class SegmentWriter:
 
 
 def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
-    """The mask on the lattice. Raises `OutputError` when nothing of it is left there."""
+    """Return the mask on the lattice. Raises `OutputError` when nothing of it is left there."""
     placement = place_on_lattice(mask_zyx, geometry, lattice)
     if placement.block.mask.any() or not mask_zyx.any():
         return placement
@@ -154,7 +154,7 @@ def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice
 
 
 def _slab(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, slices: SliceRange) -> tuple[MaskBlock, MaskBlock]:
-    """All voxels of the slices, and the mask's on them. Raises `OutputError` or `GeometryError`."""
+    """Return all voxels of the slices, and the mask's on them. Raises `OutputError` or `GeometryError`."""
     require_shape(mask_zyx, geometry)
     axis = axis_from_name(slices.axis)
     size = geometry.shape_zyx[axis]

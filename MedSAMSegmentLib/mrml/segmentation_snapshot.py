@@ -11,7 +11,7 @@ import slicer
 
 
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class _SavedLabelmap:
     segment_id: str
     image: Any
     label_value: int
@@ -24,14 +24,14 @@ class SegmentationSnapshot:
         self._segmentation = segmentation
         self._name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
         copies: dict[Any, Any] = {}
-        self._kept: list[_Kept] = []
+        self._kept: list[_SavedLabelmap] = []
         for segment_id in segmentation.GetSegmentIDs():
             segment = segmentation.GetSegment(segment_id)
             image = segment.GetRepresentation(self._name)
             if image is not None and image not in copies:
                 copies[image] = slicer.vtkOrientedImageData()
                 copies[image].DeepCopy(image)
-            self._kept.append(_Kept(segment_id, copies.get(image), segment.GetLabelValue()))
+            self._kept.append(_SavedLabelmap(segment_id, copies.get(image), segment.GetLabelValue()))
 
     def restore(self) -> None:
         """Set all segments back and remove those that were added since."""
@@ -56,8 +56,8 @@ class SegmentationSnapshot:
 
 
 @contextmanager
-def all_or_nothing(segmentation: Any) -> Iterator[None]:
-    """What is written within is taken back when it ends in an error."""
+def rollback_on_error(segmentation: Any) -> Iterator[None]:
+    """Take back what is written within when it ends in an error."""
     snapshot = SegmentationSnapshot(segmentation)
     written = False
     try:

@@ -1,4 +1,4 @@
-"""Which slice of a volume a slice view shows."""
+"""The slice of a volume that a slice view shows."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class ShownSlice:
     geometry: VolumeGeometry
 
     def to_image(self, points_ras: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Continuous x, y (column, row) on this slice (n,2) of world points (n,3) in RAS mm."""
+        """Return the continuous x, y (column, row) on this slice (n,2) of world points (n,3) in RAS mm."""
         ijk = self.geometry.ras_to_ijk(points_ras)
         return ijk[:, [n for n in range(3) if n != 2 - self.axis]]
 
     def to_ras(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """World points (n,3) in RAS mm of x, y (column, row) positions (n,2) on this slice."""
+        """Return the world points (n,3) in RAS mm of x, y (column, row) positions (n,2) on this slice."""
         points = np.atleast_2d(np.asarray(points_xy, dtype=np.float64))
         ijk = np.insert(points, 2 - self.axis, self.index, axis=1)
         matrix = self.geometry.ijk_to_ras
@@ -40,12 +40,12 @@ class ShownSlice:
 
 
 def slice_to_ras_of(slice_node: Any) -> NDArray[np.float64]:
-    """The view's 4x4 pose in the world: right, up and normal as columns, its centre as the last."""
+    """Return the view's 4x4 pose in the world: right, up and normal as columns, its centre as the last."""
     return to_numpy(slice_node.GetSliceToRAS())
 
 
 def shown_slice(geometry: VolumeGeometry, slice_to_ras: NDArray[np.float64]) -> ShownSlice:
-    """The slice of the volume that a view with the pose `slice_to_ras` (4x4) shows.
+    """Return the slice of the volume that a view with the pose `slice_to_ras` (4x4) shows.
 
     The view's plane n.x = c is, in voxel indices, m.ijk = c' with m the affine's transpose times n: it is a slice
     across axis a when only m_a counts. Raises `GeometryError` when the plane leaves that slice within the volume (the
@@ -73,6 +73,6 @@ def align_with_volume(slice_node: Any, volume_node: Any) -> None:
 
 
 def _leading_axis(across: NDArray[np.float64], geometry: VolumeGeometry) -> int:
-    """The voxel axis (0 = i, 1 = j, 2 = k) that the plane's normal follows most, whatever the spacing."""
+    """Return the voxel axis (0 = i, 1 = j, 2 = k) that the plane's normal follows most, whatever the spacing."""
     x, y, z = geometry.spacing_zyx[::-1]
     return int(np.argmax(np.abs(across / np.array([x, y, z]))))

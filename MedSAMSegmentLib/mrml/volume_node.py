@@ -1,4 +1,4 @@
-"""What a volume node of Slicer shows: voxels, where they lie in the world, and hints about their intensities."""
+"""The content of a volume node of Slicer: voxels, their place in the world, and hints about their intensities."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_volume_node(node: Any, *, copy: bool = True) -> NodeVolume:
 
 
 def voxels_of(node: Any) -> NDArray[Any]:
-    """The voxels (z,y,x) or (z,y,x,3); a view where the node holds them so, without the opacity of RGBA."""
+    """Return the voxels (z,y,x) or (z,y,x,3); a view where the node holds them so, without the opacity of RGBA."""
     image = _image_of(node)
     components = image.GetNumberOfScalarComponents()
     if components not in (1, _COLOUR_CHANNELS, _COLOUR_CHANNELS + 1):
@@ -61,7 +61,8 @@ def voxels_of(node: Any) -> NDArray[Any]:
 
 
 def geometry_of(node: Any) -> VolumeGeometry:
-    """Where the node's voxels lie in the world. Raises `InputError` or `GeometryError` as `read_volume_node`."""
+    """Return the grid of the node's voxels in the world. Raises `InputError` or `GeometryError` as
+    `read_volume_node`."""
     i0, i1, j0, j1, k0, k1 = _image_of(node).GetExtent()
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
@@ -84,7 +85,7 @@ def modality_of(node: Any) -> str | None:
 
 
 def displayed_window_of(node: Any) -> tuple[float, float] | None:
-    """The intensities shown as black and white: level -/+ half the window. None before the display set them."""
+    """Return the intensities shown as black and white: level -/+ half the window. None before the display set them."""
     display = node.GetDisplayNode()
     if display is None or not hasattr(display, "GetWindow") or display.GetWindow() <= 0:
         return None

@@ -45,16 +45,16 @@ def say(**fields: Any) -> None:
 
 def _perform(action: str, model: str, rest: Sequence[str], cancelled: threading.Event) -> str:
     """The id of the model that was fetched, imported or removed."""
-    from MedSAMSegmentLib.checkpoints.own_import import import_any
-    from MedSAMSegmentLib.checkpoints.own_models import OwnModels, is_own
+    from MedSAMSegmentLib.checkpoints.custom_import import import_any
+    from MedSAMSegmentLib.checkpoints.custom_models import CustomModels, is_custom
     from MedSAMSegmentLib.checkpoints.store import CheckpointStore
     from MedSAMSegmentLib.registry import get
 
     store, report = CheckpointStore(), _Report()
-    if action == "remove" and is_own(model):
-        OwnModels(store).remove(model)
+    if action == "remove" and is_custom(model):
+        CustomModels(store).remove(model)
         return model
-    entry = get(OwnModels(store).get(model).network if is_own(model) else model)
+    entry = get(CustomModels(store).get(model).network if is_custom(model) else model)
     if action == "pull":
         store.pull(entry, progress=report, cancel=cancelled.is_set)
     elif action == "import":

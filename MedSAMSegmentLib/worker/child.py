@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import MedSAMError, WorkerError
+from .exit_status import explain_exit
 from .frames import Frame, FrameParser, encode_frame
-from .obituary import describe_exit
 from .protocol import PROTOCOL, Hello, error_from_fields, request_payload
 from .transport import Transport
 
@@ -58,12 +58,12 @@ class Child:
         return taken
 
     def next_event(self) -> Frame | None:
-        """The next event that has arrived, if any. Raises the `MedSAMError` that makes this child useless."""
+        """Return the next event that has arrived, if any. Raises the `MedSAMError` that makes this child useless."""
         self._read()
         while self._inbox:
             frame = self._inbox.popleft()
             if self.ready is None:
-                self._greet(frame)
+                self._handshake(frame)
             elif frame.header.get("kind") == "error" and frame.header.get("id") is None:
                 raise error_from_fields(frame.header)
             else:
@@ -75,7 +75,7 @@ class Child:
             # It may have been a launcher, whose interpreter would serve on with the pipes that it left.
             self._transport.kill()
         if self._transport.at_end:
-            raise self._obituary()
+            raise self._exit_error()
         return None
 
     def _read(self) -> None:
@@ -88,7 +88,7 @@ class Child:
             detail = f"{error.detail}\n{self.error_text}".strip()
             self._broken = WorkerError(f"The worker's output is damaged: {error.message}", error.cure, detail)
 
-    def _greet(self, frame: Frame) -> None:
+    def _handshake(self, frame: Frame) -> None:
         if frame.header.get("kind") == "error":
             raise error_from_fields(frame.header)
         if frame.header.get("kind") != "ready":
@@ -100,7 +100,7 @@ class Child:
                 "Install the same version of the library on both ends.",
             )
         self.ready = frame.header
-        self._transport.introduced(frame.header.get("pid"))
+        self._transport.set_interpreter_pid(frame.header.get("pid"))
         while self._waiting:
             self._write(*self._waiting.popleft())
 
@@ -113,7 +113,7 @@ class Child:
                 self.error_text,
             )
 
-    def _obituary(self) -> MedSAMError:
+    def _exit_error(self) -> MedSAMError:
         try:
             self._parser.finish()
         except WorkerError as error:
@@ -124,7 +124,7 @@ class Child:
         if not self._transport.reap(1.0):
             self._transport.kill()
             self._transport.reap(1.0)
-        return describe_exit(self._transport.exit_status, self.ready is not None, broken + self.error_text)
+        return explain_exit(self._transport.exit_status, self.ready is not None, broken + self.error_text)
 
     @property
     def error_text(self) -> str:

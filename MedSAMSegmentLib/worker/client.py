@@ -16,7 +16,7 @@ from .child import Child
 from .frames import Frame
 from .launch import LaunchCommand
 from .pending import Pending
-from .protocol import Cancel, SelfCheck, Shutdown, request_payload
+from .protocol import CancelRequest, SelfCheck, Shutdown, request_payload
 from .transport import Transport
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class WorkerClient:
 
     @property
     def worker(self) -> dict[str, Any]:
-        """What the worker said about itself (`pid`, `python`, `executable`, ...); empty before it is ready."""
+        """The worker's own words about itself (`pid`, `python`, `executable`, ...); empty before it is ready."""
         ready = self._child.ready if self._child is not None else None
         return dict(ready or {})
 
@@ -94,7 +94,7 @@ class WorkerClient:
         on_done: Callable[[dict[str, Any]], None] | None = None,
         on_error: Callable[[MedSAMError], None] | None = None,
     ) -> Pending[dict[str, Any]]:
-        """What the interpreter can do; see `self_check.self_check` for the fields."""
+        """Ask what the interpreter can do; see `self_check.self_check` for the fields."""
         pending = Pending(SelfCheck(), lambda frame: frame.header, on_done=on_done, on_error=on_error)
         return self.submit(pending)
 
@@ -111,7 +111,7 @@ class WorkerClient:
             del self._pending[pending.request_id]
             pending.fail(Cancelled())
             return
-        self._child.send(*request_payload(Cancel(pending.request_id), 0))
+        self._child.send(*request_payload(CancelRequest(pending.request_id), 0))
         if self._child.kill_at is None:
             self._child.kill_at = self._clock() + self._grace_seconds
 
@@ -120,7 +120,7 @@ class WorkerClient:
         if pending.over or self._child is None or self._pending.pop(pending.request_id, None) is None:
             return
         if not self._child.withdraw(pending.request_id):
-            self._child.send(*request_payload(Cancel(pending.request_id), 0))
+            self._child.send(*request_payload(CancelRequest(pending.request_id), 0))
         pending.fail(Cancelled())
 
     def poll(self) -> None:
@@ -130,7 +130,7 @@ class WorkerClient:
         self._polling = True
         try:
             self._take_events()
-            self._see_to_deadlines()
+            self._check_deadlines()
         finally:
             self._polling = False
 
@@ -192,7 +192,7 @@ class WorkerClient:
             try:
                 frame = child.next_event()
             except MedSAMError as error:
-                self._bury(error)
+                self._discard_child(error)
                 return
             if frame is None:
                 return
@@ -205,9 +205,9 @@ class WorkerClient:
             # The answer to a request that was abandoned, or to `cancel`.
             return
         try:
-            tell = pending.understand(frame)
+            tell = pending.decode_event(frame)
         except WorkerError as error:
-            self._bury(error)
+            self._discard_child(error)
             return
         self._stage = pending.stage
         if kind in ("done", "error"):
@@ -222,10 +222,10 @@ class WorkerClient:
             if not any(other.cancel_asked for other in self._pending.values()):
                 self._child.kill_at = None
 
-    def _see_to_deadlines(self) -> None:
+    def _check_deadlines(self) -> None:
         now, child = self._clock(), self._child
         if child is not None and child.kill_at is not None and now > child.kill_at:
-            self._bury(WorkerError("The worker was ended because it did not stop.", "Start the run again."))
+            self._discard_child(WorkerError("The worker was ended because it did not stop.", "Start the run again."))
         elif child is not None and self._is_idle(child, now):
             self._child = None
             child.send(*request_payload(Shutdown(), 0))
@@ -247,7 +247,7 @@ class WorkerClient:
             return LONGEST_WAIT
         return self._child.kill_at - self._clock()
 
-    def _bury(self, error: MedSAMError) -> None:
+    def _discard_child(self, error: MedSAMError) -> None:
         """This child serves no more: kill what is left of it, and end every request."""
         child, self._child = self._child, None
         if child is not None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 import traceback
 
-from ..errors import DeviceError, MedSAMError, ModelError, WorkerError
+from ..errors import DeviceError, MedSAMError, ModelError, WorkerError, is_out_of_memory
 
-OUT_OF_MEMORY_TEXTS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
 OUR_PACKAGE = __name__.partition(".")[0]
 MEMORY_CURE = "Close other programs, choose a smaller range of slices or a smaller model, or use another device."
 
 
 def describe(error: BaseException) -> MedSAMError:
-    """The `MedSAMError` that tells the user about `error`; the traceback goes to `detail`."""
+    """Return the `MedSAMError` that tells the user about `error`; the traceback goes to `detail`."""
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if isinstance(error, MedSAMError):
         error.detail = error.detail or trace
@@ -34,13 +33,3 @@ def describe(error: BaseException) -> MedSAMError:
         "Try again; if it repeats, copy the report and send it to the developers.",
         trace,
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True for `MemoryError` and for what torch raises on a device or the CPU, told by name and text.
-
-    torch is not imported for this: the failure may be torch's own import.
-    """
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    return isinstance(error, (RuntimeError, OSError)) and any(t in str(error).lower() for t in OUT_OF_MEMORY_TEXTS)

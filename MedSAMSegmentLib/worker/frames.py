@@ -63,7 +63,7 @@ class _ArraySpec:
 def encode_frame(
     header: Mapping[str, Any], arrays: Mapping[str, NDArray] | None = None, limits: FrameLimits | None = None
 ) -> list[bytes | memoryview]:
-    """The pieces of one frame, to be written one after the other; contiguous arrays are not copied.
+    """Return the pieces of one frame, to be written one after the other; contiguous arrays are not copied.
 
     Raises `WorkerError` when the frame is larger than `limits`, has an array of another dtype, or a value that is
     not JSON.
@@ -106,15 +106,8 @@ class FrameParser:
         self._error: WorkerError | None = None
         self._next_frame()
 
-    def feed(self, data: bytes | bytearray | memoryview) -> list[Frame]:
-        """The frames that `data` completes. Raises `WorkerError` for bytes that are no frame.
-
-        Frames before the damage are lost with it; use `iter_feed` to get them first.
-        """
-        return list(self.iter_feed(data))
-
     def iter_feed(self, data: bytes | bytearray | memoryview) -> Iterator[Frame]:
-        """The frames that `data` completes, one by one. Raises `WorkerError` for bytes that are no frame."""
+        """Yield the frames that `data` completes, one by one. Raises `WorkerError` for bytes that are no frame."""
         rest = memoryview(data)
         if self._error is None:
             while rest:
@@ -129,7 +122,7 @@ class FrameParser:
             raise self._error
 
     def finish(self) -> None:
-        """Raises `WorkerError` when the stream ended inside a frame."""
+        """Raise `WorkerError` when the stream ended inside a frame."""
         if self._error is not None:
             raise self._error
         if self._head or self._body:

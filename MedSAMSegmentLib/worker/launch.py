@@ -1,4 +1,4 @@
-"""How a worker is started: interpreter, arguments, environment."""
+"""The command that starts a worker: interpreter, arguments, environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import WorkerError
-from ..threads import let_threads_rest
+from ..threads import set_passive_wait_policy
 from .launcher import without_launcher
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
@@ -35,7 +35,7 @@ def worker_command(
     options: Sequence[str] = (),
     script: Path = BOOTSTRAP,
 ) -> LaunchCommand:
-    """The command that starts a worker.
+    """Return the command that starts a worker.
 
     `interpreter` is this one's by default (in Slicer: the one behind PythonSlicer). For another, the variables that
     belong to this Python are removed; inside Slicer give `slicer.util.startupEnvironment()` as `environment`, so that
@@ -54,10 +54,10 @@ def worker_command(
     else:
         variables = foreign_environment(variables)
     variables.update(PYTHONUTF8="1", PYTHONNOUSERSITE="1")
-    let_threads_rest(variables)
+    set_passive_wait_policy(variables)
     return LaunchCommand(program, ("-s", str(script), str(LIBRARY_FOLDER), *options), variables)
 
 
 def foreign_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what belongs to this process's Python."""
+    """Return the environment without what belongs to this process's Python."""
     return {name: value for name, value in variables.items() if name.upper() not in FOREIGN_VARIABLES}

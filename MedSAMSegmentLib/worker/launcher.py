@@ -21,7 +21,8 @@ LAUNCHER_WORDS = "exit abnormally - Report the problem"
 
 
 def without_launcher(program: str, variables: Mapping[str, str]) -> str:
-    """The interpreter that PythonSlicer would start, if `variables` are those of a running Slicer; else `program`.
+    """Return the interpreter that PythonSlicer would start, if `variables` are those of a running Slicer; else
+    `program`.
 
     Slicer starts its scripted command-line modules in the same way (`#!/usr/bin/env python-real`). PYTHONHOME shows
     that Slicer's own launcher has set the paths of libraries and packages.
@@ -44,7 +45,7 @@ class LaunchedInterpreter:
         self._is_launched = Path(program).stem == LAUNCHER_NAME
         self._process_id = 0
 
-    def introduced(self, process_id: object) -> None:
+    def set_interpreter_pid(self, process_id: object) -> None:
         """The interpreter said its process id."""
         if self._is_launched and isinstance(process_id, int) and process_id > 1:
             self._process_id = process_id

@@ -52,7 +52,7 @@ class Worker:
         self._exit = threading.Event()
 
     def serve(self) -> int:
-        """The process's exit status."""
+        """Serve until told to stop; return the process's exit status."""
         threading.Thread(target=self._read, name="requests", daemon=True).start()
         while True:
             item = self._next()
@@ -68,17 +68,17 @@ class Worker:
         return EXIT_PARENT_GONE if self._parent_gone.is_set() else 0
 
     def _next(self) -> Frame | MedSAMError | None:
-        """The next request. After a moment without one the host works ahead, slice by slice, until one comes."""
-        while self._host.has_work:
+        """Return the next request. After a moment without one the host works ahead, slice by slice, until one comes."""
+        while self._host.has_idle_work:
             with contextlib.suppress(queue.Empty):
                 return self._requests.get(timeout=QUIET_SECONDS)
-            self._work_ahead()
+            self._do_idle_work()
         return self._requests.get()
 
-    def _work_ahead(self) -> None:
-        while self._host.has_work and self._requests.empty():
+    def _do_idle_work(self) -> None:
+        while self._host.has_idle_work and self._requests.empty():
             try:
-                self._host.work_ahead()
+                self._host.do_idle_work()
             except Exception as error:  # noqa: BLE001 - nobody asked for it: it is tried again, and reported, on request
                 print(describe(error).detail, file=sys.stderr)
 

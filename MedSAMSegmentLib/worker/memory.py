@@ -1,4 +1,4 @@
-"""How much memory is free, with the standard library alone."""
+"""Free memory of the machine, with the standard library alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_bytes() -> int | None:
-    """Bytes of RAM that can be taken without swapping; None where the system does not tell."""
+    """Return the bytes of RAM that can be taken without swapping; None where the system does not tell."""
     if sys.platform == "win32":
         return _windows_memory()[0]
     figures = [n for n in (_linux_available(), _cgroup_available(), _posix_available()) if n is not None]
@@ -20,7 +20,7 @@ def available_bytes() -> int | None:
 
 
 def total_bytes() -> int | None:
-    """Bytes of RAM in the machine."""
+    """Return the bytes of RAM in the machine."""
     if sys.platform == "win32":
         return _windows_memory()[1]
     return _sysconf_pages("SC_PHYS_PAGES")
@@ -36,12 +36,12 @@ def human_bytes(count: float) -> str:
 
 
 def volume_bytes_needed(volume_bytes: int, voxels: int, copies: int = 1) -> int:
-    """Bytes for the volume, `copies` times, and its 8-bit form."""
+    """Return the bytes for the volume, `copies` times, and its 8-bit form."""
     return volume_bytes * copies + voxels
 
 
 def check_volume_fits(volume_bytes: int, voxels: int, available: int | None, copies: int = 1) -> None:
-    """Raises `InputError` that names the bytes when the volume, `copies` times, and its 8-bit form do not fit."""
+    """Raise `InputError` that names the bytes when the volume, `copies` times, and its 8-bit form do not fit."""
     needed = volume_bytes_needed(volume_bytes, voxels, copies)
     if available is not None and needed > available:
         raise InputError(
@@ -62,7 +62,7 @@ def _linux_available() -> int | None:
 
 
 def _cgroup_available() -> int | None:
-    """What a container's limit leaves, where there is one."""
+    """Return what a container's limit leaves, where there is one."""
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
         used = int((CGROUP / "memory.current").read_text())
@@ -72,7 +72,7 @@ def _cgroup_available() -> int | None:
 
 
 def _cgroup_cache() -> int:
-    """Bytes of files that the container holds in memory and gives back when asked; they count as used."""
+    """Return the bytes of files that the container holds in memory and gives back when asked; they count as used."""
     try:
         lines = (CGROUP / "memory.stat").read_text().splitlines()
     except OSError:

@@ -18,8 +18,8 @@ UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, Overf
 CURE = "Use the same version of the library on both ends."
 
 
-def nothing() -> None:
-    """What is told about a cancelled request before its end."""
+def ignore_event() -> None:
+    """Do nothing: events about a cancelled request before its end are not told."""
 
 
 class Pending(Generic[T]):
@@ -60,25 +60,25 @@ class Pending(Generic[T]):
 
     @property
     def result(self) -> T:
-        """What `done` brought. Raises the error that the request ended with, `WorkerError` while it runs."""
+        """The result that `done` brought. Raises the error that the request ended with, `WorkerError` while it runs."""
         if self.error is not None:
             raise self.error
         if not self._over:
             raise WorkerError("The request is still running.", "Wait for its end.")
         return self._result  # type: ignore[return-value]
 
-    def understand(self, frame: Frame) -> Callable[[], None]:
-        """What to call for this event; decoding is done before, so that it cannot fail half-way.
+    def decode_event(self, frame: Frame) -> Callable[[], None]:
+        """Return the call for this event; decoding is done before, so that it cannot fail half-way.
 
         Raises `WorkerError` for an event that is none.
         """
         try:
-            return self._understand(frame)
+            return self._decode_event(frame)
         except UNREADABLE as error:
             kind = frame.header.get("kind")
             raise WorkerError(f"The worker's {kind!r} message cannot be read.", CURE, repr(error)) from error
 
-    def _understand(self, frame: Frame) -> Callable[[], None]:
+    def _decode_event(self, frame: Frame) -> Callable[[], None]:
         kind, fields = frame.header["kind"], frame.header
         if kind == "error":
             return partial(self.fail, Cancelled() if self.cancel_asked else error_from_fields(fields))
@@ -93,7 +93,7 @@ class Pending(Generic[T]):
         raise WorkerError(f"The worker sent a {kind!r} message, which is not known here.", CURE)
 
     def _live(self, callback: Callable[[E], None] | None, value: E) -> Callable[[], None]:
-        return nothing if callback is None or self.cancel_asked else partial(callback, value)
+        return ignore_event if callback is None or self.cancel_asked else partial(callback, value)
 
     def _succeed(self, result: T) -> None:
         self._over = True

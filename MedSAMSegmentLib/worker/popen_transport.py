@@ -86,8 +86,8 @@ class PopenTransport:
             self._error_thread.join(timeout=1.0)
         return self._errors.text
 
-    def introduced(self, process_id: object) -> None:
-        self._interpreter.introduced(process_id)
+    def set_interpreter_pid(self, process_id: object) -> None:
+        self._interpreter.set_interpreter_pid(process_id)
 
     def kill(self) -> None:
         self._interpreter.kill()

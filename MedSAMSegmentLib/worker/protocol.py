@@ -143,7 +143,7 @@ class CloseVolume:
 
 
 @dataclass(frozen=True)
-class Cancel:
+class CancelRequest:
     """Stop the request `target`, whether it waits or runs."""
 
     kind: ClassVar[str] = "cancel"
@@ -163,7 +163,7 @@ class Shutdown:
         return {}, {}
 
 
-Request: TypeAlias = Hello | OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume | Cancel | Shutdown
+Request: TypeAlias = Hello | OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume | CancelRequest | Shutdown
 SessionRequest: TypeAlias = OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume
 
 _PARSED: dict[str, type[SessionRequest]] = {
@@ -172,13 +172,14 @@ _PARSED: dict[str, type[SessionRequest]] = {
 
 
 def request_payload(request: Request, request_id: int) -> tuple[Fields, Arrays]:
-    """Header and arrays of a request's frame."""
+    """Return the header and arrays of a request's frame."""
     fields, arrays = request.payload()
     return {"kind": request.kind, "id": request_id, **fields}, arrays
 
 
 def parse_request(frame: Frame) -> SessionRequest:
-    """A request that a session answers. Raises `WorkerError` when the frame is none, `PromptError` for bad prompts."""
+    """Return a request that a session answers. Raises `WorkerError` when the frame is none, `PromptError` for bad
+    prompts."""
     kind = frame.header.get("kind")
     if not isinstance(kind, str) or kind not in _PARSED:
         raise WorkerError(f"The request {kind!r} is not known.", CURE)
@@ -198,7 +199,7 @@ def error_fields(error: MedSAMError) -> Fields:
 
 
 def error_from_fields(header: Mapping[str, Any]) -> MedSAMError:
-    """The error with the type that its code names; a code of a newer version becomes a `WorkerError`."""
+    """Return the error with the type that its code names; a code of a newer version becomes a `WorkerError`."""
     kind = error_types().get(str(header.get("code")), WorkerError)
     message = str(header.get("message") or "The worker reported an error without a message.")
     return kind(message, str(header.get("cure", "")), str(header.get("detail", "")))

@@ -89,8 +89,8 @@ class QProcessTransport:
         self._take_errors()
         return self._errors.text
 
-    def introduced(self, process_id: object) -> None:
-        self._interpreter.introduced(process_id)
+    def set_interpreter_pid(self, process_id: object) -> None:
+        self._interpreter.set_interpreter_pid(process_id)
 
     def kill(self) -> None:
         self._interpreter.kill()

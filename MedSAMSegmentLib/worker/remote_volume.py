@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, MedSAMError
 from ..geometry import axis_from_name
 from ..intensity import PRESETS, Window, parse_window, to_uint8
-from ..prompts import Box, Line, MaskPrompt, Prompt
+from ..prompts import Box, Line, MaskPrompt, ObjectPrompts, Prompt
 from ..results import Progress, Segmentation3D, SliceResult
 from .client import WorkerClient
 from .frames import DTYPES, Frame
@@ -32,7 +32,6 @@ _SESSION_NUMBERS = itertools.count(1)
 
 OnError = Callable[[MedSAMError], None]
 OnProgress = Callable[[Progress], None]
-ObjectPrompts = Prompt | Sequence[Prompt]
 
 
 class RemoteVolume:
@@ -97,7 +96,7 @@ class RemoteVolume:
         on_done: Callable[[SliceResult], None] | None = None,
         on_error: OnError | None = None,
     ) -> Pending[SliceResult]:
-        """One object's mask on one slice; as `VolumeSession.segment_slice`."""
+        """Segment one object on one slice; as `VolumeSession.segment_slice`."""
         along = axis_from_name(axis)
         together = list(prompts) if isinstance(prompts, Sequence) else [prompts]
         self._ensure(along, index, index, together)
@@ -118,7 +117,7 @@ class RemoteVolume:
         on_error: OnError | None = None,
         **options: Any,
     ) -> Pending[Segmentation3D]:
-        """All objects in 3D; as `VolumeSession.propagate`, whose further options are `options`.
+        """Segment all objects in 3D; as `VolumeSession.propagate`, whose further options are `options`.
 
         `on_progress` also hears of the opening of the volume, where that comes first (with a total of 0).
         """
@@ -178,7 +177,7 @@ class RemoteVolume:
             self._open(None, on_progress)
 
     def _holds(self, prompt: Prompt) -> bool:
-        """Whether the prompt means the same in the part: a box that is cut would have another middle slice."""
+        """Return whether the prompt means the same in the part: a box that is cut would have another middle slice."""
         if isinstance(prompt, MaskPrompt):
             uncut = all(self._part[a] == self._whole[a] for a in range(3) if a != prompt.axis)
             lower, upper = self._part[prompt.axis]
@@ -208,7 +207,8 @@ class RemoteVolume:
         return self._opening
 
     def _whole_window(self) -> Any:
-        """A window that is found from the intensities must be found from all of them, not from the part."""
+        """Return the window of the whole volume: one found from the intensities must not be found from the part
+        alone."""
         given = self._options.get("window", "auto")
         chosen = parse_window(tuple(given) if isinstance(given, list) else given)
         fixed = isinstance(chosen, Window) or (chosen in PRESETS and PRESETS[chosen].percentiles is None)
@@ -221,7 +221,7 @@ class RemoteVolume:
         return given if self._volume.min() == self._volume.max() else "none"
 
     def _extent(self, objects: Sequence[Sequence[Prompt]], axis: int) -> tuple[int, int]:
-        """The slices that a run without a range may reach: those of 3D boxes, else all."""
+        """Return the slices that a run without a range may reach: those of 3D boxes, else all."""
         reach: list[int] = []
         for prompts in objects:
             spans = [p.along(axis) for p in prompts if isinstance(p, Box) and p.along(axis)[0] != p.along(axis)[1]]
@@ -246,7 +246,7 @@ class RemoteVolume:
 
 
 def _sendable(array: NDArray) -> NDArray:
-    """The array in a type and order that can travel; a copy only where it must be."""
+    """Return the array in a type and order that can travel; a copy only where it must be."""
     if array.dtype == np.bool_:
         return array.astype(np.uint8)
     if array.dtype.name not in DTYPES:
@@ -255,7 +255,8 @@ def _sendable(array: NDArray) -> NDArray:
 
 
 def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON: paths as text, windows as two numbers, small dataclasses as fields; None is left out."""
+    """Return the options as JSON: paths as text, windows as two numbers, small dataclasses as fields; None is left
+    out."""
     plain: dict[str, Any] = {}
     for name, value in options.items():
         if isinstance(value, Window):

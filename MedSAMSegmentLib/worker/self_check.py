@@ -1,4 +1,4 @@
-"""What this interpreter can do: Python, memory, torch, and each device with a 2x2 product.
+"""Self-check of this interpreter: Python, memory, torch, and each device with a 2x2 product.
 
 A broken torch must become a sentence. What raises is caught here; what kills the process is named by the client from
 the stage that was reported last.
@@ -21,7 +21,8 @@ Report = Callable[[str], None]
 
 
 def self_check(report: Report) -> dict[str, Any]:
-    """JSON fields: `python`, `memory`, `torch` (None when it cannot be used), `devices`, `problems` (sentences)."""
+    """Return JSON fields: `python`, `memory`, `torch` (None when it cannot be used), `devices`, `problems`
+    (sentences)."""
     problems: list[str] = []
     report("import torch")
     torch = _import_torch(problems)
@@ -112,6 +113,6 @@ def _describe_device(torch: ModuleType, name: str) -> dict[str, Any]:
 
 
 def _one_line(value: object) -> str:
-    """The first line of a message, without the full stop that the sentence around it brings."""
+    """Return the first line of a message, without the full stop that the sentence around it brings."""
     lines = str(value).strip().splitlines() or [type(value).__name__]
     return lines[0].strip().rstrip(".")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from ..errors import Cancelled, MedSAMError, WorkerError
 from ..intensity import WindowedVolume
 from ..results import Progress, Segmentation3D, SliceResult
-from .look_ahead import LookAhead
 from .memory import available_bytes, check_volume_fits
+from .prefetch import PrefetchQueue
 from .protocol import CloseVolume, OpenVolume, Propagate, SegmentSlice, SelfCheck, SessionRequest
 from .self_check import self_check
 from .wire_masks import encode_segmentation, encode_slice
@@ -28,7 +28,7 @@ ShouldStop = Callable[[], bool]
 
 
 class Session(Protocol):
-    """What the host asks of `inference.VolumeSession`."""
+    """The host's needs of `inference.VolumeSession`."""
 
     device: str
     volume: WindowedVolume
@@ -80,7 +80,7 @@ class LibrarySessions:
             loading["weights"] = Path(loading["weights"])
         if isinstance(options.get("window"), list):
             options["window"] = tuple(options["window"])
-        model, loading, version = _with_own_weights(request.model, loading)
+        model, loading, version = _resolve_custom_weights(request.model, loading)
         key = (model, version, *sorted(loading.items()))
         if self._predictor is None or self._key != key:
             self._predictor = None  # frees the last model before the next one is loaded
@@ -103,14 +103,14 @@ class SessionHost:
         self._memory = memory
         self._sessions: dict[int, Session] = {}
         self._failed: dict[int, MedSAMError] = {}
-        self._ahead = LookAhead()
+        self._prefetch = PrefetchQueue()
 
     @property
-    def has_work(self) -> bool:
-        """Whether there is something to do while nothing is asked for."""
-        return self._warm_up is not None or bool(self._ahead)
+    def has_idle_work(self) -> bool:
+        """True while there is something to do when nothing is asked for."""
+        return self._warm_up is not None or bool(self._prefetch)
 
-    def work_ahead(self) -> None:
+    def do_idle_work(self) -> None:
         """Import torch, or encode one slice near the last preview.
 
         Raises what the library raises; then no more is done ahead.
@@ -119,15 +119,15 @@ class SessionHost:
             warm_up, self._warm_up = self._warm_up, None
             warm_up()
             return
-        wanted = self._ahead.take()
+        wanted = self._prefetch.take()
         try:
             self._session(wanted.session).encode_slice(wanted.axis, wanted.index)
         except BaseException:
-            self._ahead.forget()
+            self._prefetch.forget()
             raise
 
     def answer(self, request: SessionRequest, emit: Emit, should_stop: ShouldStop) -> Answer:
-        """Fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
+        """Return the fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
         if should_stop():
             raise Cancelled()
 
@@ -136,7 +136,7 @@ class SessionHost:
             if should_stop():
                 raise Cancelled()
 
-        self._ahead.forget()
+        self._prefetch.forget()
         self._warm_up = None
         if isinstance(request, OpenVolume):
             return self._open(request, report)
@@ -169,7 +169,7 @@ class SessionHost:
         result = session.segment_slice(request.axis, request.index, list(request.prompts), cancel=should_stop)
         # A small box is looked at in two views.
         seconds = (time.monotonic() - started) / max(session.counters.encodes - encoded, 1)
-        self._ahead.plan(request.session, request.axis, request.index, session.shape_zyx[request.axis], seconds)
+        self._prefetch.plan(request.session, request.axis, request.index, session.shape_zyx[request.axis], seconds)
         return encode_slice(result)
 
     def _propagate(self, request: Propagate, emit: Emit, should_stop: ShouldStop) -> Answer:
@@ -211,18 +211,18 @@ class SessionHost:
         return self._sessions[number]
 
 
-def _with_own_weights(model: str, loading: dict[str, Any]) -> tuple[str, dict[str, Any], str]:
+def _resolve_custom_weights(model: str, loading: dict[str, Any]) -> tuple[str, dict[str, Any], str]:
     """Model, loading options and the weights' SHA-256: weights of the user's own are a file for a known network."""
-    from ..checkpoints.own_models import OwnModels, is_own
+    from ..checkpoints.custom_models import CustomModels, is_custom
 
-    if not is_own(model):
+    if not is_custom(model):
         return model, loading, ""
-    folder = OwnModels()
+    folder = CustomModels()
     own = folder.get(model)
     return own.network, {**loading, "weights": folder.require(own)}, own.sha256
 
 
 def _stop_rule(fields: Mapping[str, float]) -> object:
-    from ..inference.strategies.base import StopRule
+    from ..propagation import StopRule
 
     return StopRule(**{str(name): float(value) for name, value in fields.items()})

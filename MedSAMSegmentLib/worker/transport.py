@@ -1,4 +1,4 @@
-"""What the client asks of a transport: start a program, bytes in, bytes out, its end."""
+"""The interface of transports: start a program, bytes in, bytes out, its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Transport(Protocol):
         """Close the child's stdin after what is queued."""
 
     def read(self) -> bytes:
-        """What has arrived on the child's stdout since the last call."""
+        """Return what has arrived on the child's stdout since the last call."""
 
     @property
     def at_end(self) -> bool:
@@ -40,7 +40,7 @@ class Transport(Protocol):
     def error_text(self) -> str:
         """The last `ERROR_TEXT_BYTES` of the child's stderr."""
 
-    def introduced(self, process_id: object) -> None:
+    def set_interpreter_pid(self, process_id: object) -> None:
         """The process that computes, as it says itself: another than the one started where a launcher is between."""
 
     def kill(self) -> None:

@@ -23,7 +23,7 @@ MAX_VOXELS = 1 << 34
 
 
 def pack_mask(mask: NDArray[np.bool_]) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """Fields and bits of a mask."""
+    """Return the fields and bits of a mask."""
     box = []
     for axis in range(mask.ndim):
         other = tuple(a for a in range(mask.ndim) if a != axis)
@@ -45,7 +45,7 @@ def unpack_mask(
     offset: tuple[int, ...] | None = None,
     shape: tuple[int, ...] | None = None,
 ) -> NDArray[np.bool_]:
-    """The mask. `offset` and `shape` place it in the larger grid that it was a part of. Raises `WorkerError`."""
+    """Return the mask. `offset` and `shape` place it in the larger grid that it was a part of. Raises `WorkerError`."""
     try:
         own, lower, extent = (tuple(int(n) for n in fields[name]) for name in ("shape", "lower", "extent"))
     except (KeyError, TypeError, ValueError) as error:
@@ -90,7 +90,8 @@ def encode_slice(result: SliceResult) -> tuple[dict[str, Any], dict[str, NDArray
 def decode_slice(
     header: Mapping[str, Any], arrays: Mapping[str, NDArray], offset_zyx: Shape3, shape_zyx: Shape3
 ) -> SliceResult:
-    """The slice in the indices of the whole volume of `shape_zyx`; the session holds the part at `offset_zyx`."""
+    """Return the slice in the indices of the whole volume of `shape_zyx`; the session holds the part at
+    `offset_zyx`."""
     axis = int(header["axis"])
     rows, columns = IN_PLANE_AXES[axis]
     mask = unpack_mask(
@@ -167,7 +168,7 @@ def _pack_slices(packed: PackedMask, axis: int) -> tuple[dict[str, Any], NDArray
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """First row and column, and one past the last, of a mask that is not empty."""
+    """Return the first row and column, and one past the last, of a mask that is not empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 

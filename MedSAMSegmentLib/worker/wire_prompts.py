@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray]
 
 
 def shift_prompt(prompt: Prompt, offset_zyx: Shape3, shape_zyx: Shape3) -> Prompt:
-    """The same prompt in the indices of a part of the volume that starts at `offset_zyx` and has `shape_zyx`."""
+    """Return the same prompt in the indices of a part of the volume that starts at `offset_zyx` and has `shape_zyx`."""
     if offset_zyx == (0, 0, 0):
         return prompt
     dk, dj, di = offset_zyx
@@ -35,7 +35,7 @@ def shift_prompt(prompt: Prompt, offset_zyx: Shape3, shape_zyx: Shape3) -> Promp
 
 
 def encode_objects(objects: Sequence[Prompt | Sequence[Prompt]]) -> tuple[list[list[dict[str, Any]]], Arrays]:
-    """JSON fields of each object's prompts, and the arrays that they name."""
+    """Return JSON fields of each object's prompts, and the arrays that they name."""
     arrays: Arrays = {}
     encoded = []
     for prompts in objects:
@@ -45,7 +45,7 @@ def encode_objects(objects: Sequence[Prompt | Sequence[Prompt]]) -> tuple[list[l
 
 
 def decode_objects(encoded: Sequence[Sequence[Mapping[str, Any]]], arrays: Mapping[str, NDArray]) -> list[list[Prompt]]:
-    """The inverse. Raises `PromptError` for prompts that are none, `WorkerError` for fields that are none."""
+    """Return the inverse. Raises `PromptError` for prompts that are none, `WorkerError` for fields that are none."""
     return [[_decode_prompt(fields, arrays) for fields in prompts] for prompts in encoded]
 
 

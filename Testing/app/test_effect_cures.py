@@ -41,11 +41,11 @@ def test_a_missing_and_a_damaged_file_name_the_button(application: Any, tmp_path
 
 
 def test_a_download_that_failed_names_no_command(application: Any, entry: Any) -> None:
-    from MedSAMSegmentLib.checkpoints.advice import all_failed
+    from MedSAMSegmentLib.checkpoints.remedies import all_sources_failed
     from MedSAMSegmentLib.errors import DownloadError
     from MedSAMSegmentLib.ui.widgets.messages import error_html
 
-    text = error_html(through_the_worker(all_failed(entry, [DownloadError("No network.", "Check the proxy.")])))
+    text = error_html(through_the_worker(all_sources_failed(entry, [DownloadError("No network.", "Check the proxy.")])))
     assert "Check the proxy." in text
     assert "then import that file" in text
     assert "medsam-segment" not in text

@@ -225,7 +225,7 @@ def test_the_report_names_versions_options_and_the_error(application, workspace)
 
 
 def test_lung_in_the_box_means_the_lung_window():
-    from MedSAMSegmentLib.outlined_window import window_of_prompts
+    from MedSAMSegmentLib.auto_window import window_of_prompts
     from MedSAMSegmentLib.prompts import Box, Line
 
     volume = np.full((4, 40, 40), 40, np.int16)
@@ -244,7 +244,7 @@ def test_lung_in_the_box_means_the_lung_window():
 
 
 def test_paint_on_lung_means_the_lung_window():
-    from MedSAMSegmentLib.outlined_window import window_of_prompts
+    from MedSAMSegmentLib.auto_window import window_of_prompts
     from MedSAMSegmentLib.prompts import MaskPrompt
 
     volume = np.full((4, 40, 40), 40, np.int16)

@@ -20,7 +20,7 @@ import torch
 from compare import compare
 from report import case_table, cpu_flags, path_table, speed_table, write_page, write_plot
 
-from MedSAMSegmentLib.threads import let_threads_rest
+from MedSAMSegmentLib.threads import set_passive_wait_policy
 
 REPO = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
@@ -124,7 +124,7 @@ def run(script: str, *arguments: str) -> list[dict[str, Any]]:
     command = [sys.executable, "-W", "ignore", str(HERE / script), *arguments]
     environment = dict(os.environ)
     if "plain" not in arguments:
-        let_threads_rest(environment)  # as the command line and the worker do
+        set_passive_wait_policy(environment)  # as the command line and the worker do
     done = subprocess.run(command, cwd=REPO, env=environment, text=True, stdout=subprocess.PIPE, check=False)
     if done.returncode:
         print(f"{' '.join(arguments)}: no figures", file=sys.stderr)

@@ -10,7 +10,7 @@ The lungs are there once more in the lung window, which is what Slicer picks for
 `_label.nrrd`), its brain the MNI152 template that the package `nilearn` carries (folder `nilearn/datasets/data/`: T1,
 grey and white matter). MEDSAM_UNSEEN names a folder that holds these files; those that are missing are left out.
 
-`torso_cases` only judges, too, small things above all (`closer_views.py`). It is the example of TotalSegmentator, from
+`torso_cases` only judges, too, small things above all (`zoom.py`). It is the example of TotalSegmentator, from
 `tests/reference_files` of its repository: `example_ct_dicom` and `example_seg_dicom.nii.gz`, in MEDSAM_UNSEEN as well.
 Its reference was made by that program's networks.
 """

@@ -18,7 +18,7 @@ from MedSAMSegmentLib.models import layers, sam_vit, tiny_vit
 from MedSAMSegmentLib.models.fpn_neck import FpnNeck
 from MedSAMSegmentLib.models.mask_decoder import NUM_MASKS, DecodedMasks, MaskDecoder
 from MedSAMSegmentLib.models.memory_attention import RotaryAttention
-from MedSAMSegmentLib.models.position_encoding import Turn
+from MedSAMSegmentLib.models.position_encoding import RotaryEmbedding
 from MedSAMSegmentLib.models.sam import Decode, Sam
 from MedSAMSegmentLib.models.sam2 import MemorySteps, Sam2
 
@@ -58,7 +58,7 @@ class PlainEager:
     def memory_steps(self) -> MemorySteps | None:
         if not isinstance(self._module, Sam2):
             return None
-        return MemorySteps(self._plain_look_back, self._plain_decode, self._module.memory_encoder)
+        return MemorySteps(self._plain_attend_to_memories, self._plain_decode, self._module.memory_encoder)
 
     @torch.enable_grad()
     def encode(self, images: Tensor) -> Features:
@@ -91,7 +91,7 @@ class PlainEager:
     def _plain_sam(encoder: nn.Module, images: Tensor) -> Tensor:
         if not isinstance(encoder, tiny_vit.TinyViT):
             return encoder(images)
-        x = encoder.patch_embed(images)  # TinyViT.forward would turn the layout to channels-last here
+        x = encoder.patch_embed(images)  # TinyViT.forward would rotation the layout to channels-last here
         for layer in encoder.layers:
             x = layer(x)
         return encoder.neck(x)
@@ -108,29 +108,37 @@ class PlainEager:
         position = self._module.sam_prompt_encoder.dense_position_encoding()
         return _decoded(self._module.sam_mask_decoder, image, position, sparse, high_res)
 
-    def _plain_look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
+    def _plain_attend_to_memories(
+        self, x: Tensor, key: Tensor, memory: Tensor, key_rotation: RotaryEmbedding
+    ) -> Tensor:
         assert isinstance(self._module, Sam2)
         attention = self._module.memory_attention
-        turn = attention.key_turn(x.shape[1], 0)
+        rotation = attention.key_rotation(x.shape[1], 0)
         for layer in attention.layers:
             normed = layer.norm1(x)
-            x = x + _attend(layer.self_attn, normed, normed, normed, (turn, turn))
-            x = x + _attend(layer.cross_attn_image, layer.norm2(x), key, memory, (turn, key_turn))
+            x = x + _attend(layer.self_attn, normed, normed, normed, (rotation, rotation))
+            x = x + _attend(layer.cross_attn_image, layer.norm2(x), key, memory, (rotation, key_rotation))
             x = x + layer.linear2(F.relu(layer.linear1(layer.norm3(x))))
         return attention.norm(x)
 
 
-def _attend(attention: RotaryAttention, query: Tensor, key: Tensor, value: Tensor, turns: tuple[Turn, Turn]) -> Tensor:
+def _attend(
+    attention: RotaryAttention,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    rotations: tuple[RotaryEmbedding, RotaryEmbedding],
+) -> Tensor:
     query, key, value = attention.q_proj(query), attention.k_proj(key), attention.v_proj(value)
-    query, key = _turned(query, turns[0]), _turned(key, turns[1])
+    query, key = _rotated(query, rotations[0]), _rotated(key, rotations[1])
     attended = F.scaled_dot_product_attention(query[:, None], key[:, None], value[:, None])
     return attention.out_proj(attended[:, 0])
 
 
-def _turned(x: Tensor, turn: Turn) -> Tensor:
+def _rotated(x: Tensor, rotation: RotaryEmbedding) -> Tensor:
     pairs = x.unflatten(-1, (-1, 2))
     quarter = torch.stack([-pairs[..., 1], pairs[..., 0]], dim=-1).flatten(-2)
-    return turn.apply(x, quarter)
+    return rotation.apply(x, quarter)
 
 
 def _decoded(

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from MedSAMSegmentLib.inference.engines.measurements import processor_name
+from MedSAMSegmentLib.inference.engines.benchmarks import processor_name
 
 Row = Mapping[str, Any]
 ENGINE_TITLES = {"plain": "plain eager", "torch": "torch", "openvino": "openvino"}

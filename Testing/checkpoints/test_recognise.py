@@ -14,8 +14,8 @@ from make_fingerprints import networks, shapes_of
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.fingerprints import FINGERPRINTS_PATH, fingerprint, known_fingerprints, to_json
 from MedSAMSegmentLib.checkpoints.huggingface_keys import is_huggingface_sam, to_official_keys
-from MedSAMSegmentLib.checkpoints.recognise import candidates, explain, recognise, recognise_file
-from MedSAMSegmentLib.checkpoints.weights import load_state_dict
+from MedSAMSegmentLib.checkpoints.recognise import candidates, recognise
+from MedSAMSegmentLib.checkpoints.weights import load_state_dict, recognise_file
 from MedSAMSegmentLib.errors import CheckpointError
 
 REPO = Path(__file__).resolve().parents[2]
@@ -55,15 +55,15 @@ def test_the_official_state_dicts_are_recognised(model_id: str, name: str) -> No
     if not path.exists():
         pytest.skip(f"the official key lists are not here ({path})")
     shapes = {key: tuple(shape) for key, shape in json.loads(path.read_text())["keys"].items()}
-    assert recognise(shapes).id == model_id
+    assert recognise(shapes).entry.id == model_id
 
 
 def test_between_equals_the_medical_model_is_the_default_and_the_others_are_named() -> None:
-    found = explain(network_shapes("medsam"))
+    found = recognise(network_shapes("medsam"))
     assert found.entry.id == "medsam"
     assert [entry.id for entry in found.others] == ["sam_vit_b"]
     assert found.reason == "its keys and shapes, which SAM ViT-B share"
-    assert recognise(network_shapes("medsam2")).id == "medsam2"
+    assert recognise(network_shapes("medsam2")).entry.id == "medsam2"
 
 
 @pytest.mark.parametrize(
@@ -79,13 +79,13 @@ def test_between_equals_the_medical_model_is_the_default_and_the_others_are_name
     ],
 )
 def test_between_equals_the_file_name_decides(shapes_like: str, file_name: str, expected: str) -> None:
-    assert recognise(network_shapes(shapes_like), file_name=file_name).id == expected
+    assert recognise(network_shapes(shapes_like), file_name=file_name).entry.id == expected
 
 
 def test_between_equals_a_known_hash_decides_against_the_name() -> None:
     stock = registry.get("sam_vit_b")
     assert stock.sha256 is not None
-    found = explain(network_shapes("medsam"), file_name="medsam_vit_b.pth", sha256=stock.sha256)
+    found = recognise(network_shapes("medsam"), file_name="medsam_vit_b.pth", sha256=stock.sha256)
     assert (found.entry.id, found.reason) == ("sam_vit_b", "its SHA-256")
 
 

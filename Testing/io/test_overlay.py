@@ -10,7 +10,7 @@ from PIL import Image
 
 from MedSAMSegmentLib.errors import OutputError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
-from MedSAMSegmentLib.io.hanging import Hanging, hanging_of
+from MedSAMSegmentLib.io.display_orientation import DisplayOrientation, display_orientation
 from MedSAMSegmentLib.io.overlay import CAPTION, GAP, PANEL, best_slices, write_overlay
 from MedSAMSegmentLib.io.segments import SegmentToWrite
 
@@ -95,21 +95,21 @@ def test_an_image_from_feet_to_head_hangs_upright(tmp_path: Path, a_volume, two_
 @pytest.mark.parametrize(
     ("axis", "expected"),
     [
-        (0, Hanging(False, False, False, "R", "A")),
-        (1, Hanging(False, True, False, "R", "S")),
-        (2, Hanging(False, True, False, "A", "S")),
+        (0, DisplayOrientation(False, False, False, "R", "A")),
+        (1, DisplayOrientation(False, True, False, "R", "S")),
+        (2, DisplayOrientation(False, True, False, "A", "S")),
     ],
 )
-def test_slices_of_an_lps_volume_hang_as_radiologists_expect(axis: int, expected: Hanging) -> None:
-    assert hanging_of(VolumeGeometry.from_spacing((4, 5, 6)), axis) == expected
+def test_slices_of_an_lps_volume_hang_as_radiologists_expect(axis: int, expected: DisplayOrientation) -> None:
+    assert display_orientation(VolumeGeometry.from_spacing((4, 5, 6)), axis) == expected
 
 
 def test_a_sagittal_acquisition_is_transposed_when_its_columns_run_to_the_head() -> None:
     matrix = np.zeros((4, 4))
     matrix[2, 0], matrix[1, 1], matrix[0, 2], matrix[3, 3] = 1, 1, 1, 1
-    hanging = hanging_of(VolumeGeometry((4, 5, 6), matrix), 0)
-    assert hanging == Hanging(True, True, False, "A", "S")
-    assert hanging.apply(np.arange(6).reshape(2, 3)).tolist() == [[2, 5], [1, 4], [0, 3]]
+    orientation = display_orientation(VolumeGeometry((4, 5, 6), matrix), 0)
+    assert orientation == DisplayOrientation(True, True, False, "A", "S")
+    assert orientation.apply(np.arange(6).reshape(2, 3)).tolist() == [[2, 5], [1, 4], [0, 3]]
 
 
 def test_colour_volumes_keep_their_colours(tmp_path: Path, two_segments) -> None:

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from MedSAMSegmentLib.errors import InputError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.io.itk import image_from_array
+from MedSAMSegmentLib.io.nifti_integrity import check_nifti_integrity
 from MedSAMSegmentLib.io.read_volume import read_volume
-from MedSAMSegmentLib.io.whole_nifti import check_whole_nifti
 
 
 @pytest.mark.parametrize(
@@ -206,10 +206,10 @@ def test_the_length_of_a_nifti_file_follows_from_its_header(tmp_path: Path, vers
     struct.pack_into(order + kind, head, offset_at, 544)
     whole = bytes(head).ljust(544 + 7 * 6 * 5 * 2, b"\0")
     (tmp_path / "v.nii").write_bytes(whole)
-    check_whole_nifti(tmp_path / "v.nii")
+    check_nifti_integrity(tmp_path / "v.nii")
     (tmp_path / "v.nii").write_bytes(whole[:-1])
     with pytest.raises(InputError, match="cut off or damaged"):
-        check_whole_nifti(tmp_path / "v.nii")
+        check_nifti_integrity(tmp_path / "v.nii")
 
 
 def test_a_compressed_file_with_an_altered_byte_is_refused(write_image, an_array: np.ndarray) -> None:

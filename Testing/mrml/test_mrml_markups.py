@@ -8,9 +8,9 @@ from mrml_scene import affine, vtk_matrix
 
 from MedSAMSegmentLib.errors import PromptError
 from MedSAMSegmentLib.io.markups import read_markups
-from MedSAMSegmentLib.mrml.markups import box_of_roi, line_of, points_of, prompts_of
+from MedSAMSegmentLib.mrml.markups import box_of_roi, line_of, points_of
 from MedSAMSegmentLib.mrml.volume_node import geometry_of
-from MedSAMSegmentLib.prompts import Box, Line, Point
+from MedSAMSegmentLib.prompts import Box
 
 SHAPE = (10, 16, 20)
 
@@ -179,25 +179,13 @@ def test_a_line_with_one_end_is_a_sentence(a_scene, a_geometry):
         line_of(a_line(a_scene, a_geometry, (3, 4, 5)), a_geometry)
 
 
-def test_each_kind_of_markup_gives_its_kind_of_prompt(a_scene, a_geometry):
-    nodes = [
-        roi_over(a_scene, a_geometry.ijk_to_ras, (3, 4, 2), (9, 11, 6)),
-        a_point_list(a_scene, a_geometry, [(3, 4, 5)]),
-        a_line(a_scene, a_geometry, (3, 4, 5), (9, 12, 5)),
-    ]
-    kinds = [type(prompt) for node in nodes for prompt in prompts_of(node, a_geometry)]
-    assert kinds == [Box, Point, Line]
-    with pytest.raises(PromptError, match="neither"):
-        prompts_of(a_scene.add("vtkMRMLMarkupsPlaneNode", "P"), a_geometry)
-
-
 def test_a_markup_saved_by_slicer_replays_from_its_file(a_scene, a_geometry, tmp_path):
     roi = roi_over(a_scene, a_geometry.ijk_to_ras, (2.8, 4, 2), (9, 11.2, 6))
     points = a_point_list(a_scene, a_geometry, [(3, 4, 5), (6, 7, 2), (8, 8, 8)])
     points.SetNthControlPointDescription(1, "neg")
     points.SetNthControlPointSelected(2, False)
     line = a_line(a_scene, a_geometry, (3, 4, 5), (9, 12, 5))
-    assert read_markups(save_markup(roi, tmp_path / "r.mrk.json"), a_geometry) == prompts_of(roi, a_geometry)
+    assert read_markups(save_markup(roi, tmp_path / "r.mrk.json"), a_geometry) == [box_of_roi(roi, a_geometry)]
     from_file = read_markups(save_markup(points, tmp_path / "f.mrk.json"), a_geometry)
     np.testing.assert_allclose(ijk_of(from_file), ijk_of(points_of(points, a_geometry)), atol=1e-6)
     assert [p.positive for p in from_file] == [True, False]

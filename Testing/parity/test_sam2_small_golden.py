@@ -13,7 +13,7 @@ def test_tracking_and_correcting_give_the_pinned_numbers(name: str) -> None:
     with np.load(FOLDER / f"tracker_{name}.npz", allow_pickle=False) as golden:
         assert set(golden.files) == set(found)
         for key in golden.files:
-            # Tracked slices rest on memories rounded to bfloat16, which amplify what differs between processors.
+            # Tracked slices rest on memories rounded to bfloat16, which amplify what sides_differ between processors.
             tracked = not key.startswith(("box", "slice2"))
             if key.endswith("_bits"):
                 different = np.unpackbits(golden[key]) != np.unpackbits(found[key])

@@ -140,14 +140,6 @@ def test_a_box_gives_the_official_mask(case: Case) -> None:
         assert different.sum() <= MASK_PIXELS
 
 
-def test_boxes_answered_together_equal_boxes_answered_alone(case: Case) -> None:
-    boxes = [tuple(box) for box in case.golden["boxes"]]
-    together = case.predictor.predict_boxes(case.embedding, boxes)
-    assert len(together) == len(boxes)
-    for number, prediction in enumerate(together):
-        assert_close(prediction.low_res_logits, case.golden["box_lowres"][number], **LOGITS)
-
-
 @pytest.mark.parametrize("prompt", ["pts_one", "pts_three"])
 def test_points_give_the_official_logits(case: Case, prompt: str) -> None:
     answer = case.decode(points=prompt).select(multimask=False)

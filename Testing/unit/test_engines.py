@@ -21,9 +21,9 @@ from MedSAMSegmentLib.errors import DeviceError, UsageError
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.engines import choose, openvino_engine, openvino_model
 from MedSAMSegmentLib.inference.engines.base import probe_input, relative_error
+from MedSAMSegmentLib.inference.engines.benchmarks import BenchmarkStore, EngineBenchmark
 from MedSAMSegmentLib.inference.engines.choose import choose_engine, label
 from MedSAMSegmentLib.inference.engines.compiled_graph import CompiledGraph
-from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measurements
 from MedSAMSegmentLib.inference.engines.openvino_engine import OpenVinoEngine
 from MedSAMSegmentLib.inference.engines.precision import Precision
 from MedSAMSegmentLib.inference.engines.torch_engine import TorchEngine
@@ -100,10 +100,10 @@ def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: i
     tokens = memories * cells + pointer_tokens
     x = torch.randn((1, cells, model.config.dim), generator=random)
     key, memory = (torch.randn((1, tokens, model.config.memory_dim), generator=random) for _ in range(2))
-    arguments = (x, key, memory, model.memory_attention.key_turn(tokens, pointer_tokens))
+    arguments = (x, key, memory, model.memory_attention.key_rotation(tokens, pointer_tokens))
     with torch.inference_mode():
-        expected = model.memory_attention.look_back(*arguments)
-    assert relative_error((engine.memory_steps.look_back(*arguments),), (expected,)) < 1e-5
+        expected = model.memory_attention.attend_to_memories(*arguments)
+    assert relative_error((engine.memory_steps.attend_to_memories(*arguments),), (expected,)) < 1e-5
 
 
 @needs_openvino
@@ -126,11 +126,11 @@ def test_openvino_decodes_and_remembers_a_frame_as_torch_does(tokens: int, high_
         expected = model.steps.decode(cells, sparse, skips if high_res else None)
     for name in ("logits", "ious", "tokens", "object_score"):
         assert relative_error((getattr(found, name),), (getattr(expected, name),)) < 1e-5, name
-    assert relative_error((steps.remember(embedding, mask),), (remembered,)) < 1e-5
+    assert relative_error((steps.encode_memory(embedding, mask),), (remembered,)) < 1e-5
 
 
 @needs_openvino
-@pytest.mark.parametrize("step", ["_look_back", "_decode", "_remember"])
+@pytest.mark.parametrize("step", ["_attend_to_memories", "_decode", "_encode_memory"])
 def test_a_step_with_other_numbers_is_not_used(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = getattr(OpenVinoEngine, step)
 
@@ -218,10 +218,10 @@ def test_a_damaged_file_is_converted_anew(kept: Path, damage: str | None) -> Non
 @needs_openvino
 def test_only_what_is_used_is_kept_as_compiled(tmp_path: Path) -> None:
     encoder = toy_encoder(tmp_path)
-    known = Measurements(encoder.files)
+    known = BenchmarkStore(encoder.files)
     version = openvino_model.openvino_version()
     for name, seconds in (("torch float32", 3.0), (f"openvino {version} float32", 1.0)):
-        known.put(name, Measurement(0.0, seconds))
+        known.put(name, EngineBenchmark(0.0, seconds))
     choose_engine(encoder, free_precision=True)  # bfloat16 is measured, and one of the two is used
     assert len({path.name.split(".")[-3] for path in tmp_path.glob("*.blob")}) == 1
 
@@ -248,7 +248,9 @@ def test_a_quick_encoder_is_warm_when_it_is_open(
     kept: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, runs: int
 ) -> None:
     encoder = toy_encoder(kept)
-    Measurements(encoder.files).put(f"openvino {openvino_model.openvino_version()} float32", Measurement(0.0, seconds))
+    BenchmarkStore(encoder.files).put(
+        f"openvino {openvino_model.openvino_version()} float32", EngineBenchmark(0.0, seconds)
+    )
     warmed: list[CompiledGraph] = []
 
     def warm_up(graph: CompiledGraph) -> None:
@@ -285,9 +287,9 @@ def test_auto_takes_what_was_measured_to_be_faster(
 ) -> None:
     monkeypatch.setattr(choose, "_measure", refuse)
     encoder = toy_encoder(kept)
-    known = Measurements(encoder.files)
-    known.put("torch float32", Measurement(0.0, in_torch))
-    known.put(f"openvino {openvino_model.openvino_version()} float32", Measurement(1e-6, in_openvino))
+    known = BenchmarkStore(encoder.files)
+    known.put("torch float32", EngineBenchmark(0.0, in_torch))
+    known.put(f"openvino {openvino_model.openvino_version()} float32", EngineBenchmark(1e-6, in_openvino))
     chosen = choose_engine(encoder)
     assert chosen.engine.name == winner
     assert "torch float32" in chosen.reason
@@ -301,29 +303,29 @@ def test_auto_measures_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 3}', '{"SIGNATURE": {"torch float32": {"seconds": "fast"}}}'])
-def test_measurements_that_cannot_be_read_are_made_again(tmp_path: Path, text: str) -> None:
+def test_benchmarks_that_cannot_be_read_are_made_again(tmp_path: Path, text: str) -> None:
     files = toy_encoder(tmp_path).files
-    known = Measurements(files)
-    known.put("torch float32", Measurement(0.0, 1.0))
+    known = BenchmarkStore(files)
+    known.put("torch float32", EngineBenchmark(0.0, 1.0))
     (path,) = tmp_path.glob("*.engines.json")
     signature = next(iter(json.loads(path.read_text())))
     path.write_text(text.replace("SIGNATURE", signature))
     assert known.get("torch float32") is None
-    known.put("torch float32", Measurement(0.0, 2.0))
-    assert known.get("torch float32") == Measurement(0.0, 2.0)
+    known.put("torch float32", EngineBenchmark(0.0, 2.0))
+    assert known.get("torch float32") == EngineBenchmark(0.0, 2.0)
 
 
 @needs_openvino
 def test_bfloat16_is_taken_only_where_the_masks_allow_it(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = toy_encoder(kept)
-    known = Measurements(encoder.files)
+    known = BenchmarkStore(encoder.files)
     version = openvino_model.openvino_version()
     for name, seconds in (
         ("torch float32", 3),
         (f"openvino {version} float32", 2),
         (f"openvino {version} bfloat16", 1),
     ):
-        known.put(name, Measurement(0.0, seconds))
+        known.put(name, EngineBenchmark(0.0, seconds))
     monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset())
     assert choose_engine(encoder, free_precision=True).engine.precision == Precision()
     monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset({"lite_medsam"}))

@@ -15,9 +15,9 @@ from MedSAMSegmentLib.errors import DeviceError
 from MedSAMSegmentLib.inference.device import resolve_device
 from MedSAMSegmentLib.inference.engines import choose, int8, openvino_model
 from MedSAMSegmentLib.inference.engines.base import EngineFiles, probe_input, relative_error
+from MedSAMSegmentLib.inference.engines.benchmarks import BenchmarkStore, EngineBenchmark
 from MedSAMSegmentLib.inference.engines.choose import choose_engine, open_openvino
 from MedSAMSegmentLib.inference.engines.graphs import graphs_of
-from MedSAMSegmentLib.inference.engines.measurements import Measurement, Measurements
 from MedSAMSegmentLib.inference.engines.precision import Precision
 from MedSAMSegmentLib.inference.engines.torch_engine import TorchEngine
 
@@ -67,7 +67,7 @@ def test_zero_is_told_exactly() -> None:
 def test_products_are_marked_by_their_layer() -> None:
     encoder = toy_encoder(None)
     model = openvino_model.convert(graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))[0])
-    int8.mark_products(model, RANGES)
+    int8.quantize_products(model, RANGES)
     marks = [node for node in model.get_ops() if node.get_type_name() == "FakeQuantize"]
     # Queries, keys and values share what goes in: 1 + 3 marks; each of the other three has 1 + 1.
     assert len(marks) == 4 + 3 * 2
@@ -78,7 +78,7 @@ def test_a_layer_that_the_graph_lacks_is_an_error() -> None:
     encoder = toy_encoder(None)
     model = openvino_model.convert(graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))[0])
     with pytest.raises(RuntimeError, match=r"no products of layers\.9"):
-        int8.mark_products(model, {**RANGES, "layers.9.blocks.0.attn": (-1.0, 1.0)})
+        int8.quantize_products(model, {**RANGES, "layers.9.blocks.0.attn": (-1.0, 1.0)})
 
 
 @needs_openvino
@@ -97,10 +97,10 @@ def test_eight_bits_come_close_to_torch(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("quicker", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
 def test_the_rest_is_computed_in_what_is_quicker(tmp_path: Path, quicker: str, dtype: torch.dtype) -> None:
     encoder = toy_encoder(tmp_path, device=EIGHT)
-    known = Measurements(encoder.files)
+    known = BenchmarkStore(encoder.files)
     for name in ("float32", "bfloat16"):
         label = f"openvino {openvino_model.openvino_version()} int8 and {name}"
-        known.put(label, Measurement(0.0, 1.0 if name == quicker else 2.0))
+        known.put(label, EngineBenchmark(0.0, 1.0 if name == quicker else 2.0))
     assert choose_engine(encoder).engine.precision == Precision(dtype, eight_bit=True)
 
 

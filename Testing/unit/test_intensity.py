@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +13,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from MedSAMSegmentLib.errors import InputError, UsageError
 from MedSAMSegmentLib.intensity import PRESETS, Window, parse_window, to_uint8
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 def official_ct(volume: np.ndarray, level: float, width: float) -> np.ndarray:
@@ -238,3 +243,18 @@ def test_brighter_voxels_never_become_darker(volume: np.ndarray, level: float, w
     result = to_uint8(volume, Window.from_level(level, width)).volume_u8
     order = np.argsort(volume, axis=None, kind="stable")
     assert np.all(np.diff(result.ravel()[order].astype(int)) >= 0)
+
+
+def test_each_title_is_a_literal_that_the_interface_translates() -> None:
+    """Slicer's extraction of texts reads literals alone, so the interface repeats the titles; they must be the same."""
+    literals = {
+        call.args[0].value
+        for path in (REPO / "MedSAMSegmentLib" / "ui").rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "_"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert not {preset.title for preset in PRESETS.values()} - literals

@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from toy_sam2 import SHAPE, toy_model, toy_volume
 
 from MedSAMSegmentLib import registry
+from MedSAMSegmentLib.cancellation import never_cancel
 from MedSAMSegmentLib.errors import Cancelled, PromptError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, TrackedFrame
 from MedSAMSegmentLib.inference.recist_prompt import RecistLine
-from MedSAMSegmentLib.inference.session import AxisView, VolumeSession, never
+from MedSAMSegmentLib.inference.session import AxisView, VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
-from MedSAMSegmentLib.inference.strategies.base import StopRule
 from MedSAMSegmentLib.inference.tracker_options import TrackerOptions
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
+from MedSAMSegmentLib.propagation import StopRule
 
 DEPTH = 10
 BOX_A = (7, 7, 24, 22)
@@ -61,7 +62,7 @@ def tracked(frames: list[TrackedFrame], object_id: str) -> dict[int, NDArray[np.
 
 
 def a_tracker(session: VolumeSession, options: TrackerOptions | None = None) -> MemoryTracker:
-    tracker = AxisView(session, 0, never).make_tracker(reference=False)
+    tracker = AxisView(session, 0, never_cancel).make_tracker(reference=False)
     tracker.options = options or tracker.options
     return tracker
 

@@ -17,9 +17,9 @@ from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
-from MedSAMSegmentLib.inference.strategies.base import StopRule
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
+from MedSAMSegmentLib.propagation import StopRule
 from MedSAMSegmentLib.results import Progress, Segmentation3D
 
 DEPTH = 10

@@ -7,7 +7,7 @@ import torch
 from toy_sam2 import toy_model
 
 from MedSAMSegmentLib.models import sam2_builders
-from MedSAMSegmentLib.models.position_encoding import Turn, quarter_turn, sine_grid, sine_of_distance
+from MedSAMSegmentLib.models.position_encoding import RotaryEmbedding, rotate_pairs, sine_grid, sine_of_distance
 from MedSAMSegmentLib.models.sam2 import PointPrompt, stability
 
 MILLIONS = {
@@ -41,9 +41,9 @@ def test_the_grid_follows_the_image_size(image_size: int) -> None:
 
 
 def test_rotation_by_place_keeps_lengths_and_depends_on_the_difference_of_places_only() -> None:
-    turn = Turn.of_grid(4, 6, 16)
+    rotation = RotaryEmbedding.of_grid(4, 6, 16)
     vectors = torch.randn(2, 16, generator=torch.Generator().manual_seed(1))
-    turned = [turn.apply(v.expand(24, 16), quarter_turn(v).expand(24, 16)) for v in vectors]
+    turned = [rotation.apply(v.expand(24, 16), rotate_pairs(v).expand(24, 16)) for v in vectors]
     assert torch.allclose(turned[0].norm(dim=1), vectors[0].norm().expand(24), atol=1e-5)
     products = turned[0] @ turned[1].T
     at = {(y, x): y * 6 + x for y in range(4) for x in range(6)}
@@ -52,11 +52,11 @@ def test_rotation_by_place_keeps_lengths_and_depends_on_the_difference_of_places
 
 
 def test_rotations_repeat_for_several_memories_and_leave_pointers_alone() -> None:
-    turn = Turn.of_grid(2, 2, 8)
+    rotation = RotaryEmbedding.of_grid(2, 2, 8)
     x = torch.randn(4, 8, generator=torch.Generator().manual_seed(2))
-    once = turn.apply(x, quarter_turn(x.T).T)
+    once = rotation.apply(x, rotate_pairs(x.T).T)
     keys = torch.cat([x, x, x[:3]])
-    turned = turn.repeated(2, still=3).apply(keys, quarter_turn(keys.T).T)
+    turned = rotation.repeated(2, still=3).apply(keys, rotate_pairs(keys.T).T)
     assert torch.equal(turned[:4], once)
     assert torch.equal(turned[4:8], once)
     assert torch.equal(turned[8:], x[:3])

@@ -13,7 +13,7 @@ from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
 from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
 from MedSAMSegmentLib.models.sam_vit import RelativeAttention
 from MedSAMSegmentLib.models.tiny_vit import ConvNorm, WindowAttention
-from MedSAMSegmentLib.models.two_way_transformer import Attention, ImageSide
+from MedSAMSegmentLib.models.two_way_transformer import Attention, ImageTokens
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(8, 8, 4), (9, 14, 7), (5, 3, 14)])
@@ -113,11 +113,13 @@ def test_tokens_and_cells_meet_as_in_plain_attention(count: int, images: int) ->
     attention = Attention(32, num_heads=4, downsample_rate=2)
     tokens, others = torch.randn(2, 2, count, 32).unbind()
     cells, places = torch.randn(images, 640, 32), torch.randn(1, 640, 32)
-    side = ImageSide(cells, cells + places)
-    cells, placed = (x.expand(2, -1, -1) for x in (side.image, side.placed))
+    side = ImageTokens(cells, cells + places)
+    cells, placed = (x.expand(2, -1, -1) for x in (side.image, side.with_positions))
     close = {"atol": 1e-5, "rtol": 1e-5}
-    torch.testing.assert_close(attention.gather(tokens, side), attention(tokens, placed, cells), **close)
-    torch.testing.assert_close(attention.spread(side, tokens, others), attention(placed, tokens, others), **close)
+    torch.testing.assert_close(attention.attend_to_image(tokens, side), attention(tokens, placed, cells), **close)
+    torch.testing.assert_close(
+        attention.attend_from_image(side, tokens, others), attention(placed, tokens, others), **close
+    )
 
 
 def test_points_get_a_padding_token_only_without_a_box() -> None:

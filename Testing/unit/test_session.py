@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.errors import Cancelled, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry, take_slice
 from MedSAMSegmentLib.inference.session import VolumeSession
-from MedSAMSegmentLib.inference.strategies.base import StopRule
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
+from MedSAMSegmentLib.propagation import StopRule
 from MedSAMSegmentLib.results import Progress, SliceResult
 
 SHAPE = (20, 40, 50)

@@ -62,15 +62,6 @@ def test_the_embedding_tells_its_size(predictor: SlicePredictor, image: np.ndarr
     assert predictor.encode(image).nbytes == 256 * 4 * 4 * 4
 
 
-def test_boxes_together_answer_as_boxes_alone(predictor: SlicePredictor, image: np.ndarray) -> None:
-    embedding = predictor.encode(image)
-    boxes = [BOX, (0.0, 0.0, 49.0, 39.0), (20.0, 3.0, 44.0, 18.0)]
-    for box, together in zip(boxes, predictor.predict_boxes(embedding, boxes), strict=True):
-        alone = predictor.predict(embedding, SlicePrompts(box_xyxy=box))
-        np.testing.assert_allclose(together.low_res_logits, alone.low_res_logits, atol=1e-4)
-        assert together.score == pytest.approx(alone.score, abs=1e-5)
-
-
 def test_prompts_on_slices_in_turn_answer_as_on_each_slice_alone(predictor: SlicePredictor, image: np.ndarray) -> None:
     """What prompts on one slice share is kept; it must follow the slice."""
     first, second = predictor.encode(image), predictor.encode(image[::-1].copy())
@@ -104,10 +95,6 @@ def test_within_a_part_the_answer_is_that_of_the_whole(predictor: SlicePredictor
     assert 0 < answered.sum() < answered.size
     np.testing.assert_allclose(part.low_res_logits[answered], whole.low_res_logits[answered], atol=1e-4)
     assert part.score == pytest.approx(whole.score, abs=1e-5)
-
-
-def test_no_boxes_give_no_answers(predictor: SlicePredictor, image: np.ndarray) -> None:
-    assert predictor.predict_boxes(predictor.encode(image), []) == []
 
 
 def test_multimask_gives_the_candidate_with_the_highest_score(predictor: SlicePredictor, image: np.ndarray) -> None:

@@ -16,13 +16,13 @@ from MedSAMSegmentLib.inference.strategies import default_strategy
 from MedSAMSegmentLib.inference.strategies.appearance import Appearance
 from MedSAMSegmentLib.inference.strategies.candidates import (
     Candidate,
-    differs,
     ellipse_mask,
     ellipsoid_box,
     fuse,
     inside_box,
-    shrunken,
-    widened_within,
+    shrink_box,
+    sides_differ,
+    widen_box,
 )
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, Point
@@ -149,15 +149,15 @@ def test_the_ellipsoid_is_widest_in_the_middle_and_never_vanishes() -> None:
 
 
 def test_boxes_are_cut_to_the_bounds() -> None:
-    assert widened_within((5, 5, 10, 10), 3, (4, 0, 12, 11)) == (4, 2, 12, 11)
-    assert widened_within((50, 50, 60, 60), 3, (0, 0, 20, 20)) is None
+    assert widen_box((5, 5, 10, 10), 3, (4, 0, 12, 11)) == (4, 2, 12, 11)
+    assert widen_box((50, 50, 60, 60), 3, (0, 0, 20, 20)) is None
     assert inside_box(np.ones((6, 6), dtype=bool), (1, 2, 3, 3)).sum() == 6
 
 
 def test_the_smaller_box_and_the_ellipse_in_a_box() -> None:
-    assert shrunken((0, 10, 100, 60)) == pytest.approx((6, 13, 94, 57))
-    assert differs((0, 0, 9, 9), (0, 1, 9, 9), by=1)
-    assert not differs((0, 0, 9, 9), (0.5, 0, 9, 9), by=1)
+    assert shrink_box((0, 10, 100, 60)) == pytest.approx((6, 13, 94, 57))
+    assert sides_differ((0, 0, 9, 9), (0, 1, 9, 9), by=1)
+    assert not sides_differ((0, 0, 9, 9), (0.5, 0, 9, 9), by=1)
     ellipse = ellipse_mask((2, 1, 6, 3), (6, 10))
     assert Box.around(ellipse[None]) == Box(i=(2, 6), j=(1, 3), k=(0, 0))
     assert not ellipse[1, 2]

@@ -11,7 +11,7 @@ from toy_sam import toy_encoder, toy_sam
 from toy_sam2 import toy_model
 
 from MedSAMSegmentLib.inference.engines.base import probe_input, relative_error
-from MedSAMSegmentLib.inference.engines.graphs import decoder_probe, look_back_probe, sam2_decoder_probe
+from MedSAMSegmentLib.inference.engines.graphs import attention_probe, decoder_probe, sam2_decoder_probe
 
 BENCH = str(Path(__file__).resolve().parents[1] / "bench")
 sys.path.insert(0, BENCH)
@@ -49,5 +49,8 @@ def test_the_plain_sam2_gives_our_numbers(high_res: bool) -> None:
     arguments = sam2_decoder_probe(model, features)
     found, expected = steps.decode(*arguments), model.answer(*arguments)
     assert relative_error((found.logits, found.tokens), (expected.logits, expected.tokens)) < 1e-5
-    looked = look_back_probe(model)
-    assert relative_error((steps.look_back(*looked),), (model.memory_attention.look_back(*looked),)) < 1e-5
+    looked = attention_probe(model)
+    assert (
+        relative_error((steps.attend_to_memories(*looked),), (model.memory_attention.attend_to_memories(*looked),))
+        < 1e-5
+    )

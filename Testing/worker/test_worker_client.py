@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.errors import Cancelled, InputError, ModelError, PromptError, UsageError, WorkerError
-from MedSAMSegmentLib.inference.strategies.base import StopRule
 from MedSAMSegmentLib.intensity import Window
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
+from MedSAMSegmentLib.propagation import StopRule
 from MedSAMSegmentLib.results import Progress, SliceResult
 from MedSAMSegmentLib.worker import remote_volume
 from MedSAMSegmentLib.worker.client import WorkerClient

@@ -217,7 +217,7 @@ def raw_child() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def frames_of(data: bytes) -> list[Frame]:
-    return FrameParser().feed(data)
+    return list(FrameParser().iter_feed(data))
 
 
 def test_the_worker_refuses_a_frame_that_announces_more_than_the_machine_holds(raw_child: Callable[..., Any]) -> None:

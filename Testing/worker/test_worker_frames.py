@@ -62,7 +62,7 @@ def test_any_split_of_the_stream_gives_the_same_messages(messages: list, data: s
     parser = FrameParser()
     frames = []
     for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        frames.extend(parser.feed(stream[start:stop]))
+        list(frames.extend(parser.iter_feed(stream[start:stop])))
     parser.finish()
     assert len(frames) == len(messages)
     for frame, (header, arrays) in zip(frames, messages, strict=True):
@@ -74,7 +74,7 @@ def test_a_stream_fed_byte_by_byte_gives_its_messages() -> None:
     odd = np.array([7], dtype=np.uint8)
     parser = FrameParser()
     stream = as_bytes({"kind": "a"}, {"odd": odd, "volume": volume}) + as_bytes({"kind": "b"})
-    frames = [frame for byte in stream for frame in parser.feed(bytes([byte]))]
+    frames = [frame for byte in stream for frame in list(parser.iter_feed(bytes([byte])))]
     assert [frame.header["kind"] for frame in frames] == ["a", "b"]
     assert_same(frames[0], {"kind": "a"}, {"odd": odd, "volume": volume})
     assert frames[0].arrays["volume"].flags.aligned
@@ -86,8 +86,8 @@ def test_any_bytes_give_messages_or_one_worker_error(data: bytes, draw: st.DataO
     cut = draw.draw(st.integers(0, len(data)))
     parser = FrameParser()
     try:
-        parser.feed(data[:cut])
-        parser.feed(data[cut:])
+        list(parser.iter_feed(data[:cut]))
+        list(parser.iter_feed(data[cut:]))
         parser.finish()
     except WorkerError as error:
         refused = error
@@ -102,7 +102,7 @@ def test_any_bytes_give_messages_or_one_worker_error(data: bytes, draw: st.DataO
 def test_any_json_in_place_of_the_array_list_gives_a_message_or_a_worker_error(header: dict, described: Any) -> None:
     parser = FrameParser()
     try:
-        frames = parser.feed(raw_frame({**header, "arrays": described}))
+        frames = list(parser.iter_feed(raw_frame({**header, "arrays": described})))
     except WorkerError:
         return
     # Nothing but a list that describes no bytes is complete without a body.
@@ -121,7 +121,7 @@ def test_an_announced_array_takes_no_memory_before_it_arrives(case: str) -> None
     stream = raw_frame({"arrays": HOSTILE_HEADERS[case]}, b"\x01" * 1000)
     tracemalloc.start()
     try:
-        assert FrameParser().feed(stream) == []
+        assert list(FrameParser().iter_feed(stream)) == []
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -134,7 +134,7 @@ def test_no_input_makes_the_parser_hold_more_than_a_multiple_of_what_it_received
     stream = claimed.to_bytes(4, "big") + body
     tracemalloc.start()
     try:
-        FrameParser().feed(stream)
+        list(FrameParser().iter_feed(stream))
     except WorkerError:
         pass
     finally:
@@ -162,7 +162,7 @@ def test_no_input_makes_the_parser_hold_more_than_a_multiple_of_what_it_received
 )
 def test_an_array_that_may_not_travel_is_refused(spec: object) -> None:
     with pytest.raises(WorkerError, match="array that cannot travel"):
-        FrameParser().feed(raw_frame({"arrays": [spec]}, b"\x00" * 64))
+        list(FrameParser().iter_feed(raw_frame({"arrays": [spec]}, b"\x00" * 64)))
 
 
 @pytest.mark.parametrize(
@@ -180,14 +180,14 @@ def test_an_array_that_may_not_travel_is_refused(spec: object) -> None:
 )
 def test_a_header_that_is_no_plain_json_object_is_refused(text: bytes) -> None:
     with pytest.raises(WorkerError):
-        FrameParser().feed(raw_frame(text))
+        list(FrameParser().iter_feed(raw_frame(text)))
 
 
 def test_a_size_above_the_limit_is_refused_with_the_bytes_named() -> None:
     limits = FrameLimits(body_bytes=1000)
     parser = FrameParser(limits)
     with pytest.raises(WorkerError, match="announces 1,001 bytes, more than the 1,000"):
-        parser.feed(raw_frame({"arrays": [{"name": "v", "dtype": "uint8", "shape": [1001]}]}))
+        list(parser.iter_feed(raw_frame({"arrays": [{"name": "v", "dtype": "uint8", "shape": [1001]}]})))
     with pytest.raises(WorkerError, match="1,001 bytes of data"):
         encode_frame({}, {"v": np.zeros(1001, np.uint8)}, limits)
 
@@ -199,13 +199,13 @@ def test_messages_before_damaged_bytes_are_still_delivered() -> None:
     with pytest.raises(WorkerError, match="not a message"):
         next(frames)
     with pytest.raises(WorkerError, match="not a message"):
-        parser.feed(as_bytes({"kind": "later"}))
+        list(parser.iter_feed(as_bytes({"kind": "later"})))
 
 
 @pytest.mark.parametrize("kept", [1, 3, 4, 10, 40])
 def test_a_stream_that_ends_inside_a_message_is_reported(kept: int) -> None:
     parser = FrameParser()
-    assert parser.feed(as_bytes({"kind": "slice"}, {"v": np.zeros(50, np.uint8)})[:kept]) == []
+    assert list(parser.iter_feed(as_bytes({"kind": "slice"}, {"v": np.zeros(50, np.uint8)})[:kept])) == []
     with pytest.raises(WorkerError, match="ended inside a message"):
         parser.finish()
 
@@ -218,7 +218,7 @@ def test_a_value_that_is_not_json_is_refused_by_the_sender(value: object) -> Non
 
 def test_big_endian_and_strided_arrays_arrive_with_the_same_values() -> None:
     array = np.arange(40, dtype=">i2").reshape(5, 8)[::2, ::3]
-    (frame,) = FrameParser().feed(as_bytes({}, {"v": array}))
+    (frame,) = list(FrameParser().iter_feed(as_bytes({}, {"v": array})))
     assert frame.arrays["v"].dtype == np.dtype("<i2")
     np.testing.assert_array_equal(frame.arrays["v"], array)
 

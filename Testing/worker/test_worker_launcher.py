@@ -20,9 +20,9 @@ from worker_processes import is_gone
 from MedSAMSegmentLib.errors import MedSAMError, WorkerError
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.worker.client import WorkerClient
+from MedSAMSegmentLib.worker.exit_status import signal_of
 from MedSAMSegmentLib.worker.launch import worker_command
 from MedSAMSegmentLib.worker.launcher import LaunchedInterpreter, without_launcher
-from MedSAMSegmentLib.worker.obituary import signal_of
 from MedSAMSegmentLib.worker.popen_transport import PopenTransport
 from MedSAMSegmentLib.worker.remote_volume import RemoteVolume
 
@@ -177,7 +177,7 @@ def test_a_process_id_of_who_knows_where_is_not_killed(monkeypatch: pytest.Monke
         ("/slicer/bin/PythonSlicer", 78),
     ):
         interpreter = LaunchedInterpreter(program)
-        interpreter.introduced(process_id)
+        interpreter.set_interpreter_pid(process_id)
         interpreter.kill()
         interpreter.kill()
     assert killed == [78], "once"

@@ -43,7 +43,7 @@ from MedSAMSegmentLib.worker.wire_prompts import shift_prompt
 def over_the_wire(request: Any) -> Any:
     header, arrays = request_payload(request, 7)
     stream = b"".join(bytes(piece) for piece in encode_frame(header, arrays))
-    (frame,) = FrameParser().feed(stream)
+    (frame,) = list(FrameParser().iter_feed(stream))
     return parse_request(frame)
 
 
@@ -121,7 +121,9 @@ def test_an_opened_volume_arrives_with_its_voxels_and_options() -> None:
     ),
 )
 def test_any_fields_give_a_request_or_a_typed_error(kind: str, fields: dict[str, Any]) -> None:
-    (frame,) = FrameParser().feed(b"".join(bytes(p) for p in encode_frame({**fields, "kind": kind, "id": 1})))
+    (frame,) = list(
+        FrameParser().iter_feed(b"".join(bytes(p) for p in encode_frame({**fields, "kind": kind, "id": 1})))
+    )
     try:
         request = parse_request(frame)
     except (WorkerError, PromptError):
@@ -132,7 +134,7 @@ def test_any_fields_give_a_request_or_a_typed_error(kind: str, fields: dict[str,
 def test_a_prompt_error_in_a_request_keeps_its_type() -> None:
     header, arrays = request_payload(SegmentSlice(1, 0, 2, [Box(i=(0, 3), j=(0, 3), k=(2, 2))]), 1)
     header["objects"][0][0]["i"] = [3, 0]
-    (frame,) = FrameParser().feed(b"".join(bytes(p) for p in encode_frame(header, arrays)))
+    (frame,) = list(FrameParser().iter_feed(b"".join(bytes(p) for p in encode_frame(header, arrays))))
     with pytest.raises(PromptError, match="reversed on i"):
         parse_request(frame)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSAMSegmentLib.checkpoints.own_models import OwnModel
+from MedSAMSegmentLib.checkpoints.custom_models import CustomModel
 from MedSAMSegmentLib.errors import CheckpointError
 from MedSAMSegmentLib.inference import open as library
 from MedSAMSegmentLib.worker.protocol import CloseVolume, OpenVolume
@@ -56,11 +56,11 @@ def test_frames_in_time_are_opened_as_a_time_series(calls: Calls) -> None:
     assert calls.loaded == [("medsam2", {"device": "cpu"})], "the model is loaded once for both"
 
 
-def an_own_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> OwnModel:
+def a_custom_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> CustomModel:
     """Described and present, but of zeros alone: what is in it is the library's business, which is replaced here."""
     monkeypatch.setenv("MEDSAM_MODEL_DIR", str(folder))
     content = bytes(20_000_000)
-    model = OwnModel("own-mine.pth", "mine", "lite_medsam", hashlib.sha256(content).hexdigest(), len(content))
+    model = CustomModel("own-mine.pth", "mine", "lite_medsam", hashlib.sha256(content).hexdigest(), len(content))
     (folder / model.id).write_bytes(content)
     fields = {"title": model.title, "network": model.network, "sha256": model.sha256, "size": model.size}
     (folder / f"{model.id}.model.json").write_text(json.dumps(fields))
@@ -70,7 +70,7 @@ def an_own_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> OwnModel:
 def test_weights_of_the_users_own_are_opened_with_the_network_that_they_fit(
     calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = an_own_model(tmp_path, monkeypatch)
+    model = a_custom_model(tmp_path, monkeypatch)
     ask(LibrarySessions(), model.id, device="cpu")
     assert calls.loaded == [(model.network, {"device": "cpu", "weights": tmp_path / model.id})]
 
@@ -78,7 +78,7 @@ def test_weights_of_the_users_own_are_opened_with_the_network_that_they_fit(
 def test_weights_of_the_users_own_that_were_changed_are_refused_before_they_are_opened(
     calls: Calls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = an_own_model(tmp_path, monkeypatch)
+    model = a_custom_model(tmp_path, monkeypatch)
     (tmp_path / model.id).write_bytes(b"x" + bytes(model.size - 1))
     with pytest.raises(CheckpointError, match="its SHA-256 is"):
         ask(LibrarySessions(), model.id)
@@ -100,10 +100,10 @@ def test_a_host_imports_torch_ahead_once_and_not_after_a_request(monkeypatch: py
     warmed: list[int] = []
     monkeypatch.setattr(LibrarySessions, "warm_up", lambda self: warmed.append(1))
     host = SessionHost()
-    assert host.has_work
-    host.work_ahead()
-    assert not host.has_work
+    assert host.has_idle_work
+    host.do_idle_work()
+    assert not host.has_idle_work
     assert warmed == [1]
     asked = SessionHost()
     asked.answer(CloseVolume(1), lambda *_: None, lambda: False)
-    assert not asked.has_work
+    assert not asked.has_idle_work

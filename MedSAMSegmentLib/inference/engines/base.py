@@ -1,4 +1,4 @@
-"""What every way of running an image encoder offers."""
+"""The interface of everything that runs an image encoder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ImageEncoderEngine(Protocol):
 
     @property
     def precision(self) -> Precision:
-        """What it computes in; inputs and outputs are float32 all the same."""
+        """The precision that it computes in; inputs and outputs are float32 all the same."""
 
     @property
     def decode(self) -> Decode | None:
@@ -46,7 +46,7 @@ class ImageEncoderEngine(Protocol):
 
 @dataclass(frozen=True)
 class EngineFiles:
-    """Where an engine may keep what it derives from a model's weights.
+    """The folder and names of the files that an engine derives from a model's weights.
 
     `folder` None: nothing is kept. `weights_sha256` tells derived files of different weights apart.
     """
@@ -58,7 +58,7 @@ class EngineFiles:
     @property
     def stem(self) -> str:
         """The beginning of every file name: the model, its weights and the version of this library."""
-        return f"{self.entry.id}.{weights_mark(self.weights_sha256)}"
+        return f"{self.entry.id}.{weights_key(self.weights_sha256)}"
 
     @property
     def weights_stem(self) -> str:
@@ -68,15 +68,16 @@ class EngineFiles:
         return self.stem.removesuffix(__version__)
 
 
-def weights_mark(weights_sha256: str) -> str:
-    """How the names of derived files tell weights and versions of this library apart."""
+def weights_key(weights_sha256: str) -> str:
+    """Return the part of a derived file's name that tells weights and versions of this library apart."""
     from ...version import __version__
 
     return f"{weights_sha256[:12]}.v{__version__}"
 
 
 def relative_error(found: Features, expected: Features) -> float:
-    """The largest |found - expected| / |expected| over the outputs; infinite when shapes differ or a number is bad."""
+    """Return the largest |found - expected| / |expected| over the outputs; infinite when shapes differ or a number is
+    bad."""
     if [tensor.shape for tensor in found] != [tensor.shape for tensor in expected]:
         return float("inf")
     errors = [
@@ -87,6 +88,6 @@ def relative_error(found: Features, expected: Features) -> float:
 
 
 def probe_input(entry: ModelEntry) -> Tensor:
-    """A fixed network input (1,3,S,S) to compare and time engines with."""
+    """Return a fixed network input (1,3,S,S) to compare and time engines with."""
     side = entry.input_size
     return torch.rand((1, 3, side, side), generator=torch.Generator().manual_seed(0))

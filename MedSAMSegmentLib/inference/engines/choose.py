@@ -1,4 +1,4 @@
-"""Which engine runs a model's encoder: the one asked for, or the one that a short measurement finds fastest."""
+"""The choice of an engine for a model's encoder: the one asked for, or the fastest in a short benchmark."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ..device import DeviceChoice, reduced_precision
 from ..slice_networks import SliceNetwork
 from . import ENGINES
 from .base import EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
-from .graphs import decoder_probe, graphs_of, look_back_probe, memory_probe, sam2_decoder_probe
+from .benchmarks import BenchmarkStore, EngineBenchmark
+from .graphs import attention_probe, decoder_probe, graphs_of, memory_probe, sam2_decoder_probe
 from .int8 import ranges_of
-from .measurements import Measurement, Measurements
 from .openvino_engine import OpenVinoEngine, open_engine
 from .openvino_model import openvino_trouble, openvino_version
 from .precision import Precision
@@ -54,7 +54,7 @@ class Encoder:
 
     @cached_property
     def expected(self) -> Features:
-        """What torch gives in float32 for a fixed input."""
+        """The outputs of torch in float32 for a fixed input."""
         return _probe(self, TorchEngine(self.network, replace(self.device, dtype=torch.float32)))
 
 
@@ -65,7 +65,7 @@ class EngineChoice:
 
 
 def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: bool = False) -> EngineChoice:
-    """The engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
+    """Return the engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
 
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
     With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks. Products in eight bits
@@ -124,13 +124,13 @@ def open_openvino(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
     return _open_openvino(encoder, precision)[0]
 
 
-def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngine, Measurement]:
+def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngine, EngineBenchmark]:
     title = encoder.files.entry.title
     cure = "Use another precision." if precision.eight_bit else "Use the engine torch, or auto."
     try:
         graphs = graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))
         engine = open_engine(graphs, encoder.files, precision)
-        known = Measurements(encoder.files).get(label(engine))
+        known = BenchmarkStore(encoder.files).get(label(engine))
         if known is None:
             known = _measure(encoder, engine)
         else:
@@ -147,7 +147,7 @@ def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngi
 
 
 def label(engine: ImageEncoderEngine) -> str:
-    """The engine and its precision, for people and as a key: "openvino 2025.3.0 float32"."""
+    """Return the engine and its precision, for people and as a key: "openvino 2025.3.0 float32"."""
     return _label(engine.name, engine.precision)
 
 
@@ -189,21 +189,21 @@ def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchE
     return EngineChoice(in_torch, " ".join(error.message for error in troubles) or figures)
 
 
-def _best(known: Mapping[str, Measurement]) -> str | None:
+def _best(known: Mapping[str, EngineBenchmark]) -> str | None:
     return min(known, key=lambda name: known[name].seconds, default=None)
 
 
 def _remembered(
     encoder: Encoder, labels: Mapping[str, Precision], in_torch: TorchEngine | None
-) -> dict[str, Measurement] | None:
-    """All figures of this machine that the choice needs, without those of engines that are not to be used.
+) -> dict[str, EngineBenchmark] | None:
+    """Return all figures of this machine that the choice needs, without those of engines that are not to be used.
 
     `labels` are OpenVINO's, with their precisions. None where a figure is missing. With all of them, one engine alone
     need be compiled.
     """
-    measurements = Measurements(encoder.files)
+    store = BenchmarkStore(encoder.files)
     names = [*labels] if in_torch is None else [label(in_torch), *labels]
-    found = {name: figures for name in names if (figures := measurements.get(name)) is not None}
+    found = {name: figures for name in names if (figures := store.get(name)) is not None}
     if len(found) < len(names):
         return None
     usable = {
@@ -214,11 +214,11 @@ def _remembered(
     return usable or None
 
 
-def _known(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
-    return Measurements(encoder.files).get(label(engine)) or _measure(encoder, engine)
+def _known(encoder: Encoder, engine: ImageEncoderEngine) -> EngineBenchmark:
+    return BenchmarkStore(encoder.files).get(label(engine)) or _measure(encoder, engine)
 
 
-def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
+def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> EngineBenchmark:
     """Compare with torch in float32 on a fixed input, time the best of a few runs, and remember both.
 
     A run is a slice and a prompt on it, for a network with memory also a look back at a full memory and what it keeps.
@@ -230,9 +230,9 @@ def _measure(encoder: Encoder, engine: ImageEncoderEngine) -> Measurement:
         started = time.perf_counter()
         found = _probe(encoder, engine)
         seconds.append(time.perf_counter() - started)
-    measurement = Measurement(relative_error(found, expected), min(seconds))
-    Measurements(encoder.files).put(label(engine), measurement)
-    return measurement
+    benchmark = EngineBenchmark(relative_error(found, expected), min(seconds))
+    BenchmarkStore(encoder.files).put(label(engine), benchmark)
+    return benchmark
 
 
 @torch.inference_mode()
@@ -246,8 +246,8 @@ def _probe(encoder: Encoder, engine: ImageEncoderEngine) -> Features:
     answer = steps.decode(*sam2_decoder_probe(encoder.module, features))
     assert answer.object_score is not None
     with reduced_precision(encoder.device.device, engine.precision.dtype):
-        conditioned = steps.look_back(*look_back_probe(encoder.module))
-        memory = steps.remember(*memory_probe(encoder.module, features))
+        conditioned = steps.attend_to_memories(*attention_probe(encoder.module))
+        memory = steps.encode_memory(*memory_probe(encoder.module, features))
     # Together, as a score by itself may be next to nothing.
     scores = torch.cat([answer.ious, answer.object_score], dim=1)
     return (*features, answer.logits, scores, answer.tokens, conditioned.float(), memory.float())

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...checkpoints.folder import write_whole
-from .unused_files import mark_used
+from ...checkpoints.folder import write_atomically
+from .unused_files import touch_files
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -33,7 +33,7 @@ class CompiledGraph:
         return self._file is not None
 
     def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """The outputs as tensors of their own. The inputs are read where they lie."""
+        """Return the outputs as tensors of their own. The inputs are read where they lie."""
         arrays = [tensor.detach().cpu().contiguous().numpy() for tensor in inputs]
         with self._one_at_a_time:
             answers = self._request.infer(arrays, share_inputs=True)
@@ -47,7 +47,7 @@ class CompiledGraph:
         """Whole or not at all. Raises OSError or RuntimeError when it cannot be kept."""
         content = io.BytesIO()
         self._compiled.export_model(content)
-        write_whole(path, content.getbuffer())
+        write_atomically(path, content.getbuffer())
 
 
 def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:
@@ -58,7 +58,7 @@ def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:
 
 
 def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
-    """What `save` wrote; None when it is missing, damaged, or refused by this release of OpenVINO.
+    """Read what `save` wrote; None when it is missing, damaged, or refused by this release of OpenVINO.
 
     The file is mapped, not read: weights are used where they lie in it.
     """
@@ -77,7 +77,7 @@ def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
             found = CompiledGraph(core.import_model(content, "CPU", settings), content)
     except (OSError, ValueError, RuntimeError, MemoryError):
         return None
-    mark_used(path)
+    touch_files(path)
     return found
 
 

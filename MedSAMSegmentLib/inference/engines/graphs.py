@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...models.layers import as_tokens
-from ...models.position_encoding import Turn
+from ...models.position_encoding import RotaryEmbedding
 from ...models.sam import Sam
 from ...models.sam2 import MEMORY_BIAS, MEMORY_SCALE, NUM_MEMORIES, ImageFeatures, Sam2
 from ..slice_networks import Features, SliceNetwork
@@ -36,8 +36,8 @@ class Graph:
 
 
 def graphs_of(network: SliceNetwork, module: nn.Module, images: Tensor) -> list[Graph]:
-    """All that an engine may run of a network, whose encoder gets images of the size of `images` (1,3,S,S)."""
-    graphs = [Graph(ENCODER, _Part(module, network.encode), lambda: (images,), (tuple(images.shape),))]
+    """Return all that an engine may run of a network, whose encoder gets images of the size of `images` (1,3,S,S)."""
+    graphs = [Graph(ENCODER, _FunctionModule(module, network.encode), lambda: (images,), (tuple(images.shape),))]
     if isinstance(module, Sam):
         return [*graphs, _sam_decoder(module)]
     assert isinstance(module, Sam2)
@@ -50,7 +50,7 @@ def _sam_decoder(sam: Sam) -> Graph:
     (height, width), dim = encoder.image_embedding_size, encoder.embed_dim
     return Graph(
         DECODER,
-        _Part(sam, sam.answer),
+        _FunctionModule(sam, sam.answer),
         lambda: decoder_probe(sam, (torch.zeros(1, dim, height, width),)),
         ((1, height * width, dim), (1, -1, dim), (-1,), (-1,)),
     )
@@ -67,38 +67,38 @@ def _sam2_decoder(sam2: Sam2) -> Graph:
     (height, width), dim = sam2.config.grid, sam2.config.dim
     skips = ((1, dim // 8, 4 * height, 4 * width), (1, dim // 4, 2 * height, 2 * width))
     shapes = ((1, height * width, dim), (1, -1, dim), *(skips if sam2.config.high_res_features else ()))
-    return Graph(DECODER, _Part(sam2, answer), lambda: tuple(map(_example, shapes)), shapes)
+    return Graph(DECODER, _FunctionModule(sam2, answer), lambda: tuple(map(_example, shapes)), shapes)
 
 
 def _attention(sam2: Sam2) -> Graph:
-    """`MemoryAttention.look_back` for any number of memories."""
+    """`MemoryAttention.attend_to_memories` for any number of memories."""
 
-    def look_back(x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
-        return sam2.memory_attention.look_back(x, key, memory, Turn(cosines, sines))
+    def attend_to_memories(x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
+        return sam2.memory_attention.attend_to_memories(x, key, memory, RotaryEmbedding(cosines, sines))
 
     def example() -> tuple[Tensor, ...]:
-        x, key, memory, turn = look_back_probe(sam2)
-        return x, key, memory, turn.cosines, turn.sines
+        x, key, memory, rotation = attention_probe(sam2)
+        return x, key, memory, rotation.cosines, rotation.sines
 
     (height, width), dim, memory_dim = sam2.config.grid, sam2.config.dim, sam2.config.memory_dim
     shapes = ((1, height * width, dim), (1, -1, memory_dim), (1, -1, memory_dim), (-1, dim), (-1, dim))
-    return Graph(ATTENTION, _Part(sam2, look_back), example, shapes)
+    return Graph(ATTENTION, _FunctionModule(sam2, attend_to_memories), example, shapes)
 
 
 def _memory_encoder(sam2: Sam2) -> Graph:
     """`MemoryEncoder.forward`."""
     shapes = ((1, sam2.config.dim, *sam2.config.grid), (1, 1, sam2.image_size, sam2.image_size))
-    return Graph(MEMORY, _Part(sam2, sam2.memory_encoder), lambda: tuple(map(_example, shapes)), shapes)
+    return Graph(MEMORY, _FunctionModule(sam2, sam2.memory_encoder), lambda: tuple(map(_example, shapes)), shapes)
 
 
 def _example(shape: tuple[int, ...]) -> Tensor:
-    """Fixed numbers of a shape whose open sides are 3."""
+    """Return fixed numbers of a shape whose open sides are 3."""
     sizes = [3 if side < 0 else side for side in shape]
     return torch.randn(sizes, generator=torch.Generator().manual_seed(0))
 
 
 def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Arguments for `answer`: a box on these features, and all of the slice."""
+    """Return the arguments for `answer`: a box on these features, and all of the slice."""
     with torch.no_grad():
         side = float(sam.image_size)
         box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=features[0].device)
@@ -108,7 +108,7 @@ def decoder_probe(sam: Sam, features: Features) -> tuple[Tensor, Tensor, Tensor,
 
 
 def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor] | None]:
-    """Arguments for `answer`: a box on these features, without memory."""
+    """Return the arguments for `answer`: a box on these features, without memory."""
     side = float(sam2.image_size)
     box = torch.tensor([[side / 4, side / 4, side / 2, side / 2]], device=sam2.device)
     sparse, dense = sam2.sam_prompt_encoder(boxes=box)
@@ -118,25 +118,25 @@ def sam2_decoder_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor, 
 
 
 def memory_probe(sam2: Sam2, features: Features) -> tuple[Tensor, Tensor]:
-    """Arguments for the memory encoder: these features, and a square."""
+    """Return the arguments for the memory encoder: these features, and a square."""
     side = sam2.image_size
     mask = torch.full((1, 1, side, side), MEMORY_BIAS, device=sam2.device)
     mask[..., side // 4 : side // 2, side // 4 : side // 2] += MEMORY_SCALE
     return features[0], mask
 
 
-def look_back_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, Turn]:
-    """Fixed arguments for `look_back`, with as many memories and pointers as a long run has."""
+def attention_probe(sam2: Sam2) -> tuple[Tensor, Tensor, Tensor, RotaryEmbedding]:
+    """Return fixed arguments for `attend_to_memories`, with as many memories and pointers as a long run has."""
     height, width = sam2.config.grid
     tokens = NUM_MEMORIES * height * width + POINTER_TOKENS
     random = torch.Generator().manual_seed(0)
     x = torch.randn((1, height * width, sam2.config.dim), generator=random)
     memory, position = (torch.randn((1, tokens, sam2.config.memory_dim), generator=random) for _ in range(2))
-    turn = sam2.memory_attention.key_turn(tokens, POINTER_TOKENS)
-    return x.to(sam2.device), (memory + position).to(sam2.device), memory.to(sam2.device), turn
+    rotation = sam2.memory_attention.key_rotation(tokens, POINTER_TOKENS)
+    return x.to(sam2.device), (memory + position).to(sam2.device), memory.to(sam2.device), rotation
 
 
-class _Part(nn.Module):
+class _FunctionModule(nn.Module):
     """A function of a network's as a module that owns the network."""
 
     def __init__(self, owner: nn.Module, function: Callable[..., Any]) -> None:

@@ -28,13 +28,13 @@ WEIGHT_LEVELS = 255
 
 
 def ranges_of(files: EngineFiles) -> Ranges | None:
-    """Those of a model with these very weights; None where nobody has looked."""
+    """Return the ranges of a model with these very weights; None where nobody has looked."""
     found = _all_ranges().get(files.entry.id)
     return found["ranges"] if found is not None and found["sha256"] == files.weights_sha256 else None
 
 
-def ranges_mark() -> str:
-    """Tells graphs apart that were compiled with other ranges."""
+def ranges_digest() -> str:
+    """Tell graphs apart that were compiled with other ranges."""
     return hashlib.sha256(json.dumps(_all_ranges(), sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -43,7 +43,7 @@ def _all_ranges() -> Mapping[str, Any]:
     return json.loads(Path(__file__).with_name("int8_ranges.json").read_text(encoding="utf-8"))
 
 
-def mark_products(model: Any, ranges: Ranges) -> None:
+def quantize_products(model: Any, ranges: Ranges) -> None:
     """Mark the products of an `openvino.Model` of an image encoder, which is changed, for eight bits.
 
     Activations are divided evenly over their range, the weights of each output channel by their largest. Raises
@@ -58,17 +58,17 @@ def mark_products(model: Any, ranges: Ranges) -> None:
         source = node.input_value(0)
         place = (source.get_node().get_friendly_name(), source.get_index())
         if place not in inputs:  # queries, keys and values are made from one
-            inputs[place] = _marked(source, *ranges[layer], LEVELS)
+            inputs[place] = _fake_quantize(source, *ranges[layer], LEVELS)
         node.input(0).replace_source_output(inputs[place])
         weight = node.input_value(1)
         largest = _largest(np.array(weight.get_node().data), _channel_axis(node))
-        node.input(1).replace_source_output(_marked(weight, -largest, largest, WEIGHT_LEVELS))
+        node.input(1).replace_source_output(_fake_quantize(weight, -largest, largest, WEIGHT_LEVELS))
     if missing:
         raise RuntimeError(f"the graph has no products of {', '.join(sorted(missing))}")
 
 
 def _products(model: Any) -> Iterator[tuple[str, Any]]:
-    """The products with weights, and the layers that they belong to."""
+    """Yield the products with weights, and the layers that they belong to."""
     for node in model.get_ordered_ops():
         if node.get_type_name() in {"MatMul", "Convolution"}:
             name = re.search(r"image_encoder\.([\w.]+)/", node.get_friendly_name())
@@ -77,7 +77,7 @@ def _products(model: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _channel_axis(node: Any) -> int:
-    """The axis of a product's weights that counts its output channels."""
+    """Return the axis of a product's weights that counts its output channels."""
     return 1 if node.get_type_name() == "MatMul" and not node.get_attributes()["transpose_b"] else 0
 
 
@@ -86,7 +86,7 @@ def _largest(weight: np.ndarray, axis: int) -> np.ndarray:
     return np.abs(weight).max(axis=others, keepdims=True).clip(min=1e-8)
 
 
-def _marked(source: Any, low: Any, high: Any, levels: int) -> Any:
+def _fake_quantize(source: Any, low: Any, high: Any, levels: int) -> Any:
     from openvino import opset13
 
     bounds = [opset13.constant(np.asarray(bound, dtype=np.float32)) for bound in (low, high)]

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from ...models.mask_decoder import DecodedMasks
-from ...models.position_encoding import Turn
+from ...models.position_encoding import RotaryEmbedding
 from ...models.sam import Decode
 from ...models.sam2 import MemorySteps
 from .base import EngineFiles
 from .compiled_graph import CompiledGraph, compile_graph, read_compiled
 from .graphs import ATTENTION, DECODER, ENCODER, MEMORY, Graph
-from .int8 import mark_products, ranges_of
+from .int8 import quantize_products, ranges_of
 from .openvino_model import compiled_path, read_or_convert
 from .precision import Precision
 
@@ -55,7 +55,11 @@ class OpenVinoEngine:
 
     @property
     def memory_steps(self) -> MemorySteps | None:
-        return MemorySteps(self._look_back, self._decode, self._remember) if ATTENTION in self._graphs else None
+        return (
+            MemorySteps(self._attend_to_memories, self._decode, self._encode_memory)
+            if ATTENTION in self._graphs
+            else None
+        )
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -69,10 +73,10 @@ class OpenVinoEngine:
     def _decode(self, image: Tensor, sparse: Tensor, high_res: tuple[Tensor, Tensor] | None) -> DecodedMasks:
         return DecodedMasks(*self._graphs[DECODER].run([image, sparse, *(high_res or ())]))
 
-    def _look_back(self, x: Tensor, key: Tensor, memory: Tensor, key_turn: Turn) -> Tensor:
-        return self._graphs[ATTENTION].run([x, key, memory, key_turn.cosines, key_turn.sines])[0]
+    def _attend_to_memories(self, x: Tensor, key: Tensor, memory: Tensor, key_rotation: RotaryEmbedding) -> Tensor:
+        return self._graphs[ATTENTION].run([x, key, memory, key_rotation.cosines, key_rotation.sines])[0]
 
-    def _remember(self, embedding: Tensor, mask: Tensor) -> Tensor:
+    def _encode_memory(self, embedding: Tensor, mask: Tensor) -> Tensor:
         return self._graphs[MEMORY].run([embedding, mask])[0]
 
 
@@ -98,5 +102,5 @@ def _model(graph: Graph, files: EngineFiles, precision: Precision) -> Any:
     model = read_or_convert(graph, files)
     ranges = ranges_of(files) if precision.eight_bit and graph.name == ENCODER else None
     if ranges is not None:
-        mark_products(model, ranges)
+        quantize_products(model, ranges)
     return model

@@ -13,17 +13,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...checkpoints.folder import locked
-from .base import EngineFiles, weights_mark
+from ...cancellation import never_cancel
+from ...checkpoints.folder import lock_file
+from .base import EngineFiles, weights_key
+from .benchmarks import machine_signature
 from .graphs import Graph
-from .int8 import ranges_mark
-from .measurements import machine_signature
+from .int8 import ranges_digest
 from .precision import Precision
-from .unused_files import mark_used
+from .unused_files import touch_files
 
 
 def openvino_trouble() -> str:
-    """Why OpenVINO cannot be used here; empty when it can."""
+    """Explain why OpenVINO cannot be used here; empty when it can."""
     if find_spec("openvino") is None:
         return "the package openvino is not installed"
     try:
@@ -34,22 +35,22 @@ def openvino_trouble() -> str:
 
 
 def openvino_version() -> str:
-    """The release, such as "2025.3.0"."""
+    """Return the release, such as "2025.3.0"."""
     import openvino
 
     return openvino.__version__.split("-")[0]
 
 
 def model_path(files: EngineFiles, graph: str = "") -> Path | None:
-    """Where a converted graph (.xml, with .bin beside it) is kept; None when nothing is to be kept."""
+    """Return the path of a converted graph (.xml, with .bin beside it); None when nothing is to be kept."""
     return _path(files, graph, "xml")
 
 
 def compiled_path(files: EngineFiles, graph: str, precision: Precision) -> Path | None:
-    """Where a graph as compiled for this processor and a precision is kept; None when nothing is to be kept."""
+    """Return the path of a graph compiled for this processor and a precision; None when nothing is to be kept."""
     marks = str(precision).replace(" and ", "-")
     if precision.eight_bit:
-        marks += f"-{ranges_mark()}"
+        marks += f"-{ranges_digest()}"
     return _path(files, graph, f"{marks}.{machine_signature()}.blob")
 
 
@@ -60,8 +61,8 @@ def _path(files: EngineFiles, graph: str, ending: str) -> Path | None:
 
 
 def is_converted(folder: Path, weights_sha256: str) -> bool:
-    """Whether `folder` holds a converted network of these weights, whichever model it is."""
-    return any(folder.glob(f"*.{weights_mark(weights_sha256)}.{_release()}.xml"))
+    """Return whether `folder` holds a converted network of these weights, whichever model it is."""
+    return any(folder.glob(f"*.{weights_key(weights_sha256)}.{_release()}.xml"))
 
 
 def _release() -> str:
@@ -69,7 +70,7 @@ def _release() -> str:
 
 
 def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
-    """The graph as an `openvino.Model` in float32, from the disk where it is there already.
+    """Return the graph as an `openvino.Model` in float32, from the disk where it is there already.
 
     A folder that cannot be written is no error: the graph is converted again in the next process.
     """
@@ -81,7 +82,7 @@ def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
         return found
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
-            stack.enter_context(locked(path.parent, path.name, lambda: False))
+            stack.enter_context(lock_file(path.parent, path.name, never_cancel))
             # Another process may have converted it while this one waited for the lock.
             found = _read(path)
         if found is None:
@@ -134,7 +135,7 @@ def _separate_biases(model: Any) -> None:
 
 
 def _read(path: Path) -> Any | None:
-    """The saved model; None when it is missing, incomplete or of no use."""
+    """Return the saved model; None when it is missing, incomplete or of no use."""
     import openvino
 
     if not (path.is_file() and path.with_suffix(".bin").is_file()):
@@ -143,7 +144,7 @@ def _read(path: Path) -> Any | None:
         found = openvino.Core().read_model(path)
     except RuntimeError:
         return None
-    mark_used(path, path.with_suffix(".bin"))
+    touch_files(path, path.with_suffix(".bin"))
     return found
 
 

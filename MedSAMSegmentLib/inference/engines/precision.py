@@ -1,4 +1,4 @@
-"""How precisely an engine computes."""
+"""The precision that an engine computes in."""
 
 from __future__ import annotations
 

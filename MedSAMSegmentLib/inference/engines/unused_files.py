@@ -17,7 +17,7 @@ DAYS = 14
 """Long enough for two releases that are used in turn to leave each other's files alone."""
 
 
-def mark_used(*paths: Path) -> None:
+def touch_files(*paths: Path) -> None:
     """A file's age is the time since it was last read. Where it cannot be set, that since it was written."""
     for path in paths:
         with contextlib.suppress(OSError):

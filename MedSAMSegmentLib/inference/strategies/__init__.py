@@ -10,11 +10,9 @@ if TYPE_CHECKING:
     from ...registry import ModelEntry
     from .base import Strategy
 
-STRATEGY_NAMES = ("consensus", "static", "handover", "memory")
-
 
 def make_strategy(name: str) -> Strategy:
-    """The strategy of that name. Raises `UsageError`."""
+    """Return the strategy of that name. Raises `UsageError`."""
     from .consensus import ConsensusStrategy
     from .handover import HandoverStrategy
     from .memory import MemoryStrategy

@@ -1,4 +1,4 @@
-"""What the object looks like, learnt from the key slice: how alike other masks are, and which of their parts are not.
+"""Appearance of an object, learnt from the key slice: how alike other masks are, and which of their parts are not.
 
 Grey values of the windowed slices in 16 bins. The key slice gives two distributions: inside its mask, and around it
 within the user's box. Nothing else is learnt, so it needs no training data and works for any window.
@@ -49,7 +49,8 @@ class Appearance:
         return float(np.sqrt(self.inside * distribution(grey_levels(pixels)[mask])).sum())
 
     def without_foreign(self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """The mask without its regions that look like the surroundings, such as the liver in the box of a lung."""
+        """Return the mask without its regions that look like the surroundings, such as the liver in the box of a
+        lung."""
         from scipy import ndimage
 
         foreign = mask & self.foreign[grey_levels(pixels)]
@@ -60,7 +61,7 @@ class Appearance:
 
 
 def edge_contrast(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
-    """How much the grey values under `mask`, not empty, differ from those just outside it, 0..1.
+    """Measure how much the grey values under `mask`, not empty, differ from those just outside it, 0..1.
 
     An outline that is right lies where the grey values change. 0 where nothing lies outside.
     """
@@ -74,7 +75,7 @@ def edge_contrast(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
 
 
 def grey_levels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The bin of each pixel; colours by their mean."""
+    """Return the bin of each pixel; colours by their mean."""
     grey = pixels if pixels.ndim == 2 else pixels.mean(axis=-1).astype(np.uint8)
     return grey // (256 // BINS)
 

@@ -1,4 +1,4 @@
-"""What a strategy is, what it may ask for, and when it stops by itself."""
+"""Strategies: their interface, what they need of a volume, and when they stop by themselves."""
 
 from __future__ import annotations
 
@@ -9,31 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ...propagation import Direction, StopRule
 from ...results import SliceResult
 from ..embedding_cache import Crop
-from ..plan import Direction, ObjectPlan
+from ..plan import ObjectPlan
 
 if TYPE_CHECKING:
     from ..memory_tracker import MemoryTracker
     from ..slice_predictor import SlicePrediction, SlicePrompts
-
-
-@dataclass(frozen=True)
-class StopRule:
-    """When propagation from a key slice ends: at an empty slice, a sudden growth, a low score.
-
-    The slice that breaks the rule is not part of the result. A shrinking area is how an object ends, so only
-    growth counts: more than `growth` times the area of the slice before.
-    """
-
-    growth: float = 2.5
-    low_score: float = 0.5
-
-    def holds(self, area: int, previous_area: int, score: float) -> bool:
-        """True when propagation should end before this slice."""
-        if area == 0 or score < self.low_score:
-            return True
-        return previous_area > 0 and area > self.growth * previous_area
 
 
 @dataclass(frozen=True)
@@ -55,66 +38,88 @@ class RunOptions:
         return StopRule() if plan.open_ended and not self.reference and not self.time_series else None
 
 
-class SliceSource(Protocol):
-    """One axis of an open volume, as a strategy sees it."""
+class PromptableSlices(Protocol):
+    """Slices across one axis that answer prompts, as slice-wise strategies need them."""
 
     @property
     def axis(self) -> int: ...
 
-    @property
-    def count(self) -> int: ...
-
-    @property
-    def longer_side(self) -> int:
-        """Of what the model sees of a slice, in pixels."""
-
-    def decide(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
-        """`choose()`; what it said is kept as long as the embeddings are, and not asked again."""
-
-    def best_seen_in(self, part: Crop | None) -> None:
-        """Says in which part an object was told best, None for all of a slice: slices encoded ahead are seen so."""
-
-    def closer(self, crop: Crop) -> SliceSource:
-        """The same slices, of which the model sees but this part.
-
-        Coordinates and masks stay those of the whole slice; network boxes and low-res logits are the part's own, and
-        mean nothing in another view.
-        """
-
     def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
-        """The model's answer on one slice; the embedding comes from the cache when it is there.
+        """Return the model's answer on one slice; the embedding comes from the cache when it is there.
 
         Raises `Cancelled` when the user asked to stop.
         """
 
     def handover_prompts(self, mask: NDArray[np.bool_], label_value: int) -> SlicePrompts | None:
-        """The next slice's box from this slice's mask, as the model's official script does; None when it is empty."""
+        """Return the next slice's box from this slice's mask, as the model's official script does.
+
+        None when the mask is empty.
+        """
+
+
+class EnsembleSlices(Protocol):
+    """Slices that a `PromptEnsemble` prompts, with masks among the prompts, and whose pixels it compares."""
+
+    @property
+    def longer_side(self) -> int:
+        """Pixels, of what the model sees of a slice."""
+
+    def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
+        """As `PromptableSlices.predict`."""
 
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
-        """A mask (rows, columns) of a slice where the network's low-res answers, `plane` (h,w), have it."""
-
-    def make_tracker(self, reference: bool) -> MemoryTracker:
-        """A new memory tracker over these slices; models without a memory raise `UsageError`."""
-
-    def count_prediction(self) -> None:
-        """Counts a mask that a tracker made; `predict` counts by itself."""
-
-    def cancelled(self) -> bool:
-        """Whether the user asked to stop."""
+        """Resample a mask (rows, columns) of a slice to the network's low-res answers, `plane` (h,w)."""
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
-        """The windowed slice (rows, columns[, 3])."""
+        """Return the windowed slice (rows, columns[, 3])."""
+
+
+class ZoomableSlices(Protocol):
+    """Slices that can be shown to the model in part, and that remember which way was better."""
+
+    def cropped(self, crop: Crop) -> SliceSource:
+        """Return the same slices, of which the model sees this part alone.
+
+        Coordinates and masks stay those of the whole slice; network boxes and low-res logits are the crop's own, and
+        mean nothing in another view.
+        """
+
+    def cached_decision(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
+        """Return `choose()`, which is kept as long as the embeddings are, and not asked again."""
+
+    def set_preferred_crop(self, crop: Crop | None) -> None:
+        """Remember in which crop an object was told best, None for all of a slice: slices encoded ahead get it."""
+
+
+class TrackableSlices(Protocol):
+    """Slices across one axis over which a memory tracker runs."""
+
+    @property
+    def axis(self) -> int: ...
+
+    def make_tracker(self, reference: bool) -> MemoryTracker:
+        """Return a new memory tracker over these slices; models without a memory raise `UsageError`."""
+
+    def count_prediction(self) -> None:
+        """Count a mask that a tracker made; `predict` counts by itself."""
+
+    def cancelled(self) -> bool:
+        """Return whether the user asked to stop."""
+
+
+class SliceSource(PromptableSlices, EnsembleSlices, ZoomableSlices, TrackableSlices, Protocol):
+    """One axis of an open volume; each strategy uses the part that it needs."""
 
 
 class Strategy(Protocol):
     name: str
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
-        """Results in the order in which they are computed; key slices first."""
+        """Yield results in the order in which they are computed; key slices first."""
 
 
-def side_by_side(plans: Sequence[ObjectPlan]) -> list[dict[int, ObjectPlan]]:
-    """Groups of objects, by their numbers, that share slices; no slice belongs to two groups.
+def objects_sharing_slices(plans: Sequence[ObjectPlan]) -> list[dict[int, ObjectPlan]]:
+    """Group the objects, by their numbers, that share slices; no slice belongs to two groups.
 
     Taken one after the other they need the embeddings of one group at a time, however long the volume is.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import RunOptions, SliceSource
-from .slicewise import Chain, SlicewiseStrategy, box_prompts, key_prompts, mask_box
+from .base import PromptableSlices, RunOptions
+from .slicewise import SlicewiseStrategy, Sweep, box_prompts, key_prompts, mask_box
 
 if TYPE_CHECKING:
     from ..slice_predictor import SlicePrompts
@@ -20,12 +20,12 @@ class HandoverStrategy(SlicewiseStrategy):
 
     name = "handover"
 
-    def next_prompts(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SlicePrompts:
-        label_value = chain.object_index + 1 if options.reference else 1
-        handed_over = slices.handover_prompts(chain.previous, label_value)
+    def next_prompts(self, slices: PromptableSlices, sweep: Sweep, index: int, options: RunOptions) -> SlicePrompts:
+        label_value = sweep.object_index + 1 if options.reference else 1
+        handed_over = slices.handover_prompts(sweep.previous, label_value)
         if handed_over is not None:
             return handed_over
-        if chain.key.box is not None:
-            return box_prompts(chain.key.box)
-        box = mask_box(chain.key_mask)
-        return box_prompts(box) if box is not None else key_prompts(chain.key)
+        if sweep.key.box is not None:
+            return box_prompts(sweep.key.box)
+        box = mask_box(sweep.key_mask)
+        return box_prompts(box) if box is not None else key_prompts(sweep.key)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...propagation import Direction, StopRule
 from ...results import SliceResult
-from ..plan import Direction, KeyPrompt, ObjectPlan
+from ..plan import KeyPrompt, ObjectPlan
 from ..recist_prompt import prompt_by_line
-from .base import RunOptions, SliceSource, StopRule, side_by_side
+from .base import RunOptions, TrackableSlices, objects_sharing_slices
 from .slicewise import key_prompts
 
 if TYPE_CHECKING:
@@ -27,29 +28,29 @@ class MemoryStrategy:
 
     name = "memory"
 
-    def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
+    def run(self, slices: TrackableSlices, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
         # Objects of a video know of each other even where they do not meet.
-        together = [dict(enumerate(plans))] if options.time_series else side_by_side(plans)
+        together = [dict(enumerate(plans))] if options.time_series else objects_sharing_slices(plans)
         for group in together:
             yield from self._run_group(slices, group, options)
 
     def _run_group(
-        self, slices: SliceSource, plans: dict[int, ObjectPlan], options: RunOptions
+        self, slices: TrackableSlices, plans: dict[int, ObjectPlan], options: RunOptions
     ) -> Iterator[SliceResult]:
         alone = options.reference and not options.time_series
         groups = [{number: plan} for number, plan in plans.items()] if alone else [plans]
-        runs = [_Run(slices, group, options) for group in groups]
+        runs = [_TrackedGroup(slices, group, options) for group in groups]
         for run in runs:
             yield from run.keys()
         for upwards in (True, False):
             if options.direction != ("down" if upwards else "up"):
-                yield from _merged([run.sweep(upwards) for run in runs], upwards)
+                yield from _merge_sweeps([run.sweep(upwards) for run in runs], upwards)
 
 
-class _Run:
+class _TrackedGroup:
     """Objects, by their number, that share one tracker."""
 
-    def __init__(self, slices: SliceSource, plans: dict[int, ObjectPlan], options: RunOptions) -> None:
+    def __init__(self, slices: TrackableSlices, plans: dict[int, ObjectPlan], options: RunOptions) -> None:
         self.slices = slices
         self.plans = plans
         self.options = options
@@ -67,7 +68,7 @@ class _Run:
                 yield result
 
     def sweep(self, upwards: bool) -> Iterator[SliceResult]:
-        """Slices from the first key slice on in one direction, without those that were given before."""
+        """Yield the slices from the first key slice on in one direction, without those that were given before."""
         if self._swept and self.options.reference and not self.options.time_series:
             # The official scripts forget everything between the directions.
             self.tracker.reset()
@@ -110,13 +111,15 @@ class _Run:
                 yield self._result(number, index, answer)
 
     def _track(self, upwards: bool, extents: dict[Hashable, tuple[int, int]]) -> Iterator[SliceResult]:
-        rules: dict[Hashable, _AreaRule] = {number: _AreaRule(rule) for number, rule in self._stop_rules().items()}
+        rules: dict[Hashable, _TrackedStopRule] = {
+            number: _TrackedStopRule(rule) for number, rule in self._stop_rules().items()
+        }
         frames = self.tracker.propagate(
             1 if upwards else -1,
             start=self._start(self.options.direction),
             stop=max(last for _, last in extents.values()) if upwards else min(first for first, _ in extents.values()),
             extents=extents,
-            stop_rule=lambda number, answer: number in rules and rules[number].over(answer),
+            should_stop=lambda number, answer: number in rules and rules[number].is_met(answer),
             cancel=self.slices.cancelled,
         )
         for frame in frames:
@@ -130,7 +133,7 @@ class _Run:
         found = {number: self.options.stop_for(plan) for number, plan in self.plans.items()}
         return {number: rule for number, rule in found.items() if rule is not None}
 
-    def _new_results(self, frame: TrackedFrame, rules: dict[Hashable, _AreaRule]) -> Iterator[SliceResult]:
+    def _new_results(self, frame: TrackedFrame, rules: dict[Hashable, _TrackedStopRule]) -> Iterator[SliceResult]:
         for number, plan in self.plans.items():
             answer = frame.objects.get(number)
             if answer is None:
@@ -150,24 +153,24 @@ class _Run:
     def _result(
         self, number: int, index: int, answer: ObjectOnFrame, mask: NDArray[np.bool_] | None = None
     ) -> SliceResult:
-        """A `mask` that the user gave is the answer itself, sharper than what the network made of it."""
+        """Make a result; a `mask` that the user gave is the answer itself, sharper than what the network made of it."""
         kept = answer.mask if mask is None else mask
         return SliceResult(number, self.slices.axis, index, kept, answer.confidence, key=answer.prompted)
 
 
-class _AreaRule:
+class _TrackedStopRule:
     """The stop rule of a session for one object; it remembers the area on the slice before, a key slice's included."""
 
     def __init__(self, rule: StopRule) -> None:
         self._rule = rule
         self.previous = 0
 
-    def over(self, answer: ObjectOnFrame) -> bool:
-        return self._rule.holds(int(answer.mask.sum()), self.previous, answer.confidence)
+    def is_met(self, answer: ObjectOnFrame) -> bool:
+        return self._rule.is_met(int(answer.mask.sum()), self.previous, answer.confidence)
 
 
-def _merged(sweeps: list[Iterator[SliceResult]], upwards: bool) -> Iterator[SliceResult]:
-    """Merges the sweeps of several trackers by slice, so that all pass a slice while its features are in the cache."""
+def _merge_sweeps(sweeps: list[Iterator[SliceResult]], upwards: bool) -> Iterator[SliceResult]:
+    """Merge the sweeps of several trackers by slice, so that all pass a slice while its features are in the cache."""
     if len(sweeps) == 1:
         yield from sweeps[0]
         return

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from ...propagation import StopRule
 from ...results import SliceResult
 from ..plan import KeyPrompt, ObjectPlan
-from .base import RunOptions, SliceSource, StopRule, side_by_side
+from .base import PromptableSlices, RunOptions, SliceSource, objects_sharing_slices
 
 if TYPE_CHECKING:
     from ..slice_predictor import SlicePrompts
@@ -27,8 +28,8 @@ class Clicks(TypedDict):
 
 
 @dataclass
-class Chain:
-    """The way from one key slice in one direction, with the last mask it produced."""
+class Sweep:
+    """The slices from one key slice on in one direction, and the last mask on the way."""
 
     object_index: int
     plan: ObjectPlan
@@ -42,16 +43,16 @@ class Chain:
 
 
 class SlicewiseStrategy(ABC):
-    """Runs keys, then upwards, then downwards; a subclass says which prompts the next slice gets."""
+    """Runs keys, then upwards, then downwards; a subclass gives the prompts of the next slice."""
 
     name = ""
 
     @abstractmethod
-    def next_prompts(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SlicePrompts:
-        """Prompts for slice `index`; `chain.previous` is the mask of the slice before."""
+    def next_prompts(self, slices: PromptableSlices, sweep: Sweep, index: int, options: RunOptions) -> SlicePrompts:
+        """Prompts for slice `index`; `sweep.previous` is the mask of the slice before."""
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
-        for group in side_by_side(plans):
+        for group in objects_sharing_slices(plans):
             yield from self._run_group(slices, group, options)
 
     def _run_group(
@@ -64,33 +65,33 @@ class SlicewiseStrategy(ABC):
                 key_masks[number, key_index] = result.mask
                 yield result
         for upwards in (True, False):
-            chains = list(_chains(plans, key_masks, options, upwards))
-            yield from self._sweep(slices, chains, options, upwards)
+            sweeps = list(_sweeps(plans, key_masks, options, upwards))
+            yield from self._run_sweeps(slices, sweeps, options, upwards)
 
-    def _sweep(
-        self, slices: SliceSource, chains: list[Chain], options: RunOptions, upwards: bool
+    def _run_sweeps(
+        self, slices: SliceSource, sweeps: list[Sweep], options: RunOptions, upwards: bool
     ) -> Iterator[SliceResult]:
-        wanted = sorted({index for chain in chains for index in chain.indices}, reverse=not upwards)
+        wanted = sorted({index for sweep in sweeps for index in sweep.indices}, reverse=not upwards)
         for index in wanted:
-            for chain in chains:
-                if index in chain.indices and not chain.stopped:
-                    result = self._step(slices, chain, index, options)
+            for sweep in sweeps:
+                if index in sweep.indices and not sweep.stopped:
+                    result = self._step(slices, sweep, index, options)
                     if result is not None:
                         yield result
 
-    def _step(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SliceResult | None:
-        prompts = self.next_prompts(slices, chain, index, options)
-        correction = chain.plan.corrections.get(index)
+    def _step(self, slices: SliceSource, sweep: Sweep, index: int, options: RunOptions) -> SliceResult | None:
+        prompts = self.next_prompts(slices, sweep, index, options)
+        correction = sweep.plan.corrections.get(index)
         if correction is not None:
             prompts = replace(prompts, **clicks(correction))
         prediction = slices.predict(index, prompts)
-        area, before = int(prediction.mask.sum()), int(chain.previous.sum())
+        area, before = int(prediction.mask.sum()), int(sweep.previous.sum())
         corrected = correction is not None
-        if chain.stop is not None and not corrected and chain.stop.holds(area, before, prediction.score):
-            chain.stopped = True
+        if sweep.stop is not None and not corrected and sweep.stop.is_met(area, before, prediction.score):
+            sweep.stopped = True
             return None
-        chain.previous = prediction.mask
-        return SliceResult(chain.object_index, slices.axis, index, prediction.mask, prediction.score, key=corrected)
+        sweep.previous = prediction.mask
+        return SliceResult(sweep.object_index, slices.axis, index, prediction.mask, prediction.score, key=corrected)
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
         key = plan.keys[index]
@@ -101,14 +102,14 @@ class SlicewiseStrategy(ABC):
 
 
 def key_prompts(key: KeyPrompt) -> SlicePrompts:
-    """A key slice's box and points as the predictor takes them."""
+    """Return a key slice's box and points as the predictor takes them."""
     from ..slice_predictor import SlicePrompts
 
     return SlicePrompts(box_xyxy=key.box, **clicks(key))
 
 
 def clicks(key: KeyPrompt) -> Clicks:
-    """A key slice's points (n,2) and labels (n,), or None."""
+    """Return a key slice's points (n,2) and labels (n,), or None."""
     if not key.points_xy:
         return {"points_xy": None, "labels": None}
     return {"points_xy": np.array(key.points_xy, dtype=np.float64), "labels": np.array(key.labels, dtype=np.int64)}
@@ -121,23 +122,23 @@ def box_prompts(box: tuple[float, float, float, float]) -> SlicePrompts:
 
 
 def mask_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
-    """The tight x0, y0, x1, y1 of a slice's mask, inclusive; None when it is empty."""
+    """Return the tight x0, y0, x1, y1 of a slice's mask, inclusive; None when it is empty."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not rows.size:
         return None
     return (int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
 
 
-def _chains(
+def _sweeps(
     plans: Mapping[int, ObjectPlan],
     key_masks: dict[tuple[int, int], NDArray[np.bool_]],
     options: RunOptions,
     upwards: bool,
-) -> Iterator[Chain]:
+) -> Iterator[Sweep]:
     for number, plan in plans.items():
         for key_index in sorted(plan.keys):
             indices = plan.reach(key_index, options.direction, upwards)
             if not indices:
                 continue
             mask = key_masks[number, key_index]
-            yield Chain(number, plan, plan.keys[key_index], key_index, mask, mask, indices, options.stop_for(plan))
+            yield Sweep(number, plan, plan.keys[key_index], key_index, mask, mask, indices, options.stop_for(plan))

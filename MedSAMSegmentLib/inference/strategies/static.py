@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import RunOptions, SliceSource
+from .base import PromptableSlices, RunOptions
 from .handover import HandoverStrategy
-from .slicewise import Chain, box_prompts
+from .slicewise import Sweep, box_prompts
 
 if TYPE_CHECKING:
     from ..slice_predictor import SlicePrompts
@@ -17,7 +17,7 @@ class StaticStrategy(HandoverStrategy):
 
     name = "static"
 
-    def next_prompts(self, slices: SliceSource, chain: Chain, index: int, options: RunOptions) -> SlicePrompts:
-        if chain.plan.box is None:
-            return super().next_prompts(slices, chain, index, options)
-        return box_prompts(chain.plan.box.in_plane(slices.axis))
+    def next_prompts(self, slices: PromptableSlices, sweep: Sweep, index: int, options: RunOptions) -> SlicePrompts:
+        if sweep.plan.box is None:
+            return super().next_prompts(slices, sweep, index, options)
+        return box_prompts(sweep.plan.box.in_plane(slices.axis))

@@ -9,9 +9,9 @@ from typing import Any, get_args
 import qt
 import slicer
 
-from ...checkpoints.own_models import find_entry
+from ...checkpoints.custom_models import find_entry
 from ...errors import MedSAMError
-from ...mrml.mouse_claims import is_claimed
+from ...mrml.interaction_mode import is_mouse_captured
 from ..drawing.interaction import SliceInteraction
 from ..drawing.prompt_drawing import Drawing
 from ..objects import settings as settings_module
@@ -152,7 +152,7 @@ class Effect:
         return lambda: self.frame.choose_tool(tool)
 
     def _mouse_is_claimed(self) -> bool:
-        return is_claimed(slicer.app.applicationLogic().GetInteractionNode(), self._host.scene())
+        return is_mouse_captured(slicer.app.applicationLogic().GetInteractionNode(), self._host.scene())
 
     def _view_command(self, group: str, name: str, *arguments: Any) -> Callable[[], None]:
         """A command on the slice of the view in which the mouse was last, else of the first."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Literal, Protocol, get_args
 
 from ...errors import UsageError
+from ...propagation import Direction
 
 Tool = Literal["box", "include", "exclude", "line"]
 RangeRule = Literal["stop", "roi", "slices"]
-Direction = Literal["both", "up", "down"]
 
 DEFAULT_MODEL = "lite_medsam"
 TO_THE_END = 10**6
@@ -138,8 +138,3 @@ def _check(name: str, value: object) -> None:
     allowed = _CHOICES.get(name)
     if allowed is not None and value not in allowed:
         raise UsageError(f"{value!r} is no choice for {name}.", f"Use one of {', '.join(allowed)}.")
-
-
-def as_tool(value: str) -> Tool:
-    _check("tool", value)
-    return cast(Tool, value)

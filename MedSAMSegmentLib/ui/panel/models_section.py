@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ...checkpoints.own_models import is_own
+from ...checkpoints.custom_models import is_custom
 from ...checkpoints.store import CheckpointStore
 from ...errors import Cancelled, MedSAMError
 from ...paths import MODEL_FOLDER_VARIABLE
@@ -203,7 +203,7 @@ class ModelsSection:
 
     def _show_buttons(self) -> None:
         choice, busy = self.chosen, self.jobs.busy
-        there = choice is not None and (is_own(choice.entry.id) or choice.state not in ("missing", "unknown"))
+        there = choice is not None and (is_custom(choice.entry.id) or choice.state not in ("missing", "unknown"))
         fetchable = choice is not None and any(s.kind != "file" for s in choice.entry.sources)
         self.download.enabled = not busy and fetchable and (choice is None or choice.state != "ready")
         self.import_file.enabled = choice is not None and not busy

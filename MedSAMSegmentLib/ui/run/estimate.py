@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ...checkpoints.own_models import find_entry
+from ...checkpoints.custom_models import find_entry
 from ...errors import MedSAMError
 from ...prompts import Box
 from ...registry import ModelEntry

@@ -9,8 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
+from ...auto_window import window_of_prompts
 from ...errors import PromptError
-from ...outlined_window import window_of_prompts
 from ...prompts import Box, Prompt
 from ..objects.corrections import Continuation, Written, continue_from
 from ..objects.queue import QueuedObject

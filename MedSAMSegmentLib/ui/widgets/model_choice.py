@@ -7,7 +7,7 @@ from html import escape
 
 from slicer.i18n import tr as _
 
-from ...checkpoints.own_models import OwnModels, is_own
+from ...checkpoints.custom_models import CustomModels, is_custom
 from ...checkpoints.store import CheckpointStore
 from ...registry import ModelEntry, entries
 from ...worker.memory import available_bytes
@@ -39,7 +39,7 @@ def model_choices(store: CheckpointStore | None = None) -> list[ModelChoice]:
 
 def state_text(choice: ModelChoice) -> str:
     """One short word or two for the line of the model."""
-    if is_own(choice.entry.id) and choice.state in ("missing", "damaged"):
+    if is_custom(choice.entry.id) and choice.state in ("missing", "damaged"):
         return _("missing or damaged: import it again")
     if choice.state == "missing":
         return _("download {size} MB").format(size=round(choice.entry.expected_bytes / 1e6))
@@ -71,7 +71,7 @@ def licence_text(entry: ModelEntry) -> str:
 
 def _own_entries(store: CheckpointStore) -> list[ModelEntry]:
     try:
-        return [model.entry for model in OwnModels(store).all()]
+        return [model.entry for model in CustomModels(store).all()]
     except (ImportError, OSError):
         return []
 

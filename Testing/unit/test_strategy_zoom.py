@@ -13,14 +13,14 @@ from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
 from MedSAMSegmentLib.inference.strategies.candidates import Candidate
-from MedSAMSegmentLib.inference.strategies.closer_view import (
-    LARGEST_SHARE,
-    LEAST_SIDE,
-    VIEW,
-    closer_part,
-    following_part,
-    holds,
-    looks_better,
+from MedSAMSegmentLib.inference.strategies.zoom import (
+    CONTEXT_FACTOR,
+    MAXIMUM_SHARE,
+    MINIMUM_SIDE,
+    contains,
+    following_crop,
+    zoom_crop,
+    zoom_is_better,
 )
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
@@ -87,7 +87,7 @@ def test_a_small_object_is_found_from_nearer_by() -> None:
     session = a_session(ball, model)
     result = session.propagate([Box.around(ball)], strategy="consensus")
     assert overlap(result, ball) > 0.95
-    # The key slice is seen both ways, all others as it was told better.
+    # The key slice is zoomed both ways, all others as it was told better.
     assert model.shown[0] == SHAPE[1:]
     assert set(model.shown[1:]) == {(NEAR, NEAR)}
     assert result.encodes == len(model.shown) == len(result.objects[0].slices) + 1
@@ -187,7 +187,7 @@ def test_clicks_from_the_first_prompt_on_are_seen_near_as_well() -> None:
     asked = session.counters.predictions
     session.close()
     session.segment_slice(0, KEY, prompts)
-    assert session.counters.predictions == 2 * asked, "a closed session forgets how the box was seen"
+    assert session.counters.predictions == 2 * asked, "a closed session forgets how the box was zoomed"
 
 
 @pytest.mark.parametrize("drift", [0, 3])
@@ -211,51 +211,55 @@ def test_corrections_on_other_slices_are_heard_near_as_well() -> None:
 
 def test_the_part_is_a_square_about_the_box_within_the_slice() -> None:
     for box in ((150, 60, 165, 70), (0, 0, 10, 20), (220, 190, 239, 199)):
-        part = closer_part(box, (400, 400))
+        part = zoom_crop(box, (400, 400))
         assert part is not None
         side = part[2] - part[0] + 1
-        assert part[3] - part[1] + 1 == side >= max(LEAST_SIDE, VIEW * (max(box[2] - box[0], box[3] - box[1]) + 1))
-        assert holds(part, box)
+        assert (
+            part[3] - part[1] + 1
+            == side
+            >= max(MINIMUM_SIDE, CONTEXT_FACTOR * (max(box[2] - box[0], box[3] - box[1]) + 1))
+        )
+        assert contains(part, box)
         assert min(part) >= 0
         assert max(part) < 400
 
 
 def test_boxes_that_differ_little_share_a_part() -> None:
-    parts = {closer_part((150 + shift, 60, 166 + shift, 80 + shift // 12), (400, 400)) for shift in range(24)}
+    parts = {zoom_crop((150 + shift, 60, 166 + shift, 80 + shift // 12), (400, 400)) for shift in range(24)}
     assert len(parts) <= 4
 
 
 def test_no_part_where_the_whole_slice_is_hardly_wider() -> None:
-    assert closer_part((10, 10, 60, 60), (400, 400)) is None
-    assert closer_part((10, 10, 14, 14), (LEAST_SIDE, int(LEAST_SIDE / LARGEST_SHARE) - 2)) is None
+    assert zoom_crop((10, 10, 60, 60), (400, 400)) is None
+    assert zoom_crop((10, 10, 14, 14), (MINIMUM_SIDE, int(MINIMUM_SIDE / MAXIMUM_SHARE) - 2)) is None
 
 
 def test_a_part_follows_its_object_and_grows_with_it() -> None:
-    part = closer_part((150, 60, 165, 70), (400, 400))
+    part = zoom_crop((150, 60, 165, 70), (400, 400))
     assert part is not None
-    moved = following_part(part, (190, 61, 205, 71), (400, 400))
+    moved = following_crop(part, (190, 61, 205, 71), (400, 400))
     assert moved is not None
     assert moved[2] - moved[0] == part[2] - part[0]
-    assert holds(moved, (190, 61, 205, 71))
-    grown = following_part(part, (150, 60, 210, 90), (400, 400))
+    assert contains(moved, (190, 61, 205, 71))
+    grown = following_crop(part, (150, 60, 210, 90), (400, 400))
     assert grown is not None
     assert grown[2] - grown[0] + 1 >= 2 * 61
-    assert following_part(part, (50, 60, 160, 90), (400, 400)) is None
+    assert following_crop(part, (50, 60, 160, 90), (400, 400)) is None
 
 
 def test_a_part_of_a_narrow_slice_is_as_wide_as_that() -> None:
-    part = closer_part((4, 200, 53, 240), (512, 60))
+    part = zoom_crop((4, 200, 53, 240), (512, 60))
     assert part is not None
     assert (part[0], part[2]) == (0, 59)
-    following = following_part(part, (4, 210, 53, 250), (512, 60))
+    following = following_crop(part, (4, 210, 53, 250), (512, 60))
     assert following is not None
     assert following[3] - following[1] == part[3] - part[1]
 
 
 def test_either_measure_may_tell_that_nearer_is_better() -> None:
     whole = [a_candidate(0.5, 0.8), a_candidate(0.4, 0.6)]
-    assert looks_better([a_candidate(0.6, 0.5)], whole)
-    assert looks_better([a_candidate(0.3, 0.9)], whole)
-    assert not looks_better([a_candidate(0.5, 0.7)], whole)
-    assert not looks_better([], whole)
-    assert looks_better(whole, [])
+    assert zoom_is_better([a_candidate(0.6, 0.5)], whole)
+    assert zoom_is_better([a_candidate(0.3, 0.9)], whole)
+    assert not zoom_is_better([a_candidate(0.5, 0.7)], whole)
+    assert not zoom_is_better([], whole)
+    assert zoom_is_better(whole, [])

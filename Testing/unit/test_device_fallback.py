@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.errors import DeviceError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.device import DeviceChoice
-from MedSAMSegmentLib.inference.device_shortage import what_gave_out
+from MedSAMSegmentLib.inference.device_fallback import describe_shortage
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box
@@ -101,5 +101,5 @@ def test_a_cpu_without_memory_is_a_sentence() -> None:
 def test_other_errors_are_not_taken_for_a_shortage() -> None:
     with pytest.raises(RuntimeError, match="shapes"):
         a_session(FailingModel("cuda", RuntimeError("the shapes do not match"))).propagate([BOX])
-    assert what_gave_out(MemoryError()) == "ran out of memory"
-    assert what_gave_out(ValueError("x")) is None
+    assert describe_shortage(MemoryError()) == "ran out of memory"
+    assert describe_shortage(ValueError("x")) is None

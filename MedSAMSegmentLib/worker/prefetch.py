@@ -1,4 +1,4 @@
-"""Which slices the worker encodes while nobody asks for anything: those around the one that the user looks at."""
+"""Slices that the worker encodes while nobody asks for anything: those around the one that the user looks at."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ PATIENCE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class SliceToEncode:
+class PrefetchSlice:
     session: int
     axis: int
     index: int
 
 
-class LookAhead:
+class PrefetchQueue:
     """Filled after a preview, emptied one slice at a time, forgotten as soon as something else is asked for."""
 
     def __init__(self) -> None:
-        self._waiting: deque[SliceToEncode] = deque()
+        self._waiting: deque[PrefetchSlice] = deque()
         self._slow: set[int] = set()
 
     def __bool__(self) -> bool:
@@ -41,9 +41,9 @@ class LookAhead:
             self._slow.add(session)
         if session not in self._slow:
             around = islice(outwards(index, slices), SLICES)
-            self._waiting.extend(SliceToEncode(session, axis, neighbour) for neighbour in around)
+            self._waiting.extend(PrefetchSlice(session, axis, neighbour) for neighbour in around)
 
-    def take(self) -> SliceToEncode:
+    def take(self) -> PrefetchSlice:
         return self._waiting.popleft()
 
     def forget(self) -> None:

@@ -12,8 +12,8 @@ import torch
 from make_fingerprints import shapes_of
 
 from MedSAMSegmentLib import registry
-from MedSAMSegmentLib.checkpoints.own_import import import_any
-from MedSAMSegmentLib.checkpoints.own_models import OwnModels, is_own, own_name
+from MedSAMSegmentLib.checkpoints.custom_import import import_any
+from MedSAMSegmentLib.checkpoints.custom_models import CustomModels, custom_name, is_custom
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.checkpoints.transfer import digest_file
 from MedSAMSegmentLib.errors import Cancelled, CheckpointError
@@ -34,8 +34,8 @@ def a_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def own(a_store: CheckpointStore) -> OwnModels:
-    return OwnModels(a_store)
+def own(a_store: CheckpointStore) -> CustomModels:
+    return CustomModels(a_store)
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def own(a_store: CheckpointStore) -> OwnModels:
     ],
 )
 def test_a_name_is_made_of_plain_characters_and_is_no_path(name: str, kept: str) -> None:
-    assert own_name(name) == kept
-    assert is_own(kept)
+    assert custom_name(name) == kept
+    assert is_custom(kept)
 
 
 def test_registry_ids_and_paths_are_not_own() -> None:
-    assert not any(is_own(entry.id) for entry in registry.entries())
-    assert not any(is_own(text) for text in ("own-", "own-/x", "own-../x", "x/own-a", "own-a\n"))
+    assert not any(is_custom(entry.id) for entry in registry.entries())
+    assert not any(is_custom(text) for text in ("own-", "own-/x", "own-../x", "x/own-a", "own-a\n"))
 
 
-def test_a_file_is_kept_with_what_it_is(a_store: CheckpointStore, own: OwnModels, a_file: Path) -> None:
+def test_a_file_is_kept_with_what_it_is(a_store: CheckpointStore, own: CustomModels, a_file: Path) -> None:
     model = own.keep(a_file)
     assert (model.id, model.title, model.network) == ("own-my_lungs_v2.pth", "my_lungs_v2", EFFICIENT.id)
     assert model.entry.title == "my_lungs_v2 (own, Efficient MedSAM2 tiny)"
@@ -79,12 +79,12 @@ def test_a_file_is_kept_with_what_it_is(a_store: CheckpointStore, own: OwnModels
     }
 
 
-def test_the_model_that_it_was_meant_for_is_taken_where_the_tensors_allow_it(own: OwnModels, a_file: Path) -> None:
+def test_the_model_that_it_was_meant_for_is_taken_where_the_tensors_allow_it(own: CustomModels, a_file: Path) -> None:
     assert own.keep(a_file, wanted=registry.get("efficienttam_ti")).network == "efficienttam_ti"
     assert own.keep(a_file, wanted=registry.get("lite_medsam")).network == EFFICIENT.id
 
 
-def test_another_file_of_the_same_name_does_not_replace_the_first(own: OwnModels, a_file: Path) -> None:
+def test_another_file_of_the_same_name_does_not_replace_the_first(own: CustomModels, a_file: Path) -> None:
     first = own.keep(a_file)
     second = own.keep(save(a_file, seed=1.0))
     assert second.id == f"own-my_lungs_v2-{second.sha256[:8]}.pth"
@@ -94,7 +94,7 @@ def test_another_file_of_the_same_name_does_not_replace_the_first(own: OwnModels
 
 
 def test_what_fits_no_network_is_refused_with_the_nearest(
-    a_store: CheckpointStore, own: OwnModels, a_file: Path
+    a_store: CheckpointStore, own: CustomModels, a_file: Path
 ) -> None:
     save(a_file, extra=torch.zeros(3))
     with pytest.raises(CheckpointError, match="belong to no known model") as caught:
@@ -104,14 +104,14 @@ def test_what_fits_no_network_is_refused_with_the_nearest(
     assert not a_store.folder.exists() or not list(a_store.folder.glob("own-*.pth"))
 
 
-def test_a_file_whose_size_no_weights_have_is_refused(own: OwnModels, tmp_path: Path) -> None:
+def test_a_file_whose_size_no_weights_have_is_refused(own: CustomModels, tmp_path: Path) -> None:
     path = tmp_path / "eight_bits.pth"
     torch.save({key: torch.zeros(shape, dtype=torch.uint8) for key, shape in shapes_of(EFFICIENT).items()}, path)
     with pytest.raises(CheckpointError, match="weights of Efficient MedSAM2 tiny have 36 MB to"):
         own.keep(path)
 
 
-def test_what_holds_more_than_tensors_is_refused_and_not_run(own: OwnModels, tmp_path: Path) -> None:
+def test_what_holds_more_than_tensors_is_refused_and_not_run(own: CustomModels, tmp_path: Path) -> None:
     import os
     import pickle
 
@@ -126,7 +126,7 @@ def test_what_holds_more_than_tensors_is_refused_and_not_run(own: OwnModels, tmp
     assert not (tmp_path / "hacked").exists()
 
 
-def test_a_cancelled_import_leaves_nothing(a_store: CheckpointStore, own: OwnModels, a_file: Path) -> None:
+def test_a_cancelled_import_leaves_nothing(a_store: CheckpointStore, own: CustomModels, a_file: Path) -> None:
     asked = iter([False] * 60)
     with pytest.raises(Cancelled):
         own.keep(a_file, cancel=lambda: next(asked, True))
@@ -135,7 +135,7 @@ def test_a_cancelled_import_leaves_nothing(a_store: CheckpointStore, own: OwnMod
 
 
 def test_a_file_that_was_changed_is_refused_at_its_next_use(
-    a_store: CheckpointStore, own: OwnModels, a_file: Path
+    a_store: CheckpointStore, own: CustomModels, a_file: Path
 ) -> None:
     model = own.keep(a_file)
     path = a_store.path(model.entry)
@@ -146,7 +146,7 @@ def test_a_file_that_was_changed_is_refused_at_its_next_use(
 
 
 def test_removing_takes_file_description_and_what_was_derived(
-    a_store: CheckpointStore, own: OwnModels, a_file: Path
+    a_store: CheckpointStore, own: CustomModels, a_file: Path
 ) -> None:
     model = own.keep(a_file)
     derived = a_store.derived_folder / f"{EFFICIENT.id}.{model.sha256[:12]}.v1.xml"
@@ -174,7 +174,7 @@ def test_removing_takes_file_description_and_what_was_derived(
     ],
 )
 def test_a_description_that_cannot_be_is_passed_over(
-    a_store: CheckpointStore, own: OwnModels, changes: dict[str, Any]
+    a_store: CheckpointStore, own: CustomModels, changes: dict[str, Any]
 ) -> None:
     a_store.folder.mkdir()
     fields = {"title": "a", "network": "medsam2", "sha256": "0" * 64, "size": 5}
@@ -187,7 +187,7 @@ def test_a_description_that_cannot_be_is_passed_over(
     assert own.all() == []
 
 
-def test_a_description_names_no_place(a_store: CheckpointStore, own: OwnModels) -> None:
+def test_a_description_names_no_place(a_store: CheckpointStore, own: CustomModels) -> None:
     a_store.folder.mkdir()
     fields = {
         "title": "a",
@@ -211,7 +211,7 @@ def test_a_published_file_goes_where_it_belongs_whatever_its_name(
     renamed.write_bytes(lite_checkpoint.read_bytes())
     assert import_any(a_store, renamed, wanted=registry.get("medsam2")).id == "lite_medsam"
     assert a_store.state(registry.get("lite_medsam")) == "ready"
-    assert OwnModels(a_store).all() == []
+    assert CustomModels(a_store).all() == []
 
 
 def test_a_published_file_that_was_altered_is_a_model_of_its_own(

@@ -1,7 +1,7 @@
-"""What the closer view of small objects gives: python Testing/bench/closer_views.py [PRECISION]
+"""What zooming in of small objects gives: python Testing/bench/zoom.py [PRECISION]
 
-Dice of the default strategy with the whole slice alone and with the closer view, for the 3D box around the reference,
-and open-ended for its outline on its middle slice. All cases that have a closer view, then the
+Dice of the default strategy with the whole slice alone and with zooming in, for the 3D box around the reference,
+and open-ended for its outline on its middle slice. All cases that have a zoomed view, then the
 torso (`cases.torso_cases`). PRECISION is float32 when left out.
 """
 
@@ -20,7 +20,7 @@ from MedSAMSegmentLib.inference.open import load_predictor, open_session
 from MedSAMSegmentLib.inference.plan import middle_slice
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.strategies import consensus
-from MedSAMSegmentLib.inference.strategies.closer_view import closer_part
+from MedSAMSegmentLib.inference.strategies.zoom import zoom_crop
 from MedSAMSegmentLib.prompts import Box
 
 CACHE_BYTES = 4 * 2**30
@@ -49,12 +49,12 @@ def main(precision: str = "float32") -> None:
 
 def others() -> list[Case]:
     cases = itertools.chain(all_cases(), lung_window_cases(), unseen_cases())
-    return [case for case in cases if any(has_part(case, box) for box in (case.box, case.outline))]
+    return [case for case in cases if any(has_zoom(case, box) for box in (case.box, case.outline))]
 
 
-def has_part(case: Case, box: Box) -> bool:
+def has_zoom(case: Case, box: Box) -> bool:
     rows, columns = case.image.shape[1:3]
-    return closer_part(box.in_plane(0), (rows, columns)) is not None
+    return zoom_crop(box.in_plane(0), (rows, columns)) is not None
 
 
 def longer_side(box: Box) -> int:
@@ -67,20 +67,20 @@ def measure(session: VolumeSession, case: Case) -> list[float]:
     drawn = Box(i=case.outline.i, j=case.outline.j, k=(middle, middle))
     values = []
     for box in (case.box, drawn):
-        with whole_slices():
+        with without_zoom():
             values.append(dice(session.propagate([box], strategy="consensus").objects[0].mask, case.reference))
         values.append(dice(session.propagate([box], strategy="consensus").objects[0].mask, case.reference))
     return values
 
 
 @contextmanager
-def whole_slices() -> Iterator[None]:
-    """No closer view for a while."""
-    consensus.closer_part = lambda box, shape: None
+def without_zoom() -> Iterator[None]:
+    """Suspend zooming in."""
+    consensus.zoom_crop = lambda box, shape: None
     try:
         yield
     finally:
-        consensus.closer_part = closer_part
+        consensus.zoom_crop = zoom_crop
 
 
 def print_row(title: str, values: list[float]) -> None:

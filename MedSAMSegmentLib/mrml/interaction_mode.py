@@ -1,4 +1,4 @@
-"""Whether Slicer itself wants the left button of a slice view."""
+"""The mouse modes in which Slicer itself wants the left button of a slice view."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 import slicer
 
 
-def is_claimed(interaction_node: Any, scene: Any) -> bool:
-    """True while a markup is being placed or another mouse mode is on, and while the pointer is on a markup's handle.
+def is_mouse_captured(interaction_node: Any, scene: Any) -> bool:
+    """Return whether a markup is being placed, another mouse mode is on, or the pointer is on a markup's
+    handle.
 
     The effect sees the events first: what it takes, neither markups nor window/level ever get.
     """
@@ -16,10 +17,10 @@ def is_claimed(interaction_node: Any, scene: Any) -> bool:
         mode = interaction_node.GetCurrentInteractionMode()
         if mode != slicer.vtkMRMLInteractionNode.ViewTransform:
             return True
-    return scene is not None and _a_markup_is_under_the_pointer(scene)
+    return scene is not None and _is_pointer_on_markup(scene)
 
 
-def _a_markup_is_under_the_pointer(scene: Any) -> bool:
+def _is_pointer_on_markup(scene: Any) -> bool:
     kind = "vtkMRMLMarkupsDisplayNode"
     none = slicer.vtkMRMLMarkupsDisplayNode.ComponentNone
     nodes = (scene.GetNthNodeByClass(n, kind) for n in range(scene.GetNumberOfNodesByClass(kind)))

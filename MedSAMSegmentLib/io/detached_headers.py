@@ -1,4 +1,4 @@
-"""Which files an image consists of: a header may name others that hold its voxels.
+"""Image files with detached headers: a header may name other files that hold its voxels.
 
 A header is content, and may come from anywhere: it must not lead the reader to a file outside its own folder. What it
 names is therefore checked before anything but the header is opened.
@@ -29,14 +29,15 @@ _NUMBERED = re.compile(r"[^%]*%\d{0,2}d[^%]*")
 
 
 def image_files(path: str | Path) -> tuple[Path, ...]:
-    """The file itself and those that belong to it: what a header of MetaImage or NRRD names, a NIfTI's other half.
+    """Return the file itself and those that belong to it: what a header of MetaImage or NRRD names, a NIfTI's other
+    half.
 
     Raises `InputError` when a header names a file outside its folder, or something that is not a file.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix in (".hdr", ".img"):
-        return (path, *_other_half(path))
+        return (path, *_paired_file(path))
     named = {".mhd": _metaimage_names, ".mha": _metaimage_names, ".nhdr": _nrrd_names, ".nrrd": _nrrd_names}.get(suffix)
     if named is None:
         return (path,)
@@ -44,7 +45,7 @@ def image_files(path: str | Path) -> tuple[Path, ...]:
     return (path, *dict.fromkeys(file for file in files if file.exists()))
 
 
-def _other_half(path: Path) -> Iterator[Path]:
+def _paired_file(path: Path) -> Iterator[Path]:
     wanted = (".img", ".img.gz") if path.suffix.lower() == ".hdr" else (".hdr",)
     for suffix in wanted:
         for spelled in (suffix, suffix.upper()):
@@ -54,7 +55,7 @@ def _other_half(path: Path) -> Iterator[Path]:
 
 
 def _names(path: Path, named: Callable[[str, Path], Iterator[tuple[str, str]]]) -> Iterator[str]:
-    """The names of data files in a header, lists and numbered patterns unfolded."""
+    """Yield the names of data files in a header, lists and numbered patterns unfolded."""
     for value, rest in named(_text(path), path):
         if value.startswith("LIST"):
             # One reader takes every name that begins so for the word, another one only the word itself.
@@ -77,7 +78,7 @@ def _text(path: Path) -> str:
 
 
 def _metaimage_names(text: str, path: Path) -> Iterator[tuple[str, str]]:
-    """Each value of ElementDataFile, with the lines after it."""
+    """Yield each value of ElementDataFile, with the lines after it."""
     if not _META_END.search(text):
         raise InputError(f"{path.name} cannot be read as an image.", "Export it again.", "no ElementDataFile")
     for found in _META_NAME.finditer(text):
@@ -87,7 +88,7 @@ def _metaimage_names(text: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _nrrd_names(text: str, path: Path) -> Iterator[tuple[str, str]]:
-    """Each value of "data file", with the lines after it."""
+    """Yield each value of "data file", with the lines after it."""
     end = _NRRD_END.search(text)
     if end is None and len(text) == MAX_HEADER:
         raise InputError(f"The header of {path.name} has no end.", "Export it again.")
@@ -96,7 +97,7 @@ def _nrrd_names(text: str, path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _numbered(words: list[str], path: Path) -> Iterator[str]:
-    """The names of a pattern such as "slice%03d.raw 1 20 1": the first, and those of the others that exist."""
+    """Yield the names of a pattern such as "slice%03d.raw 1 20 1": the first, and those of the others that exist."""
     pattern, *numbers = words
     if not _NUMBERED.fullmatch(pattern) or not all(re.fullmatch(r"-?\d{1,6}", number) for number in numbers[:3]):
         raise InputError(f"{path.name} names its data files in a way that is not known.", "Save it as one file.")
@@ -110,7 +111,7 @@ def _numbered(words: list[str], path: Path) -> Iterator[str]:
 
 
 def _inside(header: Path, written: str) -> Path:
-    """The path of a data file that lies in the header's folder. Raises `InputError` for any other."""
+    """Return the path of a data file that lies in the header's folder. Raises `InputError` for any other."""
     name = _as_stored(written)
     parts = (*PurePosixPath(name).parts, *PureWindowsPath(name).parts)
     data = header.parent / name

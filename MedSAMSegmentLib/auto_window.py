@@ -35,7 +35,7 @@ def window_of_prompts(volume: NDArray[Any], modality: str | None, prompts: Itera
 
 
 def _outlined(volume: NDArray[Any], prompt: Prompt) -> tuple[NDArray[Any], NDArray[Any]] | None:
-    """The values within the outline, and those of its slice; None for what outlines nothing."""
+    """Return the values within the outline, and those of its slice; None for what outlines nothing."""
     if isinstance(prompt, MaskPrompt):
         image = take_slice(volume, prompt.axis, prompt.index)
         return image[prompt.mask], image

@@ -13,21 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from .. import registry
+from ..cancellation import CancelCheck, never_cancel
 from ..errors import CheckpointError, MedSAMError, UsageError
 from ..registry import ModelEntry
-from .folder import locked, write_whole
-from .recognise import recognise_file
+from .folder import lock_file, write_atomically
 from .store import CheckpointStore
-from .transfer import (
-    Cancel,
-    Progress,
-    digest_file,
-    ignore_progress,
-    megabytes,
-    never_cancel,
-    plausible_bytes,
-    storage_error,
-)
+from .transfer import ByteProgressCallback, digest_file, ignore_progress, megabytes, plausible_bytes, storage_error
+from .weights import recognise_file
 
 PREFIX = "own-"
 DESCRIPTION = ".model.json"
@@ -39,7 +31,7 @@ _DESCRIPTION_BYTES = 10_000
 
 
 @dataclass(frozen=True)
-class OwnModel:
+class CustomModel:
     """`network` is the registry's id of the model whose network the weights fit; `size` is in bytes."""
 
     id: str
@@ -67,12 +59,13 @@ class OwnModel:
         )
 
 
-def is_own(model_id: str) -> bool:
+def is_custom(model_id: str) -> bool:
     return _ID.fullmatch(model_id) is not None
 
 
-def own_name(file_name: str) -> str:
-    """The name under which a file is kept: letters, digits, point, dash and underscore of its own, never a path."""
+def custom_name(file_name: str) -> str:
+    """Return the name under which a file is kept: letters, digits, point, dash and underscore of its own, never a
+    path."""
     path = Path(re.split(r"[/\\]", file_name)[-1])
     suffix = path.suffix.lower() if path.suffix.lower() in SUFFIXES else ""
     stem = path.name[: len(path.name) - len(suffix)]
@@ -80,20 +73,20 @@ def own_name(file_name: str) -> str:
     return f"{PREFIX}{plain or 'weights'}{suffix or SUFFIXES[0]}"
 
 
-class OwnModels:
+class CustomModels:
     """The user's own models in the folder of `store`."""
 
     def __init__(self, store: CheckpointStore | None = None) -> None:
         self._store = store or CheckpointStore()
 
-    def all(self) -> list[OwnModel]:
+    def all(self) -> list[CustomModel]:
         """By name. A description that cannot be read or that says what cannot be is passed over. Raises OSError."""
         found = (self._read(path) for path in sorted(self._store.folder.glob(f"{PREFIX}*{DESCRIPTION}")))
         return [model for model in found if model is not None]
 
-    def get(self, model_id: str) -> OwnModel:
-        """Raises CheckpointError when there is no such model."""
-        found = self._read(self._description(model_id)) if is_own(model_id) else None
+    def get(self, model_id: str) -> CustomModel:
+        """Raise CheckpointError when there is no such model."""
+        found = self._read(self._description(model_id)) if is_custom(model_id) else None
         if found is None:
             raise CheckpointError(
                 f"The model {model_id} is not in the model folder {self._store.folder}.",
@@ -101,8 +94,9 @@ class OwnModels:
             )
         return found
 
-    def require(self, model: OwnModel) -> Path:
-        """The path of its file, hashed once before its first use. Raises CheckpointError when it is another file."""
+    def require(self, model: CustomModel) -> Path:
+        """Return the path of the model's file, hashed once before its first use. Raises CheckpointError when it is
+        another file."""
         try:
             return self._store.require(model.entry)
         except CheckpointError as error:
@@ -114,9 +108,9 @@ class OwnModels:
         path: Path,
         *,
         wanted: ModelEntry | None = None,
-        progress: Progress = ignore_progress,
-        cancel: Cancel = never_cancel,
-    ) -> OwnModel:
+        progress: ByteProgressCallback = ignore_progress,
+        cancel: CancelCheck = never_cancel,
+    ) -> CustomModel:
         """Copy a file of weights into the folder as a model of its own.
 
         Its network is told by its tensors; where several have the same, `wanted` is taken if it is one of them.
@@ -130,10 +124,10 @@ class OwnModels:
         _check_size(path, network)
         sha256 = digest_file(path, cancel=cancel).sha256
         try:
-            with locked(self._store.folder, f"{PREFIX}models", cancel):
-                model_id = self._free_id(own_name(path.name), sha256)
+            with lock_file(self._store.folder, f"{PREFIX}models", cancel):
+                model_id = self._free_id(custom_name(path.name), sha256)
                 title = Path(model_id).stem.removeprefix(PREFIX)
-                model = OwnModel(model_id, title, network.id, sha256, path.stat().st_size)
+                model = CustomModel(model_id, title, network.id, sha256, path.stat().st_size)
                 self._store.import_file(model.entry, path, progress=progress, cancel=cancel)
                 self._describe(model)
         except OSError as error:
@@ -159,13 +153,13 @@ class OwnModels:
     def _description(self, model_id: str) -> Path:
         return self._store.folder / f"{model_id}{DESCRIPTION}"
 
-    def _describe(self, model: OwnModel) -> None:
+    def _describe(self, model: CustomModel) -> None:
         """Last, so that a model is listed only when its file is complete; atomically. Raises OSError."""
         fields = {name: value for name, value in asdict(model).items() if name != "id"}
-        write_whole(self._description(model.id), json.dumps(fields, indent=1) + "\n")
+        write_atomically(self._description(model.id), json.dumps(fields, indent=1) + "\n")
 
     @staticmethod
-    def _read(path: Path) -> OwnModel | None:
+    def _read(path: Path) -> CustomModel | None:
         try:
             with path.open(encoding="utf-8") as stream:
                 fields = json.loads(stream.read(_DESCRIPTION_BYTES))
@@ -176,7 +170,7 @@ class OwnModels:
 
 def find_entry(model_id: str, store: CheckpointStore) -> ModelEntry:
     """Return what is known of a model, published or the user's own. Raises `UsageError`, `CheckpointError`."""
-    return OwnModels(store).get(model_id).entry if is_own(model_id) else registry.get(model_id)
+    return CustomModels(store).get(model_id).entry if is_custom(model_id) else registry.get(model_id)
 
 
 def _check_size(path: Path, network: ModelEntry) -> None:
@@ -189,10 +183,10 @@ def _check_size(path: Path, network: ModelEntry) -> None:
         )
 
 
-def _parse(model_id: str, fields: dict[str, Any]) -> OwnModel:
-    """Raises KeyError, TypeError, ValueError or UsageError for what no model can be."""
+def _parse(model_id: str, fields: dict[str, Any]) -> CustomModel:
+    """Raise KeyError, TypeError, ValueError or UsageError for what no model can be."""
     title, sha256, size = str(fields["title"]), str(fields["sha256"]), int(fields["size"])
     network = registry.get(str(fields["network"])).id
-    if not (is_own(model_id) and _SHA256.fullmatch(sha256) and size > 0 and title.isprintable()):
+    if not (is_custom(model_id) and _SHA256.fullmatch(sha256) and size > 0 and title.isprintable()):
         raise UsageError(f"{model_id} is no description of a model.")
-    return OwnModel(model_id, title[:_LONGEST_NAME], network, sha256, size)
+    return CustomModel(model_id, title[:_LONGEST_NAME], network, sha256, size)

@@ -1,4 +1,4 @@
-"""Whether a NIfTI file holds all its voxels: ITK's reader leaves those that are missing at zero and says nothing.
+"""Integrity of NIfTI files: ITK's reader leaves voxels that are missing at zero and says nothing.
 
 Header fields: nifti1.h and nifti2.h of the NIfTI data format working group.
 """
@@ -17,8 +17,8 @@ HEADER_BYTES = 540
 BLOCK = 1 << 20
 
 
-def check_whole_nifti(path: Path) -> None:
-    """Raises `InputError` when the file is shorter than its header says, or its compression is damaged.
+def check_nifti_integrity(path: Path) -> None:
+    """Raise `InputError` when the file is shorter than its header says, or its compression is damaged.
 
     A header that is not NIfTI's is left to the reader.
     """
@@ -39,7 +39,7 @@ def _damaged(path: Path, detail: str) -> InputError:
 
 
 def _voxel_file(path: Path) -> Path:
-    """The file with the voxels: of a pair, the one beside the header."""
+    """Return the file with the voxels: of a pair, the one beside the header."""
     return path.with_suffix(".img") if path.suffix.lower() == ".hdr" else path
 
 
@@ -50,7 +50,7 @@ def _head(path: Path) -> bytes:
 
 
 def _bytes_of(head: bytes) -> int | None:
-    """Length in bytes that the file with the voxels must have; None when this is no header of NIfTI."""
+    """Return the length in bytes that the file with the voxels must have; None when this is no header of NIfTI."""
     for order in "<>":
         if len(head) >= 348 and head[:4] == struct.pack(order + "i", 348):
             sizes, (bits,), (offset,) = (
@@ -78,7 +78,8 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _length(path: Path) -> int:
-    """Unpacked length; the checksum at the end is verified on the way. Raises OSError, EOFError or zlib.error."""
+    """Return unpacked length; the checksum at the end is verified on the way. Raises OSError, EOFError or
+    zlib.error."""
     total = 0
     with gzip.open(path) as file:
         while block := file.read(BLOCK):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.worker.client import WorkerClient
-from MedSAMSegmentLib.worker.look_ahead import SLICES, LookAhead, outwards
+from MedSAMSegmentLib.worker.prefetch import SLICES, PrefetchQueue, outwards
 from MedSAMSegmentLib.worker.remote_volume import RemoteVolume
 
 StartClient = Callable[..., WorkerClient]
@@ -42,7 +42,7 @@ def test_neighbours_come_outwards_and_end_with_the_volume() -> None:
 
 
 def test_nothing_is_planned_for_a_model_that_takes_long() -> None:
-    plan = LookAhead()
+    plan = PrefetchQueue()
     plan.plan(1, 0, 5, 12, seconds=10.0)
     assert not plan
     plan.plan(1, 0, 5, 12, seconds=0.1)

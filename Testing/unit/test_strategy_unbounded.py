@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.errors import Cancelled
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
-from MedSAMSegmentLib.inference.strategies.base import StopRule
-from MedSAMSegmentLib.inference.strategies.object_end import EndJudge, Evidence
-from MedSAMSegmentLib.inference.strategies.open_walk import reach_beyond
+from MedSAMSegmentLib.inference.strategies.termination import SliceEvidence, TerminationRule
+from MedSAMSegmentLib.inference.strategies.unbounded import search_bounds
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
+from MedSAMSegmentLib.propagation import StopRule
 from MedSAMSegmentLib.results import ObjectResult
 
 SHAPE = (20, 40, 50)
@@ -44,9 +44,9 @@ def found_in(pixels: NDArray[np.uint8], strategy: str = "consensus") -> ObjectRe
     return a_session(pixels).propagate([DISC], strategy=strategy).objects[0]
 
 
-def evidence(quality: float, *, likeness: float = 1.0, overlap: float = 0.9, area: int = 90) -> Evidence:
+def evidence(quality: float, *, likeness: float = 1.0, dice: float = 0.9, area: int = 90) -> SliceEvidence:
     mask = np.arange(100).reshape(10, 10) < area
-    return Evidence(mask, 0.9, quality, predicted_iou=0.9, likeness=likeness, overlap=overlap)
+    return SliceEvidence(mask, 0.9, quality, predicted_iou=0.9, likeness=likeness, dice=dice)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -111,7 +111,7 @@ def test_a_thin_thing_behind_the_object_is_not_followed() -> None:
 
 def test_a_small_cap_still_belongs_to_the_object_and_ends_it() -> None:
     cap = a_cylinder(3, 12)
-    cap[13, 17:24, 22:29] = 255  # overlap 0.5 with the disc, and so faint that its edge hardly shows
+    cap[13, 17:24, 22:29] = 255  # dice 0.5 with the disc, and so faint that its edge hardly shows
     faint = cap.copy()
     faint[13] = np.where(cap[13] > 0, 255, 250)
     assert max(found_in(cap).slices) == 13
@@ -178,53 +178,53 @@ def test_cancel_answers_while_it_looks_ahead() -> None:
 
 
 def test_what_is_usual_is_the_median_of_the_slices_that_were_sure() -> None:
-    judge = EndJudge(StopRule(), [0.5], 90)
-    assert judge.is_sure(evidence(0.16), 90)
-    assert not judge.is_sure(evidence(0.14), 90)
+    judge = TerminationRule(StopRule(), [0.5], 90)
+    assert judge.continues(evidence(0.16), 90)
+    assert not judge.continues(evidence(0.14), 90)
     for _ in range(2):
-        judge.remember(evidence(1.0))
-    assert not judge.is_sure(evidence(0.29), 90)
-    assert not judge.is_sure(evidence(1.0, likeness=0.6), 90)
-    assert not judge.is_sure(evidence(1.0, overlap=0.1), 90)
-    assert not judge.is_sure(evidence(1.0), 30)  # it would have grown threefold
+        judge.record(evidence(1.0))
+    assert not judge.continues(evidence(0.29), 90)
+    assert not judge.continues(evidence(1.0, likeness=0.6), 90)
+    assert not judge.continues(evidence(1.0, dice=0.1), 90)
+    assert not judge.continues(evidence(1.0), 30)  # it would have grown threefold
 
 
 def test_more_is_asked_to_come_back_than_to_go_on() -> None:
-    judge = EndJudge(StopRule(), [1.0], 90)
+    judge = TerminationRule(StopRule(), [1.0], 90)
     half = evidence(0.4)
-    assert judge.is_sure(half, 90)
-    assert not judge.is_back(half, 90)
-    assert judge.is_back(evidence(0.6), 90)
-    assert not judge.is_back(evidence(0.6, overlap=0.4), 90)
+    assert judge.continues(half, 90)
+    assert not judge.resumes(half, 90)
+    assert judge.resumes(evidence(0.6), 90)
+    assert not judge.resumes(evidence(0.6, dice=0.4), 90)
 
 
 def test_a_fading_slice_is_alike_in_place_and_smaller() -> None:
-    judge = EndJudge(StopRule(), [1.0], 90)
-    assert judge.is_fading(evidence(0.05, area=40), 90)
-    assert not judge.is_fading(evidence(0.05, area=90), 90)
-    assert not judge.is_fading(evidence(0.05, area=40, likeness=0.7), 90)
-    assert not judge.is_fading(evidence(0.05, area=40, overlap=0.2), 90)
-    assert not judge.is_fading(evidence(0.05, area=0), 90)
+    judge = TerminationRule(StopRule(), [1.0], 90)
+    assert judge.fades_out(evidence(0.05, area=40), 90)
+    assert not judge.fades_out(evidence(0.05, area=90), 90)
+    assert not judge.fades_out(evidence(0.05, area=40, likeness=0.7), 90)
+    assert not judge.fades_out(evidence(0.05, area=40, dice=0.2), 90)
+    assert not judge.fades_out(evidence(0.05, area=0), 90)
 
 
 def test_two_slices_in_a_row_of_less_than_a_quarter_of_the_largest_are_a_collapse() -> None:
-    judge = EndJudge(StopRule(), [1.0], 20)
-    judge.remember(evidence(1.0, area=90))
+    judge = TerminationRule(StopRule(), [1.0], 20)
+    judge.record(evidence(1.0, area=90))
     assert not judge.has_collapsed(evidence(1.0, area=20))
-    judge.remember(evidence(1.0, area=20))
+    judge.record(evidence(1.0, area=20))
     assert judge.has_collapsed(evidence(1.0, area=22))
     assert not judge.has_collapsed(evidence(1.0, area=30))
-    assert not judge.is_back(evidence(1.0, area=20), 20)
+    assert not judge.resumes(evidence(1.0, area=20), 20)
 
 
 def test_nothing_is_usual_behind_a_painted_slice() -> None:
-    judge = EndJudge(StopRule(), [], 90)
-    assert judge.is_sure(evidence(0.01), 90)
-    judge.remember(evidence(1.0))
-    assert not judge.is_sure(evidence(0.01), 90)
+    judge = TerminationRule(StopRule(), [], 90)
+    assert judge.continues(evidence(0.01), 90)
+    judge.record(evidence(1.0))
+    assert not judge.continues(evidence(0.01), 90)
 
 
 def test_a_mask_may_reach_a_quarter_beyond_its_neighbour_within_the_slice() -> None:
-    assert reach_beyond((100, 100, 140, 120), (0, 0, 255, 255)) == (90, 95, 150, 125)
-    assert reach_beyond((100, 100, 104, 104), (0, 0, 255, 255)) == (96, 96, 108, 108)
-    assert reach_beyond((0, 100, 200, 250), (0, 0, 219, 255)) == (0, 62, 219, 255)
+    assert search_bounds((100, 100, 140, 120), (0, 0, 255, 255)) == (90, 95, 150, 125)
+    assert search_bounds((100, 100, 104, 104), (0, 0, 255, 255)) == (96, 96, 108, 108)
+    assert search_bounds((0, 100, 200, 250), (0, 0, 219, 255)) == (0, 62, 219, 255)

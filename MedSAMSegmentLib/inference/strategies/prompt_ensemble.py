@@ -1,24 +1,25 @@
-"""Trying prompts on one slice, and what is thought of each answer."""
+"""Several prompts on one slice, and how good each answer seems."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..slice_prompts import SlicePrompts
+from ..plan import PixelBox
+from ..slice_prompts import BoxXYXY, SlicePrompts
 from .appearance import EDGE, Appearance, edge_contrast
-from .base import SliceSource
-from .candidates import BoxXY, Candidate, inside_box, pixels_of
+from .base import EnsembleSlices
+from .candidates import Candidate, inside_box, pixels_of
 
-SURE = 8.0
+MASK_PROMPT_LOGIT = 8.0
 """Logit inside a prompted mask, and minus this outside: about as sure as the networks' own answers are."""
 
-LEAST = 0.01
+MINIMUM_FACTOR = 0.01
 """No single doubt makes a quality smaller than this factor does, so that one candidate alone still counts."""
 
 
-class Trial:
-    """One slice (rows, columns) on which prompts are tried; no answer leaves `bounds`, the 3D box in the plane.
+class PromptEnsemble:
+    """One slice (rows, columns) that is prompted several times; no answer leaves `bounds`, the 3D box in the plane.
 
     A quality is the IoU that the network predicts, times the square root of the contrast at the mask's edge, times
     the square of the likeness to the key slice's object where its `appearance` is known.
@@ -26,9 +27,9 @@ class Trial:
 
     def __init__(
         self,
-        slices: SliceSource,
+        slices: EnsembleSlices,
         index: int,
-        bounds: tuple[int, int, int, int],
+        bounds: PixelBox,
         appearance: Appearance | None = None,
     ) -> None:
         self.index = index
@@ -49,27 +50,29 @@ class Trial:
     def shape(self) -> tuple[int, int]:
         return (self.pixels.shape[0], self.pixels.shape[1])
 
-    def ask(self, box: BoxXY, mask: NDArray[np.bool_] | None = None) -> None:
-        """Adds the answer to a box, or to a box with a mask (rows, columns); the first time it is a box alone."""
+    def add(self, box: BoxXYXY, mask: NDArray[np.bool_] | None = None) -> None:
+        """Add the answer to a box, or to a box with a mask (rows, columns); the first time it is a box alone."""
         prompts = SlicePrompts(box_xyxy=box, mask_logits=self._logits(mask), within=self.bounds)
         prediction = self.slices.predict(self.index, prompts)
         rows, columns = prediction.low_res_logits.shape
         self._plane = (rows, columns)
-        self._judge(inside_box(prediction.mask, self.bounds), prediction.score, prediction.stability)
+        self._add_candidate(inside_box(prediction.mask, self.bounds), prediction.score, prediction.stability)
 
     def _logits(self, mask: NDArray[np.bool_] | None) -> NDArray[np.float32] | None:
         if mask is None:
             return None
         assert self._plane is not None, "the first answer tells the size of a mask prompt"
-        return np.where(self.slices.mask_to_low_res(mask, self._plane), SURE, -SURE).astype(np.float32)
+        return np.where(self.slices.mask_to_low_res(mask, self._plane), MASK_PROMPT_LOGIT, -MASK_PROMPT_LOGIT).astype(
+            np.float32
+        )
 
-    def _judge(self, mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> None:
+    def _add_candidate(self, mask: NDArray[np.bool_], predicted_iou: float, stability: float) -> None:
         # All that is looked at lies within the bounds or just around them.
         pixels, part = self.pixels[self._near], mask[self._near]
         if not part.any():
             return
-        iou = float(np.clip(predicted_iou, LEAST, 1.0))
-        quality = iou * max(edge_contrast(pixels, part), LEAST) ** 0.5
+        iou = float(np.clip(predicted_iou, MINIMUM_FACTOR, 1.0))
+        quality = iou * max(edge_contrast(pixels, part), MINIMUM_FACTOR) ** 0.5
         if self.appearance is not None:
             quality *= self.appearance.likeness(pixels, part) ** 2
             mask[self._near] = part = self.appearance.without_foreign(pixels, part)

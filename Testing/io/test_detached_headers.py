@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 
 from MedSAMSegmentLib.errors import InputError
-from MedSAMSegmentLib.io import detached
-from MedSAMSegmentLib.io.detached import image_files
+from MedSAMSegmentLib.io import detached_headers
+from MedSAMSegmentLib.io.detached_headers import image_files
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.io.read_volume import read_volume
 
@@ -99,7 +99,7 @@ def test_a_segmentation_does_not_lead_out_of_its_folder(case: Path) -> None:
 
 
 def test_a_header_without_an_end_is_refused(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detached, "MAX_HEADER", 1 << 10)
+    monkeypatch.setattr(detached_headers, "MAX_HEADER", 1 << 10)
     padding = "#" + "x" * 2000 + "\n"
     path = case / "v.nhdr"
     path.write_text(NRRD.partition("data file")[0] + padding + "data file: ../secret.txt\n")

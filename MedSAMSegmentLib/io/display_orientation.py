@@ -1,4 +1,4 @@
-"""How a slice hangs on the screen: turned and mirrored so that a radiologist sees what he expects."""
+"""Display orientation of a slice: turned and mirrored to the radiological convention."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PATIENT_LETTERS = (("R", "L"), ("A", "P"), ("I", "S"))
 
 
 @dataclass(frozen=True)
-class Hanging:
-    """How a slice (rows, columns) is turned for display, and the patient letters at its left and top edge."""
+class DisplayOrientation:
+    """The turn of a slice (rows, columns) for display, and the patient letters at its left and top edge."""
 
     transpose: bool = False
     flip_rows: bool = False
@@ -28,12 +28,12 @@ class Hanging:
         return turned[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1]
 
 
-def hanging_of(geometry: VolumeGeometry, axis: int) -> Hanging:
-    """The turn after which the patient's right is at the left, front or head at the top."""
+def display_orientation(geometry: VolumeGeometry, axis: int) -> DisplayOrientation:
+    """Return the turn after which the patient's right is at the left, front or head at the top."""
     rows, columns = (geometry.ijk_to_lps[:3, 2 - array_axis] for array_axis in IN_PLANE_AXES[axis])
     patient = [int(np.abs(vector).argmax()) for vector in (rows, columns)]
     if patient[0] == patient[1]:
-        return Hanging()
+        return DisplayOrientation()
     # Of two in-plane directions, head to foot goes down the screen before front to back, and that before right to left.
     transpose = patient[1] > patient[0]
     down, across = (columns, rows) if transpose else (rows, columns)
@@ -41,4 +41,4 @@ def hanging_of(geometry: VolumeGeometry, axis: int) -> Hanging:
     flip_rows = bool(down[vertical] > 0) if vertical == 2 else bool(down[vertical] < 0)
     flip_columns = bool(across[horizontal] < 0)
     top = PATIENT_LETTERS[vertical][1 if vertical == 2 else 0]
-    return Hanging(transpose, flip_rows, flip_columns, PATIENT_LETTERS[horizontal][0], top)
+    return DisplayOrientation(transpose, flip_rows, flip_columns, PATIENT_LETTERS[horizontal][0], top)

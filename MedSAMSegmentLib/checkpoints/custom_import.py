@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import registry
+from ..cancellation import CancelCheck, never_cancel
 from ..errors import CheckpointError
 from ..registry import ModelEntry
-from .own_models import OwnModels
+from .custom_models import CustomModels
 from .store import CheckpointStore
-from .transfer import Cancel, FileDigest, Progress, digest_file, ignore_progress, never_cancel
+from .transfer import ByteProgressCallback, FileDigest, digest_file, ignore_progress
 
 
 def import_any(
@@ -17,8 +18,8 @@ def import_any(
     path: Path,
     *,
     wanted: ModelEntry | None = None,
-    progress: Progress = ignore_progress,
-    cancel: Cancel = never_cancel,
+    progress: ByteProgressCallback = ignore_progress,
+    cancel: CancelCheck = never_cancel,
 ) -> ModelEntry:
     """Copy the file into the store and return the model that it is now.
 
@@ -32,11 +33,11 @@ def import_any(
     if published is not None:
         store.import_file(published, path, progress=progress, cancel=cancel)
         return published
-    return OwnModels(store).keep(path, wanted=wanted, progress=progress, cancel=cancel).entry
+    return CustomModels(store).keep(path, wanted=wanted, progress=progress, cancel=cancel).entry
 
 
 def published_entry(file_name: str, digest: FileDigest) -> ModelEntry | None:
-    """The model whose published file this is: by the hash that is stated, else by the file's exact name."""
+    """Return the model whose published file this is: by the hash that is stated, else by the file's exact name."""
     for entry in registry.entries():
         if entry.sha256 is not None:
             same = digest.sha256 == entry.sha256

@@ -1,4 +1,4 @@
-"""What was measured of the engines on this machine, kept beside the checkpoint so that it is measured once."""
+"""Benchmarks of the engines on this machine, kept beside the checkpoint so that each is measured once."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ from pathlib import Path
 
 import torch
 
-from ...checkpoints.folder import write_whole
+from ...checkpoints.folder import write_atomically
 from .base import EngineFiles
-from .unused_files import mark_used
+from .unused_files import touch_files
 
 
 @dataclass(frozen=True)
-class Measurement:
+class EngineBenchmark:
     """One engine at one precision: relative error against torch in float32, and seconds for a slice."""
 
     error: float
     seconds: float
 
 
-class Measurements:
-    """A small JSON file: machine -> engine -> measurement. Losing it costs time, never correctness."""
+class BenchmarkStore:
+    """A small JSON file: machine -> engine -> benchmark. Losing it costs time, never correctness."""
 
     def __init__(self, files: EngineFiles) -> None:
         keep = files.folder is not None and bool(files.weights_sha256)
         self._path = files.folder / f"{files.stem}.engines.json" if keep and files.folder else None
 
-    def get(self, engine: str) -> Measurement | None:
+    def get(self, engine: str) -> EngineBenchmark | None:
         found = self._all().get(machine_signature(), {}).get(engine)
         try:
-            return Measurement(float(found["error"]), float(found["seconds"])) if found else None
+            return EngineBenchmark(float(found["error"]), float(found["seconds"])) if found else None
         except (KeyError, TypeError, ValueError):
             return None
 
-    def put(self, engine: str, measurement: Measurement) -> None:
+    def put(self, engine: str, benchmark: EngineBenchmark) -> None:
         """Remember it; a folder that cannot be written is no error."""
         if self._path is None:
             return
         known = self._all()
-        known.setdefault(machine_signature(), {})[engine] = asdict(measurement)
+        known.setdefault(machine_signature(), {})[engine] = asdict(benchmark)
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._path, json.dumps(known, indent=1, sort_keys=True))
+            write_atomically(self._path, json.dumps(known, indent=1, sort_keys=True))
 
     def _all(self) -> dict[str, dict[str, dict[str, float]]]:
         if self._path is None:
             return {}
         try:
             known = json.loads(self._path.read_text(encoding="utf-8"))
-            mark_used(self._path)
+            touch_files(self._path)
         except (OSError, ValueError):
             return {}
         usable = isinstance(known, dict) and all(isinstance(engines, dict) for engines in known.values())
@@ -64,13 +64,14 @@ class Measurements:
 
 @cache
 def machine_signature() -> str:
-    """The same for processes whose measurements can be exchanged: processor, cores, threads, torch."""
+    """Return a hash that is the same for processes whose benchmarks can be exchanged: processor, cores, threads,
+    torch."""
     parts = (processor_name(), os.cpu_count(), torch.get_num_threads(), torch.__version__, torch.__config__.show())
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def processor_name() -> str:
-    """The processor's name as the system tells it."""
+    """Return the processor's name as the system tells it."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""What the end of a worker that nobody asked for means to the user."""
+"""Explanations of the exit status of a worker that ended without being asked to."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ FAULT_TEXTS = {
 SHELL_OFFSET = 128
 
 
-def describe_exit(status: int | None, was_ready: bool, detail: str) -> WorkerError:
-    """The sentence about a child that ended without being asked to; `detail` has the end of its stderr."""
+def explain_exit(status: int | None, was_ready: bool, detail: str) -> WorkerError:
+    """Return the sentence about a child that ended without being asked to; `detail` has the end of its stderr."""
     if not was_ready:
         return WorkerError(
             f"The worker ended before it was ready ({_status_text(status)}).",
@@ -55,7 +55,7 @@ def describe_exit(status: int | None, was_ready: bool, detail: str) -> WorkerErr
 
 
 def signal_of(status: int | None, error_text: str) -> int:
-    """The POSIX number of the signal that ended the interpreter, as far as status and stderr tell; 0 for none.
+    """Return the POSIX number of the signal that ended the interpreter, as far as status and stderr tell; 0 for none.
 
     A launcher or a shell script between us and the interpreter changes the status; what was written to stderr stays.
     """

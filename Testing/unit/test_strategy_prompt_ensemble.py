@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction
 from MedSAMSegmentLib.inference.slice_prompts import SlicePrompts
 from MedSAMSegmentLib.inference.strategies.appearance import Appearance, edge_contrast
-from MedSAMSegmentLib.inference.strategies.trial import SURE, Trial
+from MedSAMSegmentLib.inference.strategies.prompt_ensemble import MASK_PROMPT_LOGIT, PromptEnsemble
 from MedSAMSegmentLib.results import SliceScore, flag_slices
 
 
@@ -54,10 +54,10 @@ def test_the_trial_prefers_the_answer_at_the_edge_though_both_score_alike() -> N
     pixels = a_square()
     right, too_large = pixels == 200, np.zeros((30, 30), dtype=bool)
     too_large[5:25, 5:25] = True
-    trial = Trial(Answers(pixels, [right, too_large, np.zeros_like(right)]), 0, (2, 2, 27, 27))  # type: ignore[arg-type]
+    ensemble = PromptEnsemble(Answers(pixels, [right, too_large, np.zeros_like(right)]), 0, (2, 2, 27, 27))  # type: ignore[arg-type]
     for _ in range(3):
-        trial.ask((2, 2, 27, 27))
-    good, bad = trial.candidates
+        ensemble.add((2, 2, 27, 27))
+    good, bad = ensemble.candidates
     assert good.quality > 2 * bad.quality
     assert good.predicted_iou == bad.predicted_iou == 0.8
 
@@ -73,11 +73,11 @@ def test_an_answer_unlike_the_key_slice_counts_less() -> None:
     pixels = a_square()
     inside, bounds = pixels == 200, (5, 5, 24, 24)
     alike, unlike = (
-        Trial(Answers(pixels, [inside]), 0, bounds, Appearance(key, inside, bounds))  # type: ignore[arg-type]
+        PromptEnsemble(Answers(pixels, [inside]), 0, bounds, Appearance(key, inside, bounds))  # type: ignore[arg-type]
         for key in (pixels, 255 - pixels)
     )
-    alike.ask(bounds)
-    unlike.ask(bounds)
+    alike.add(bounds)
+    unlike.add(bounds)
     # What is likelier around the key slice's object is removed altogether.
     assert alike.candidates
     assert not unlike.candidates
@@ -87,11 +87,11 @@ def test_a_mask_goes_with_the_box_as_sure_logits() -> None:
     pixels = a_square()
     right = pixels == 200
     answers = Answers(pixels, [right, right])
-    trial = Trial(answers, 0, (2, 2, 27, 27))  # type: ignore[arg-type]
-    trial.ask((2, 2, 27, 27))
-    trial.ask((2, 2, 27, 27), right)
+    ensemble = PromptEnsemble(answers, 0, (2, 2, 27, 27))  # type: ignore[arg-type]
+    ensemble.add((2, 2, 27, 27))
+    ensemble.add((2, 2, 27, 27), right)
     assert answers.asked[0].mask_logits is None
-    np.testing.assert_array_equal(answers.asked[1].mask_logits, np.where(right, SURE, -SURE))
+    np.testing.assert_array_equal(answers.asked[1].mask_logits, np.where(right, MASK_PROMPT_LOGIT, -MASK_PROMPT_LOGIT))
 
 
 def test_slices_below_what_is_usual_for_the_object_are_flagged() -> None:

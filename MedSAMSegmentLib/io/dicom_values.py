@@ -1,4 +1,4 @@
-"""What DICOM says about grey values and frames, whichever library decoded them."""
+"""DICOM's statements about grey values and frames, whichever library decoded them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CINE_MODALITIES = frozenset(("US", "IVUS", "XA", "RF", "ES", "XC", "OP", "OPT", 
 INVERTED = "MONOCHROME1: the grey values were inverted."
 
 
-def upright_grey(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, ...]]:
+def invert_monochrome1(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, ...]]:
     """MONOCHROME1 stores white as low: turned, so that bright is high as in every other image; and said."""
     if photometric != "MONOCHROME1":
         return array, ()
@@ -22,11 +22,11 @@ def upright_grey(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, 
 
 
 def is_cine(modality: str, *, timed: bool) -> bool:
-    """Whether a multi-frame image runs in time; `timed` when it names a frame time."""
+    """Return whether a multi-frame image runs in time; `timed` when it names a frame time."""
     return timed or modality in CINE_MODALITIES
 
 
 def first_number(value: object, default: float) -> float:
-    """A tag's number, `default` when it is missing or empty."""
+    """Return a tag's number, `default` when it is missing or empty."""
     text = str(value).strip() if value is not None else ""
     return float(np.float64(text)) if text else default
