@@ -26,7 +26,7 @@ class InterpreterSection:
         self._installed = installed
         self._client: WorkerClient | None = None
         self._closer = qt.QTimer()
-        self._closer.singleShot = True
+        self._closer.setSingleShot(True)
         self._closer.connect("timeout()", self.cleanup)
         self.last_error: MedSAMError | None = None
         self.answer: dict[str, Any] | None = None

@@ -29,7 +29,7 @@ class JobRunner:
         self._answer: dict[str, object] | None = None
         self._cancelled = False
         self._killer = qt.QTimer()
-        self._killer.singleShot = True
+        self._killer.setSingleShot(True)
         self._killer.connect("timeout()", self._kill)
 
     @property
