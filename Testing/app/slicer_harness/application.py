@@ -22,7 +22,7 @@ from .gestures import UserActions
 from .keys import install_main_window_actions
 from .module_loading import MODULE_LOGICS, Modules, load_scripted_module
 from .packaging import Packages
-from .pythonqt import dress, forget_connections
+from .pythonqt import dress, forget_connections, hidden_function
 from .recorder import RECORDER, SwallowedError
 from .segment_editor_panel import SegmentEditorPanel, SubjectHierarchyItems
 from .slicer_app import VERSION
@@ -118,7 +118,7 @@ class Application:
     def _make_app(self) -> Any:
         existing = qt.QApplication.instance()
         if existing is not None and type(existing).__name__ != "qSlicerApplication":
-            existing.shutdown()
+            hidden_function(type(existing), "shutdown")(existing)
             existing = None
         app = existing or create("qSlicerApplication", ["Slicer"])
         memory = state(app)
