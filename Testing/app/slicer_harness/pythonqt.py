@@ -19,7 +19,7 @@ import importlib
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -91,7 +91,38 @@ class Hidden:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         cls = owner if instance is None else type(instance)
-        raise AttributeError(f"{getattr(cls, '__name__', cls)} has no attribute named {self.name!r}")
+        error = AttributeError(f"{getattr(cls, '__name__', cls)} has no attribute named {self.name!r}")
+        if _is_named_by_the_caller(self.name):
+            raise error
+        return _Missing(error)
+
+
+class _Missing:
+    """What C++ finds when it looks for an override in Python of a virtual function: no method, and of no use."""
+
+    def __init__(self, error: AttributeError):
+        object.__setattr__(self, "error", error)
+
+    def __getattr__(self, name: str) -> Any:
+        raise self.error
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise self.error
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        raise self.error
+
+
+def _is_named_by_the_caller(name: str) -> bool:
+    """True when Python code asks for an attribute; C++, while it runs, asks for the virtual functions of its objects."""
+    frame = sys._getframe(1)
+    while frame.f_globals["__name__"] in (__name__, functools.__name__) and frame.f_back is not None:
+        frame = frame.f_back
+    return name in frame.f_code.co_names or name in frame.f_code.co_consts or _holds(frame.f_locals, name)
+
+
+def _holds(values: Mapping[str, Any], name: str) -> bool:
+    return any(isinstance(value, str) and value == name for value in values.values())
 
 
 def hidden_function(cls: type, name: str) -> Any:
