@@ -26,6 +26,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtPrintSupport, QtSvg, QtUiTools, QtWidgets, QtXml
+from shibokensupport.signature import get_signature  # noqa: F401 - made by the import of PySide6, used by others
 
 from .application_api import Members, members
 
@@ -114,7 +115,7 @@ class _Missing:
 
 
 def _is_named_by_the_caller(name: str) -> bool:
-    """True when Python code asks for an attribute; C++, while it runs, asks for the virtual functions of its objects."""
+    """True when Python code asks for an attribute; C++, while it runs, asks for virtual functions of its objects."""
     frame = sys._getframe(1)
     while frame.f_globals["__name__"] in (__name__, functools.__name__) and frame.f_back is not None:
         frame = frame.f_back
@@ -167,14 +168,15 @@ def _value_classes() -> Iterator[type]:
 
 
 def _hide_what_the_application_lacks(cls: type) -> None:
-    """Hide the functions that PySide6 adds. Its enums stay, which its signatures name; `api_types` looks at those."""
+    """Hide the functions that PySide6 adds. Its enums and constants stay: its texts of signatures name them."""
     known = members(cls.__name__)
     if known is None:
         return
     for name, value in list(vars(cls).items()):
         if name.startswith("__") or name in _NEEDED_BY_PYSIDE or isinstance(value, (type, Hidden)):
             continue
-        if known.kind(name) is None:
+        is_function = callable(value) or isinstance(value, (staticmethod, classmethod, PropertyAttribute))
+        if is_function and known.kind(name) is None:
             setattr(cls, name, Hidden(name, value))
 
 
