@@ -233,7 +233,7 @@ class Application:
             editor.harness_close()
         self._subject_hierarchy.stop()
         for name in list(self.layout_manager.sliceViewNames()):
-            self.layout_manager.sliceWidget(name).sliceView().renderWindow().Finalize()
+            self.layout_manager.sliceWidget(name).harness_close()
         self.main_window.close()
         self.main_window.delete()
         self.app.processEvents()
