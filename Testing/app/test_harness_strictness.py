@@ -407,6 +407,21 @@ def test_pip_ensure_installs_nothing_in_testing_mode(application):
         slicer.packaging.pip_ensure(["filelock"])
 
 
+# slicer.app
+
+
+def test_the_startup_environment_does_not_know_what_is_set_later(application, monkeypatch):
+    import slicer
+
+    monkeypatch.setenv("SET_LATER", "yes")
+    assert "SET_LATER" not in slicer.util.startupEnvironment()
+    assert not slicer.app.environment().contains("SET_LATER")
+    assert "PATH" in slicer.util.startupEnvironment()
+    slicer.app.setEnvironmentVariable("SET_LATER", "by the application")
+    assert slicer.app.environment().value("SET_LATER") == os.environ["SET_LATER"] == "by the application"
+    assert "SET_LATER" not in slicer.util.startupEnvironment()
+
+
 # The process
 
 

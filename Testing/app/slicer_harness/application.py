@@ -125,6 +125,8 @@ class Application:
         memory.properties.clear()
         memory.handlers.clear()
         memory.logic, memory.testing, memory.dialogs = self.logic, False, self.dialogs
+        memory.startup_environment = qt.QProcessEnvironment.systemEnvironment()
+        memory.environment = qt.QProcessEnvironment.systemEnvironment()
         memory.settings = qt.QSettings(str(self.folder / "Slicer.ini"), qt.QSettings.IniFormat)
         memory.module_manager = create("qSlicerModuleManager", None)
         memory.extensions = create("qSlicerExtensionsManagerModel", None)
