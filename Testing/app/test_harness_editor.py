@@ -58,6 +58,11 @@ def test_activation_updates_the_panel_before_activate_is_called(ready):
     assert effect.scriptedEffect.optionsFrame().visible
 
 
+def test_the_help_of_the_effect_is_shown_up_to_its_first_break(ready):
+    ready.setActiveEffectByName("SampleBox")
+    assert ready.harness_help().plainText == "Drag a box.… Show details."
+
+
 def test_defaults_may_be_set_before_or_after_the_options_frame(application, sample, editor):
     assert effect_of(editor).calls[:2] == ["setupOptionsFrame", "setMRMLDefaults"]
 

@@ -333,6 +333,18 @@ def test_a_behaviour_cannot_invent_names(application, monkeypatch):
         stand_ins.stand_in_class.cache_clear()
 
 
+def test_a_collapsible_text_ends_at_its_first_break_and_goes_on_without_it(application):
+    import ctk
+
+    browser = ctk.ctkFittedTextBrowser()
+    browser.setCollapsibleText("<html>Draw a box.<br><b>Keys</b>: P.<br>More.</html>")
+    assert browser.plainText == "Draw a box.… Show details..."
+    browser.collapsed = False
+    assert browser.plainText == "Draw a box.Keys: P.\nMore. Hide details."
+    browser.setCollapsibleText("No break.")
+    assert browser.plainText == "No break."
+
+
 # slicer.util, slicer.packaging, dialogs
 
 

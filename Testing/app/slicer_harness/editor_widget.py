@@ -10,7 +10,7 @@ from .editor_shortcuts import EditorShortcuts
 from .editor_views import EditorViews
 from .pythonqt import dress
 from .recorder import RECORDER
-from .stand_ins import behaviour, emit, state
+from .stand_ins import behaviour, create, emit, state
 
 qt = dress()
 
@@ -57,11 +57,16 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
         memory.options = qt.QGroupBox(self)
         memory.options_layout = qt.QVBoxLayout(memory.options)
         layout.addWidget(memory.options)
-        memory.help = qt.QLabel(self)
+        memory.help = create("ctkFittedTextBrowser", self)
+        memory.help.showDetailsText = "Show details."
         self.updateEffectList()
 
     def harness_logic(self: Any) -> Any:
         return state(self).logic
+
+    def harness_help(self: Any) -> Any:
+        """The text browser with the help of the active effect."""
+        return state(self).help
 
     def harness_confirm(self: Any, question: str) -> bool:
         return state(self).answers_hidden_segment
@@ -302,7 +307,7 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
         effect.activate()
         memory.options.show()
         memory.options.title = effect.title
-        memory.help.text = effect.harness_help_text()
+        memory.help.setCollapsibleText(effect.harness_help_text())
         return effect
 
     # Undo, end

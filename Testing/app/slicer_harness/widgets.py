@@ -224,12 +224,40 @@ class RangeWidget:
 
 @behaviour("ctkFittedTextBrowser")
 class FittedTextBrowser:
+    """Shows a text up to its first break, with a link to the rest; expanded, without that break.
+
+    A break is a `<br>` in a text with `<html>`, a line feed in another one.
+    """
+
     defaults: ClassVar[dict[str, Any]] = {
         "collapsed": True,
-        "collapsibleText": "",
         "showDetailsText": "Show details...",
-        "hideDetailsText": "Hide details",
+        "hideDetailsText": "Hide details.",
     }
+
+    def _init(self: Any) -> None:
+        state(self).text = ""
+
+    def collapsibleText(self: Any) -> str:
+        return state(self).text
+
+    def setCollapsibleText(self: Any, text: str) -> None:
+        state(self).text = text
+        self._show_text()
+
+    def _set_collapsed(self: Any, _collapsed: bool) -> None:
+        self._show_text()
+
+    def _show_text(self: Any) -> None:
+        text = state(self).text
+        teaser, line_break, rest = text.partition("<br>" if "<html>" in text else "\n")
+        rest = rest.replace("\n", " " if "<html>" in text else "<br>")
+        if not line_break:
+            self.setHtml(teaser)
+        elif self.collapsed:
+            self.setHtml(f'{teaser}&hellip; <a href="#show_details">{self.showDetailsText}</a>')
+        else:
+            self.setHtml(f'{teaser}{rest} <a href="#hide_details">{self.hideDetailsText}</a>')
 
 
 @behaviour("ctkMessageBox")
