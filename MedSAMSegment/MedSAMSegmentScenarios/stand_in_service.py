@@ -38,7 +38,7 @@ class StandInService:
         self._cancel: Callable[[], None] | None = None
         self._step: Callable[[], None] | None = None
         self._timer = qt.QTimer()
-        self._timer.singleShot = True
+        self._timer.setSingleShot(True)
         self._timer.connect("timeout()", self._tick)
 
     @property

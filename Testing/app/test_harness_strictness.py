@@ -16,12 +16,15 @@ import pytest
 from slicer_harness import stand_ins
 from slicer_harness.api_index import INDEX_PATH, class_entry, load_index
 from slicer_harness.api_names import is_known, unknown_names
-from slicer_harness.pythonqt import dress
+from slicer_harness.application_api import DUMP_PATH, load_dump, members
+from slicer_harness.pythonqt import PropertyAttribute, dress
 from slicer_harness.recorder import HarnessGap, NobodyAnswers
 from trim_index import trim
+from trim_pythonqt import trim as trim_dump
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))
+NEEDED_BY_PYSIDE = (".staticMetaObject", ".connectNotify", ".disconnectNotify", ".receivers")
 qt = dress()
 
 
@@ -53,11 +56,13 @@ def test_a_class_derived_in_python_accepts_attributes(application):
     class Panel(qt.QWidget):
         def __init__(self):
             super().__init__()
-            self.mask = 1
+            self.boxes = 1
+            self.accessibleIdentifier = "of Qt 6 only"
 
     panel = Panel()
     panel.windowTitle = "Title"
-    assert (panel.mask, panel.windowTitle, panel.className()) == (1, "Title", "QWidget")
+    assert (panel.boxes, panel.windowTitle, panel.className()) == (1, "Title", "QWidget")
+    assert panel.accessibleIdentifier == "of Qt 6 only"
 
 
 @pytest.mark.parametrize("signal", ["clikced()", "clicked(int)", "text()", "toggled()"])
@@ -92,18 +97,117 @@ def test_disconnect_undoes_connect_for_a_bound_method(button):
     assert not button.disconnect("clicked()", receiver.slot)
 
 
-def test_a_destroyed_object_raises_value_error(button):
+def test_a_destroyed_object_refuses_what_is_asked_of_it(button):
     button.delete()
-    with pytest.raises(ValueError, match="destroyed"):
+    for name in ("text", "click"):
+        with pytest.raises(ValueError, match="destroyed"):
+            getattr(button, name)
+    with pytest.raises(AttributeError, match="Trying to set property 'text' on a destroyed QPushButton object"):
         button.text = "x"
 
 
-def test_timers_have_a_property_and_a_static_function_of_one_name(application):
+# Kinds of members: what the running application answered
+
+
+def test_the_name_of_a_slot_cannot_be_assigned_though_qt_has_a_property_of_that_name(application):
     timer, seen = qt.QTimer(), []
-    timer.singleShot = True
-    assert timer.singleShot is True
+    with pytest.raises(AttributeError, match="Slot 'singleShot' can not be overwritten on QTimer object"):
+        timer.singleShot = True
+    timer.setSingleShot(True)
+    assert timer.isSingleShot()
     qt.QTimer.singleShot(0, lambda: seen.append(1))
     application.wait_until(lambda: seen == [1], 5)
+
+
+def test_a_slot_cannot_be_assigned_by_a_class_derived_in_python_either(application):
+    class Panel(qt.QWidget):
+        pass
+
+    with pytest.raises(AttributeError, match="Slot 'update' can not be overwritten on QWidget object"):
+        Panel().update = print
+
+
+def test_signals_and_values_of_enums_cannot_be_assigned(button):
+    with pytest.raises(AttributeError, match="Signal 'clicked' can not be overwritten on QPushButton object"):
+        button.clicked = print
+    with pytest.raises(AttributeError, match="EnumValue 'Box' can not be overwritten on QLabel object"):
+        qt.QLabel().Box = 1
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [("QTimer", "active"), ("QLabel", "sizeHint"), ("QPushButton", "width"), ("QTimer", "remainingTime")],
+)
+def test_a_read_only_property_cannot_be_assigned(application, cls, name):
+    with pytest.raises(AttributeError, match=f"Property '{name}' of {cls} object is not writable"):
+        setattr(getattr(qt, cls)(), name, 1)
+
+
+@pytest.mark.parametrize("name", ["segmentCount", "customSpinBoxesLimitsMin"])
+def test_a_read_only_property_of_a_stand_in_cannot_be_assigned(application, name):
+    import ctk
+    import slicer
+
+    widget = ctk.ctkRangeWidget() if name.startswith("custom") else slicer.qMRMLSegmentsTableView()
+    with pytest.raises(AttributeError, match="is not writable"):
+        setattr(widget, name, 1)
+
+
+def test_what_is_a_method_there_is_no_property_here(application):
+    layout = qt.QVBoxLayout()
+    assert layout.contentsMargins().left() >= 0
+    with pytest.raises(AttributeError, match="Slot 'contentsMargins' can not be overwritten on QVBoxLayout object"):
+        layout.contentsMargins = qt.QMargins()
+
+
+def test_what_is_a_property_there_is_no_method_of_a_stand_in(application):
+    view = application.view("Red")
+    assert view.sliceOrientation == "Axial"
+    import slicer
+
+    assert slicer.qMRMLNodeComboBox().currentNodeId == ""
+
+
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        ("QWidget", "accessibleIdentifier"),
+        ("QTimer", "id"),
+        ("QLabel", "emit"),
+        ("QColor", "toTuple"),
+        ("QFont", "setFeature"),
+        ("QProcess", "startCommand"),
+    ],
+)
+def test_what_only_qt_6_or_pyside_has_is_not_there(application, cls, name):
+    with pytest.raises(AttributeError, match=name):
+        getattr(getattr(qt, cls)(), name)
+
+
+@pytest.mark.parametrize("name", ["QRhiWidget", "QKeyCombination", "QHttpHeaders"])
+def test_a_class_that_only_qt_6_has_is_not_there(application, name):
+    with pytest.raises(AttributeError, match=name):
+        getattr(qt, name)
+
+
+@pytest.mark.parametrize(("cls", "name"), [("QVBoxLayout", "margin"), ("QComboBox", "autoCompletion")])
+def test_what_only_qt_5_has_is_not_there(application, cls, name):
+    with pytest.raises(AttributeError, match=name):
+        getattr(getattr(qt, cls)(), name)
+
+
+def test_every_member_that_stays_is_of_the_kind_that_the_application_says(application):
+    """Over all classes of Qt: an attribute here is a property there, and nothing stays that is unknown there."""
+    wrong = []
+    for name in dir(qt):
+        known = members(name)
+        for member, value in vars(getattr(qt, name)).items() if known is not None else ():
+            kind = known.kind(member)
+            if isinstance(value, PropertyAttribute) and kind != "property":
+                wrong.append(f"{name}.{member}: {kind}")
+            if kind is None and callable(value) and not member.startswith("_") and not isinstance(value, type):
+                wrong.append(f"{name}.{member} is unknown there")
+    assert [one for one in wrong if not one.split()[0].endswith(NEEDED_BY_PYSIDE)] == []
 
 
 def test_an_error_in_a_slot_is_remembered(application, button):
@@ -229,6 +333,18 @@ def test_a_behaviour_cannot_invent_names(application, monkeypatch):
         stand_ins.stand_in_class.cache_clear()
 
 
+def test_a_collapsible_text_ends_at_its_first_break_and_goes_on_without_it(application):
+    import ctk
+
+    browser = ctk.ctkFittedTextBrowser()
+    browser.setCollapsibleText("<html>Draw a box.<br><b>Keys</b>: P.<br>More.</html>")
+    assert browser.plainText == "Draw a box.… Show details..."
+    browser.collapsed = False
+    assert browser.plainText == "Draw a box.Keys: P.\nMore. Hide details."
+    browser.setCollapsibleText("No break.")
+    assert browser.plainText == "No break."
+
+
 # slicer.util, slicer.packaging, dialogs
 
 
@@ -303,6 +419,21 @@ def test_pip_ensure_installs_nothing_in_testing_mode(application):
         slicer.packaging.pip_ensure(["filelock"])
 
 
+# slicer.app
+
+
+def test_the_startup_environment_does_not_know_what_is_set_later(application, monkeypatch):
+    import slicer
+
+    monkeypatch.setenv("SET_LATER", "yes")
+    assert "SET_LATER" not in slicer.util.startupEnvironment()
+    assert not slicer.app.environment().contains("SET_LATER")
+    assert "PATH" in slicer.util.startupEnvironment()
+    slicer.app.setEnvironmentVariable("SET_LATER", "by the application")
+    assert slicer.app.environment().value("SET_LATER") == os.environ["SET_LATER"] == "by the application"
+    assert "SET_LATER" not in slicer.util.startupEnvironment()
+
+
 # The process
 
 
@@ -360,6 +491,37 @@ def test_the_index_is_what_the_trimming_script_makes_of_the_full_one():
         pytest.skip(f"the full index is not at {path}")
     content = path.read_bytes()
     assert load_index() == trim(json.loads(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_dump_of_the_application_says_where_it_comes_from():
+    about = load_dump()["about"]
+    assert about["application"] == "3D Slicer 5.12.3"
+    assert about["trimmed_from"]["kept_classes"] == len(load_dump()["classes"])
+    assert DUMP_PATH.stat().st_size < 1_000_000
+
+
+def test_the_dump_of_the_application_is_what_the_trimming_script_makes_of_the_full_one():
+    path = SHARED / "reference" / "pythonqt_api.json"
+    if not path.is_file():
+        pytest.skip(f"the full dump is not at {path}")
+    content = path.read_bytes()
+    assert load_dump() == trim_dump(json.loads(content), hashlib.sha256(content).hexdigest())
+
+
+def test_the_trimmed_dump_gives_every_member_of_the_full_one_back():
+    path = SHARED / "reference" / "pythonqt_api.json"
+    if not path.is_file():
+        pytest.skip(f"the full dump is not at {path}")
+    for module in json.loads(path.read_bytes())["modules"].values():
+        for name, entry in module.items():
+            known = members(name)
+            if known is None:
+                continue
+            assert set(entry.get("m", ())) == set(known.methods), name
+            assert set(entry.get("p", ())) <= set(known.properties), name
+            assert {signal.partition("(")[0] for signal in entry.get("s", ())} == known.signals, name
+            tried = {one: access for one, access in entry.get("p", {}).items() if access != "?"}
+            assert tried.items() <= known.properties.items(), name
 
 
 # Names in our sources

@@ -22,7 +22,7 @@ from .gestures import UserActions
 from .keys import install_main_window_actions
 from .module_loading import MODULE_LOGICS, Modules, load_scripted_module
 from .packaging import Packages
-from .pythonqt import dress, forget_connections
+from .pythonqt import dress, forget_connections, hidden_function
 from .recorder import RECORDER, SwallowedError
 from .segment_editor_panel import SegmentEditorPanel, SubjectHierarchyItems
 from .slicer_app import VERSION
@@ -118,7 +118,7 @@ class Application:
     def _make_app(self) -> Any:
         existing = qt.QApplication.instance()
         if existing is not None and type(existing).__name__ != "qSlicerApplication":
-            existing.shutdown()
+            hidden_function(type(existing), "shutdown")(existing)
             existing = None
         app = existing or create("qSlicerApplication", ["Slicer"])
         memory = state(app)
@@ -126,6 +126,7 @@ class Application:
         memory.handlers.clear()
         memory.logic, memory.testing, memory.dialogs = self.logic, False, self.dialogs
         memory.startup_environment = qt.QProcessEnvironment.systemEnvironment()
+        memory.environment = qt.QProcessEnvironment.systemEnvironment()
         memory.settings = qt.QSettings(str(self.folder / "Slicer.ini"), qt.QSettings.IniFormat)
         memory.module_manager = create("qSlicerModuleManager", None)
         memory.extensions = create("qSlicerExtensionsManagerModel", None)
@@ -234,7 +235,7 @@ class Application:
             editor.harness_close()
         self._subject_hierarchy.stop()
         for name in list(self.layout_manager.sliceViewNames()):
-            self.layout_manager.sliceWidget(name).sliceView().renderWindow().Finalize()
+            self.layout_manager.sliceWidget(name).harness_close()
         self.main_window.close()
         self.main_window.delete()
         self.app.processEvents()

@@ -51,14 +51,22 @@ class UserActions:
         self._send(view, f"{button}ButtonPressEvent", position, modifiers)
         self._send(view, f"{button}ButtonReleaseEvent", position, modifiers)
 
+    def double_click_at(self, view: Any, ras: Point) -> None:
+        """Click twice on a point of the slice: the second press arrives as a double click, as Qt sends it."""
+        self.click_at(view, ras)
+        position = _on_slice(view, ras)
+        self._send(view, "LeftButtonDoubleClickEvent", position, "")
+        self._send(view, "LeftButtonReleaseEvent", position, "")
+
+    def move_to(self, view: Any, ras: Point) -> None:
+        """Move the pointer to a point of the slice; no action of its own."""
+        self._send(view, "MouseMoveEvent", _on_slice(view, ras), "")
+
     def scroll(self, view: Any, steps: int) -> None:
         """Turn the wheel over a view; unless the effect takes the event, the slice moves by one spacing a step."""
         self.log.append(f"scroll in {view.sliceViewName}")
-        event = "MouseWheelForwardEvent" if steps > 0 else "MouseWheelBackwardEvent"
         for _ in range(abs(steps)):
-            if not self._send(view, event, _centre(view), ""):
-                logic, sign = view.sliceLogic(), 1 if steps > 0 else -1
-                logic.SetSliceOffset(logic.GetSliceOffset() + sign * logic.GetLowestVolumeSliceSpacing()[2])
+            self._send(view, "MouseWheelForwardEvent" if steps > 0 else "MouseWheelBackwardEvent", _centre(view), "")
 
     def press_key(self, view: Any, key: str, modifiers: str = "") -> None:
         """Press a key with the pointer over a view: shortcuts come first, as in Qt, then the view's interactor."""

@@ -5,6 +5,10 @@ signals are connected by their signature (`button.connect("clicked()", f)`), a w
 its C++ class lacks, and a destroyed object raises ValueError. The classes of PySide6 themselves are dressed, so that
 objects made by Qt (`combo.lineEdit()`, `layout.itemAt(0)`) behave alike; that cannot be undone, and everything of this
 process that uses Qt uses it in this dress.
+
+What a name stands for is what it stands for in the running application (`application_api`): a property, and whether it
+can be assigned, a slot, a signal, or nothing. What only PySide6 has is hidden, and what only the application has (Qt 5)
+is not added: a name can be used here when it works with both releases of Qt.
 """
 
 from __future__ import annotations
@@ -15,13 +19,16 @@ import importlib
 import os
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtNetwork, QtPrintSupport, QtSvg, QtUiTools, QtWidgets, QtXml
+from shibokensupport.signature import get_signature  # noqa: F401 - made by the import of PySide6, used by others
+
+from .application_api import Members, members
 
 if sys.version_info < (3, 12):
     # PySide6 6.12 relies on the immortal constants of Python 3.12: on 3.11 each method that returns None takes a
@@ -32,7 +39,8 @@ if sys.version_info < (3, 12):
 QT_MODULES = (QtCore, QtGui, QtWidgets, QtNetwork, QtSvg, QtPrintSupport, QtXml, QtUiTools)
 # Names of PySide6 that PythonQt does not offer, or under another form.
 NOT_IN_PYTHONQT = frozenset({"QEnum", "QFlag", "QtMsgType", "QFunctionPointer"})
-_ALWAYS_ALLOWED = frozenset({"connect", "disconnect", "className", "delete", "name", "emit"})
+# What PySide6 itself looks up on its classes.
+_NEEDED_BY_PYSIDE = frozenset({"staticMetaObject", "connectNotify", "disconnectNotify", "receivers"})
 
 _qobject_getattribute = QtCore.QObject.__getattribute__
 _qobject_connect = QtCore.QObject.connect
@@ -71,16 +79,68 @@ class PropertyAttribute:
 
     def __set__(self, instance: Any, value: Any) -> None:
         if self._setter is None:
-            raise AttributeError(f"property {self.name!r} of {type(instance).__name__} is not writable")
+            raise AttributeError(f"Property '{self.name}' of {class_name(instance)} object is not writable")
         self._setter(instance, value)
+
+
+class Hidden:
+    """What PySide6 has and the application lacks. A class derived in Python may have an attribute of that name."""
+
+    def __init__(self, name: str, original: Any):
+        self.name = name
+        self.original = original
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        cls = owner if instance is None else type(instance)
+        error = AttributeError(f"{getattr(cls, '__name__', cls)} has no attribute named {self.name!r}")
+        if _is_named_by_the_caller(self.name):
+            raise error
+        return _Missing(error)
+
+
+class _Missing:
+    """What C++ finds when it looks for an override in Python of a virtual function: no method, and of no use."""
+
+    def __init__(self, error: AttributeError):
+        object.__setattr__(self, "error", error)
+
+    def __getattr__(self, name: str) -> Any:
+        raise self.error
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise self.error
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        raise self.error
+
+
+def _is_named_by_the_caller(name: str) -> bool:
+    """True when Python code asks for an attribute; C++, while it runs, asks for virtual functions of its objects."""
+    frame = sys._getframe(1)
+    while frame.f_globals["__name__"] in (__name__, functools.__name__) and frame.f_back is not None:
+        frame = frame.f_back
+    return name in frame.f_code.co_names or name in frame.f_code.co_consts or _holds(frame.f_locals, name)
+
+
+def _holds(values: Mapping[str, Any], name: str) -> bool:
+    return any(isinstance(value, str) and value == name for value in values.values())
+
+
+def hidden_function(cls: type, name: str) -> Any:
+    """A function of PySide6 that the application lacks, for the harness itself."""
+    found = _lookup(cls, name)
+    return found.original if isinstance(found, Hidden) else getattr(cls, name)
 
 
 @functools.cache
 def dress() -> types.ModuleType:
     """Dress the classes of PySide6, once a process, and return the module that stands for `qt`."""
+    for cls in _value_classes():
+        _hide_what_the_application_lacks(cls)
     for cls in _qobject_classes():
         register_native_class(cls)
         _turn_properties_into_attributes(cls)
+        _hide_what_the_application_lacks(cls)
         _close(cls)
         if issubclass(cls, QtWidgets.QDialog) or "exec" in cls.__dict__:
             _add_exec(cls)
@@ -98,15 +158,40 @@ def _qobject_classes() -> Iterator[type]:
     yield from sorted(seen, key=lambda cls: len(cls.__mro__))
 
 
+def _value_classes() -> Iterator[type]:
+    """Every other class of Qt that the application has."""
+    for module in QT_MODULES:
+        for name in dir(module):
+            cls = getattr(module, name)
+            if isinstance(cls, type) and not issubclass(cls, QtCore.QObject) and members(name) is not None:
+                yield cls
+
+
+def _hide_what_the_application_lacks(cls: type) -> None:
+    """Hide the functions that PySide6 adds. Its enums and constants stay: its texts of signatures name them."""
+    known = members(cls.__name__)
+    if known is None:
+        return
+    for name, value in list(vars(cls).items()):
+        if name.startswith("__") or name in _NEEDED_BY_PYSIDE or isinstance(value, (type, Hidden)):
+            continue
+        is_function = callable(value) or isinstance(value, (staticmethod, classmethod, PropertyAttribute))
+        if is_function and known.kind(name) is None:
+            setattr(cls, name, Hidden(name, value))
+
+
 def _turn_properties_into_attributes(cls: type) -> None:
     meta = cls.staticMetaObject
+    known = members(cls.__name__)
     for index in range(meta.propertyCount()):
         name = meta.property(index).name()
         own = cls.__dict__.get(name)
         inherited = index < meta.propertyOffset()
         if (inherited and own is None) or isinstance(own, (PropertyAttribute, QtCore.Signal)):
             continue
-        writable = meta.property(index).isWritable()
+        if known is not None and known.kind(name) != "property":
+            continue
+        writable = meta.property(index).isWritable() and (known is None or known.is_writable(name))
         setattr(cls, name, _property_attribute(cls, name, own, writable))
 
 
@@ -130,7 +215,7 @@ def _property_attribute(cls: type, name: str, own: Any, writable: bool) -> Prope
 
 
 def _method_of_instances(candidate: Any) -> Any:
-    """The method, or None when it is static (QTimer.singleShot is a static function and a property)."""
+    """The method, or None when it is static."""
     return None if isinstance(candidate, (staticmethod, types.BuiltinFunctionType)) else candidate
 
 
@@ -172,21 +257,33 @@ def _defined_in_python(cls: type, name: str) -> bool:
 
 
 def _set_attribute(self: Any, name: str, value: Any) -> None:
-    if not shiboken6.isValid(self):
-        raise ValueError(f"trying to set {name!r} of a destroyed {type(self).__name__} object")
     attribute = _lookup(type(self), name)
     if name == "name" and attribute is None:
         name, attribute = "objectName", _lookup(type(self), "objectName")
     if hasattr(type(attribute), "__set__"):
+        if not shiboken6.isValid(self):
+            raise AttributeError(f"Trying to set property '{name}' on a destroyed {class_name(self)} object")
         attribute.__set__(self, value)
+        return
+    known = _members_of(self)
+    if known is not None and known.kind(name) is not None:
+        # Also for a class derived in Python, whatever it defines under that name.
+        raise AttributeError(known.refusal(name))
+    if shiboken6.isValid(self) and name.encode() in [bytes(one) for one in QtCore.QObject.dynamicPropertyNames(self)]:
+        QtCore.QObject.setProperty(self, name, value)
     elif not is_native_class(type(self)):
         _qobject_getattribute(self, "__dict__")[name] = value
-    elif name.encode() in [bytes(dynamic) for dynamic in QtCore.QObject.dynamicPropertyNames(self)]:
-        QtCore.QObject.setProperty(self, name, value)
-    elif attribute is not None:
-        raise AttributeError(f"{name!r} of {type(self).__name__} can not be overwritten")
+    elif attribute is not None and not isinstance(attribute, Hidden):
+        raise AttributeError(f"Slot '{name}' can not be overwritten on {class_name(self)} object")
     else:
-        raise AttributeError(f"attribute {name!r} of {type(self).__name__} does not exist and can not be set")
+        raise AttributeError(
+            f"'{name}' does not exist on {class_name(self)} and creating new attributes on C++ objects is not allowed"
+        )
+
+
+def _members_of(instance: Any) -> Members | None:
+    """What the application knows of the nearest class of Qt or Slicer."""
+    return members(class_name(instance))
 
 
 def class_name(self: QtCore.QObject) -> str:
@@ -292,7 +389,7 @@ def _qt_module() -> types.ModuleType:
     module.__doc__ = "Qt as Slicer's Python sees it."
     for source in QT_MODULES:
         for name in dir(source):
-            if name.startswith("Q") and name not in NOT_IN_PYTHONQT and isinstance(getattr(source, name), type):
+            if members(name) is not None and name not in NOT_IN_PYTHONQT and isinstance(getattr(source, name), type):
                 setattr(module, name, getattr(source, name))
     importlib.import_module("PySide6.QtSvgWidgets")
     return module

@@ -1,10 +1,11 @@
-"""Slice views: real slice nodes, slice logics and a real interactor; rendered only when a picture is asked for."""
+"""Slice views: real slice nodes, slice logics, interactors and mouse; rendered only when a picture is asked for."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 from .pythonqt import dress
+from .slicer_mouse import SlicerMouse, add_singletons
 from .stand_ins import behaviour, create, state
 
 qt = dress()
@@ -34,6 +35,13 @@ class SliceWidget:
         """Show the slice of a vtkMRMLSliceLogic."""
         state(self).logic, state(self).scene = logic, logic.GetMRMLScene()
         state(self).view.setMRMLSliceNode(logic.GetSliceNode())
+        view = state(self).view
+        state(self).mouse = SlicerMouse(view.renderWindow(), view.interactor(), logic)
+
+    def harness_close(self: Any) -> None:
+        """What the widget's destructor does."""
+        state(self).mouse.stop()
+        state(self).view.renderWindow().Finalize()
 
     def setMRMLScene(self: Any, scene: Any) -> None:
         state(self).scene = scene
@@ -191,6 +199,7 @@ class LayoutManager:
         import vtk
 
         state(self).application_logic = application_logic
+        add_singletons(scene)
         if application_logic.GetSliceLogics() is None:
             application_logic.SetSliceLogics(vtk.vtkCollection())
         for name, orientation in (("Red", "Axial"), ("Green", "Coronal"), ("Yellow", "Sagittal")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import slicer
@@ -80,7 +81,12 @@ class CoreApplication:
         return state(self).startup_environment
 
     def environment(self: Any) -> Any:
-        return qt.QProcessEnvironment.systemEnvironment()
+        """That of the start too: only `setEnvironmentVariable` adds to it."""
+        return state(self).environment
+
+    def setEnvironmentVariable(self: Any, key: str, value: str) -> None:
+        os.environ[key] = value
+        state(self).environment.insert(key, value)
 
     def pauseRender(self: Any) -> None:
         """Nothing is rendered by itself."""

@@ -1,8 +1,10 @@
 """Stand-ins of Slicer's and CTK's Qt classes, generated from the index of the real API.
 
 A class has exactly the properties, methods, signals and enum values that the index lists for it, over the real Qt class
-it derives from. What a method does comes from a behaviour class registered with `@behaviour("qMRML...")`; a behaviour
-that names something the real class lacks is refused when the class is generated, so the harness cannot invent API.
+it derives from. Where the dump of the running application knows the class, it decides which name is a property, whether
+that can be assigned, and which is a method. What a method does comes from a behaviour class registered with
+`@behaviour("qMRML...")`; a behaviour that names something the real class lacks is refused when the class is generated,
+so the harness cannot invent API.
 A method without behaviour raises HarnessGap instead of returning something made up.
 """
 
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .api_index import ClassEntry, chain, class_entry
+from .application_api import members
 from .pythonqt import PropertyAttribute, dress, is_native_class, register_native_class, trimmed_to_arguments_of
 from .recorder import RECORDER, HarnessGap
 
@@ -128,9 +131,10 @@ def _namespace(entry: ClassEntry, base: type) -> dict[str, Any]:
     namespace.update(
         {key: value for key, value in getattr(provided, "enum_numbers", {}).items() if key in entry.enum_values}
     )
-    for method in sorted(set(entry.arity) | (set(functions) & set(arity))):
+    properties = _property_names(entry)
+    for method in sorted((set(entry.arity) | (set(functions) & set(arity))) - properties):
         namespace[method] = _method(entry.name, method, arity[method], functions.get(method), base)
-    for name in entry.properties:
+    for name in properties:
         namespace[name] = _property(entry.name, name, functions, defaults)
     signals = dict(getattr(base, "harness_signals", {}))
     for signature in entry.signal_signatures:
@@ -140,6 +144,15 @@ def _namespace(entry: ClassEntry, base: type) -> dict[str, Any]:
             namespace.setdefault(signature.split("(")[0], signal)
     namespace["harness_signals"] = signals
     return namespace
+
+
+def _property_names(entry: ClassEntry) -> set[str]:
+    """The properties of the index and what the application has as such, without what is a method there or nothing."""
+    known = members(entry.name)
+    if known is None:
+        return set(entry.properties)
+    methods = {name for name in entry.arity if known.kind(name) == "property"}
+    return methods | {name for name in entry.properties if known.kind(name) in ("property", "function")}
 
 
 def _refuse_invented_names(entry: ClassEntry, functions: dict[str, Any], defaults: dict[str, Any]) -> None:
@@ -231,7 +244,10 @@ def _without_behaviour(self: Any, class_name: str, name: str, arguments: tuple[A
 
 
 def _property(class_name: str, name: str, functions: dict[str, Any], defaults: dict[str, Any]) -> PropertyAttribute:
-    reader, writer = functions.get(f"_get_{name}"), functions.get(f"_set_{name}")
+    reader = functions.get(f"_get_{name}", functions.get(name))
+    writer = functions.get(f"_set_{name}")
+    known = members(class_name)
+    writable = known is None or known.kind(name) != "property" or known.is_writable(name)
 
     def read(self: Any) -> Any:
         if reader is not None:
@@ -242,11 +258,13 @@ def _property(class_name: str, name: str, functions: dict[str, Any], defaults: d
         return value
 
     def write(self: Any, value: Any) -> None:
+        if reader is not None and reader is functions.get(name) and writer is None:
+            raise HarnessGap(f"{class_name}.{name} can be assigned in Slicer, but the harness has no behaviour for it")
         state(self).properties[name] = value
         if writer is not None:
             writer(self, value)
 
-    return PropertyAttribute(name, read, write, None)
+    return PropertyAttribute(name, read, write if writable else None, None)
 
 
 def _default(instance: Any, name: str, defaults: dict[str, Any]) -> Any:

@@ -36,7 +36,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         return qt.QIcon(os.path.join(os.path.dirname(__file__), "none.png"))
 
     def helpText(self):
-        return "Drag a <b>box</b>."
+        return "<html>Drag a <b>box</b>.<br>It is filled.</html>"
 
     def setMRMLDefaults(self):
         self._log("setMRMLDefaults")
