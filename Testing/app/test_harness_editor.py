@@ -187,6 +187,97 @@ def test_removing_the_selected_segment_deselects_the_effect(ready):
     assert ready.activeEffect() is None
 
 
+def test_an_undo_that_removes_the_selected_segment_selects_none_and_leaves_the_effect(ready):
+    segmentation = ready.segmentationNode().GetSegmentation()
+    ready.setActiveEffectByName("SampleBox")
+    effect_of(ready).scriptedEffect.saveStateForUndo()
+    ready.setCurrentSegmentID(segmentation.AddEmptySegment("two", "two"))
+    assert ready.activeEffect() is not None
+    ready.undo()
+    assert segmentation.GetNumberOfSegments() == 1
+    assert ready.currentSegmentID() == ""
+    assert ready.activeEffect() is None
+    ready.redo()
+    assert segmentation.GetNumberOfSegments() == 2
+    assert ready.currentSegmentID() == "", "what Redo brings back is not selected"
+    assert ready.activeEffect() is None
+
+
+def test_an_undo_that_removes_the_selected_segment_keeps_an_effect_that_is_not_per_segment(ready):
+    segmentation = ready.segmentationNode().GetSegmentation()
+    ready.setActiveEffectByName("SampleBox")
+    effect_of(ready).scriptedEffect.perSegment = False
+    effect_of(ready).scriptedEffect.saveStateForUndo()
+    ready.setCurrentSegmentID(segmentation.AddEmptySegment("two", "two"))
+    ready.undo()
+    assert ready.currentSegmentID() == ""
+    assert ready.activeEffect().name == "SampleBox"
+    assert ready.harness_effect_button("SampleBox").enabled
+    assert not ready.harness_effect_button("Margin").enabled
+
+
+def test_removing_another_segment_changes_neither_selection_nor_effect(ready):
+    segmentation = ready.segmentationNode().GetSegmentation()
+    segmentation.AddEmptySegment("two", "two")
+    ready.setActiveEffectByName("SampleBox")
+    segmentation.RemoveSegment("two")
+    assert ready.currentSegmentID() == "one"
+    assert ready.activeEffect().name == "SampleBox"
+
+
+def test_the_button_remove_selects_the_next_segment_and_keeps_the_effect(ready):
+    segmentation = ready.segmentationNode().GetSegmentation()
+    segmentation.AddEmptySegment("two", "two")
+    ready.setActiveEffectByName("SampleBox")
+    ready.harness_remove_selected_segment()
+    assert [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())] == ["two"]
+    assert ready.currentSegmentID() == "two"
+    assert ready.activeEffect().name == "SampleBox"
+
+
+def test_an_id_that_no_segment_has_selects_none(ready):
+    ready.setActiveEffectByName("SampleBox")
+    ready.setCurrentSegmentID("nobody")
+    assert ready.currentSegmentID() == ""
+    assert ready.activeEffect() is None
+
+
+def test_the_signal_of_the_selected_segment_tells_of_the_table_not_of_the_node(ready):
+    seen: list[str] = []
+    segmentation = ready.segmentationNode().GetSegmentation()
+    segmentation.AddEmptySegment("two", "two")
+    ready.connect("currentSegmentIDChanged(QString)", seen.append)
+    ready.setCurrentSegmentID("two")
+    assert seen == []
+    segmentation.RemoveSegment("two")
+    assert seen == [""]
+
+
+def test_a_segmentation_is_chosen_with_its_first_segment_selected(ready):
+    import slicer
+
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Other")
+    for name in ("a", "b"):
+        other.GetSegmentation().AddEmptySegment(name, name)
+    node = ready.mrmlSegmentEditorNode()
+    was_modifying = node.StartModify()
+    node.SetAndObserveSegmentationNode(other)
+    node.SetSelectedSegmentID("b")
+    node.EndModify(was_modifying)
+    assert ready.currentSegmentID() == "a"
+
+
+def test_the_editor_waits_for_the_end_of_a_batch(ready):
+    import slicer
+
+    ready.setActiveEffectByName("SampleBox")
+    slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
+    ready.setActiveEffectByName("Paint")
+    assert ready.activeEffect().name == "SampleBox"
+    slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
+    assert ready.activeEffect().name == "Paint"
+
+
 def test_closing_the_scene_leaves_the_effect_and_keeps_the_editor_usable(application, ready):
     import slicer
 

@@ -47,7 +47,7 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
         memory = state(self)
         memory.logic = slicer.vtkSlicerSegmentEditorLogic()
         memory.node, memory.active, memory.last_active, memory.interaction = None, None, None, None
-        memory.segmentation, memory.source, memory.selected = None, None, None
+        memory.segmentation, memory.source, memory.row = None, None, ""
         memory.effects, memory.buttons, memory.shortcuts = [], {}, []
         memory.observations, memory.view_observations = [], []
         memory.answers_hidden_segment = True
@@ -86,6 +86,7 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
         if scene is not None:
             self.setInteractionNode(scene.GetNodeByID("vtkMRMLInteractionNodeSingleton"))
             self._observe(scene, scene.EndCloseEvent, self._on_scene_end_close)
+            self._observe(scene, scene.EndBatchProcessEvent, self.updateWidgetFromMRML)
             slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout_changed)
         self.updateWidgetFromMRML()
 
@@ -197,12 +198,15 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
     # Updates from MRML
 
     def updateWidgetFromMRML(self: Any) -> None:
-        if getattr(state(self), "scene", None) is None or state(self).node is None or state(self).scene.IsClosing():
+        scene, node = getattr(state(self), "scene", None), state(self).node
+        if scene is None or node is None or scene.IsClosing() or scene.IsBatchProcessing():
             return
+        was_modifying = node.StartModify()
         self._update_segmentation()
         self._update_source_volume()
-        self._update_selected_segment()
+        self._select_row(self._selected_if_there())
         self._update_effects_section()
+        node.EndModify(was_modifying)
 
     def _update_segmentation(self: Any) -> None:
         import slicer
@@ -211,6 +215,7 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
         if segmentation is state(self).segmentation:
             return
         state(self).segmentation = segmentation
+        state(self).row = ""
         if segmentation is not None:
             self._observe(segmentation, slicer.vtkSegmentation.SegmentAdded, self._on_segment_added_or_removed)
             self._observe(segmentation, slicer.vtkSegmentation.SegmentRemoved, self._on_segment_added_or_removed)
@@ -218,23 +223,45 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
             if reference is not None:
                 self.setSourceVolumeNode(reference)
             segmentation.CreateDefaultDisplayNodes()
-            if segmentation.GetSegmentation().GetNumberOfSegments() > 0 and not state(self).node.GetSelectedSegmentID():
-                state(self).logic.SelectFirstSegment()
+            if segmentation.GetSegmentation().GetNumberOfSegments() > 0:
+                self._select_row(segmentation.GetSegmentation().GetNthSegmentID(0))
         emit(self, "segmentationNodeChanged(vtkMRMLSegmentationNode*)", segmentation)
 
     def _on_segment_added_or_removed(self: Any) -> None:
+        """Update; the row of a removed segment takes the selection with it, and no other row gets it.
+
+        Rows are selected without a current index, so that the table does not go on to a neighbour either.
+        """
         segmentation, node = state(self).segmentation, state(self).node
         if segmentation is None or node is None or segmentation.GetSegmentation() is None:
             return
-        selected = node.GetSelectedSegmentID()
-        if selected and segmentation.GetSegmentation().GetSegment(selected) is None:
-            first = (
-                segmentation.GetSegmentation().GetNthSegmentID(0)
-                if segmentation.GetSegmentation().GetNumberOfSegments()
-                else None
-            )
-            node.SetSelectedSegmentID(first)
+        if state(self).row and segmentation.GetSegmentation().GetSegment(state(self).row) is None:
+            self._select_row("")
         self.updateWidgetFromMRML()
+
+    def _selected_if_there(self: Any) -> str:
+        """ID of the selected segment, "" when the segmentation has none of that ID."""
+        selected, segmentation = state(self).node.GetSelectedSegmentID() or "", state(self).segmentation
+        known = segmentation is not None and segmentation.GetSegmentation() is not None
+        return selected if known and segmentation.GetSegmentation().GetSegmentIndex(selected) >= 0 else ""
+
+    def _select_row(self: Any, identifier: str) -> None:
+        """Select the row of a segment in the table, or none; the node and the active effect follow."""
+        memory = state(self)
+        if identifier == memory.row:
+            return
+        memory.row = identifier
+        if (memory.node.GetSelectedSegmentID() or "") == identifier:
+            return
+        memory.node.SetSelectedSegmentID(identifier or None)
+        if not identifier and memory.active is not None and memory.active.perSegment:
+            self.setActiveEffect(None)
+        self.updateWidgetFromMRML()
+        emit(self, "currentSegmentIDChanged(QString)", identifier)
+
+    def harness_remove_selected_segment(self: Any) -> None:
+        """What the button Remove does: another segment is selected first, so that the effect stays."""
+        state(self).logic.RemoveSelectedSegment()
 
     def _update_source_volume(self: Any) -> None:
         if state(self).node.GetSegmentationNode() is None:
@@ -260,15 +287,6 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
             if widget.mrmlSliceCompositeNode().GetBackgroundVolumeID() != state(self).source.GetID():
                 widget.mrmlSliceCompositeNode().SetBackgroundVolumeID(state(self).source.GetID())
                 widget.fitSliceToBackground()
-
-    def _update_selected_segment(self: Any) -> None:
-        selected = state(self).node.GetSelectedSegmentID() or ""
-        if selected == (state(self).selected or ""):
-            return
-        state(self).selected = selected
-        if not selected and state(self).active is not None and state(self).active.perSegment:
-            self.setActiveEffect(None)
-        emit(self, "currentSegmentIDChanged(QString)", selected)
 
     def _update_effects_section(self: Any) -> None:
         memory = state(self)
