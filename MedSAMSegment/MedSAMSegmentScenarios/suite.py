@@ -42,6 +42,12 @@ class SuiteReport:
     longest_stall: dict[str, float] = field(default_factory=dict)
     """Seconds for which the event loop stood still at most, `stalls.EventLoopMonitor`."""
 
+    def result_of(self, name: str) -> str:
+        """Return what became of one scenario, in a word or two."""
+        if name in self.passed:
+            return "passed"
+        return f"skipped: {self.skipped[name]}" if name in self.skipped else f"FAILED: {self.failed[name]}"
+
     def __str__(self) -> str:
         lines = [f"{len(self.passed)} passed, {len(self.skipped)} skipped, {len(self.failed)} failed"]
         lines += [f"skipped {name}: {reason}" for name, reason in self.skipped.items()]
@@ -66,6 +72,7 @@ def run_suite(stories: Mapping[str, Scenario], run_one: Callable[[str], None]) -
             else:
                 report.passed.append(name)
             report.seconds[name] = time.monotonic() - begun
+            print(f"{name}: {report.result_of(name)}, {report.seconds[name]:.1f} s", flush=True)
             report.longest_stall[name] = monitor().longest
     return report
 

@@ -167,8 +167,8 @@ def test_events_that_are_not_ours_reach_slicer(application, workspace, phantom):
     point = (*phantom.ras((24, 24, 8))[:2], view.sliceLogic().GetSliceOffset())
     application.actions.click_at(view, point, button="Right")
     application.actions.drag(view, point, (point[0] + 9, point[1] + 9, point[2]), modifiers="Shift")
-    assert "RightButtonPressEvent" in application.actions.unclaimed
-    assert "LeftButtonPressEvent" in application.actions.unclaimed
+    assert "RightButtonPressEvent" in application.actions.left_to_slicer
+    assert "LeftButtonPressEvent" in application.actions.left_to_slicer
     assert len(workspace.state.queue) == 0
 
 

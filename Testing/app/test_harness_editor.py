@@ -100,7 +100,7 @@ def test_an_event_that_the_effect_takes_does_not_reach_the_view(application, rea
     view = application.view("Red")
     point = (30.0, 20.0, view.sliceLogic().GetSliceOffset())
     application.actions.click_at(view, point)
-    assert "LeftButtonPressEvent" not in application.actions.unclaimed
+    assert "LeftButtonPressEvent" not in application.actions.left_to_slicer
     pointer = [0.0, 0.0, 0.0]
     assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode").GetCursorPositionRAS(pointer)
     assert pointer == pytest.approx(point, abs=1.0), "the view follows the pointer, which the effect does not take"

@@ -17,10 +17,12 @@ Point = Sequence[float]
 class UserActions:
     """Performs user actions and counts them: one gesture, click, key or choice is one action.
 
-    `unclaimed` lists the interactor events that no observer aborted: what Slicer's own handlers would have seen.
+    `left_to_slicer` lists the interactor events that no effect took; `unclaimed` those of them that Slicer's own mouse
+    had no use for either.
     """
 
     log: list[str] = field(default_factory=list)
+    left_to_slicer: list[str] = field(default_factory=list)
     unclaimed: list[str] = field(default_factory=list)
 
     @property
@@ -109,9 +111,12 @@ class UserActions:
         )
         interactor.SetAltKey(int(alt))
         passed: list[str] = []
-        tag = interactor.AddObserver(event, lambda *_: passed.append(event), -1.0)
+        # The editor observes with priority 1, Slicer's mouse with 0.
+        after_editor = interactor.AddObserver(event, lambda *_: self.left_to_slicer.append(event), 0.5)
+        after_all = interactor.AddObserver(event, lambda *_: passed.append(event), -1.0)
         interactor.InvokeEvent(event)
-        interactor.RemoveObserver(tag)
+        for tag in (after_editor, after_all):
+            interactor.RemoveObserver(tag)
         self.unclaimed += passed
         return not passed
 
