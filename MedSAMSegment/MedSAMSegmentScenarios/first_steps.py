@@ -108,6 +108,8 @@ def points_lines_and_rois_are_prompts_too() -> None:
     workspace.wait()
     np.testing.assert_array_equal(workspace.mask(workspace.segment_ids[-1]), phantom.ball(0))
     workspace.editor.undo()
+    slicer.app.processEvents()
+    assert workspace.parameters.GetSelectedSegmentID() in workspace.segment_ids, "the empty one that is left"
 
     workspace.parts.listing.clear_rows()
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")

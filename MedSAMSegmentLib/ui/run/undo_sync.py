@@ -67,7 +67,11 @@ class UndoSync:
         self._changed()
 
     def _select_again(self) -> None:
-        """Select the current object's segment where the editor selects none: Undo and Redo leave it so."""
+        """Select a segment where the editor selects none, as Undo and Redo leave it: the current object's, else the
+        last one that there is."""
+        if self._scene.selected_segment_id:
+            return
         current = self._queue.current
-        if current is not None and current.segment_id and not self._scene.selected_segment_id:
-            self._scene.select_segment(current.segment_id)
+        wanted = current.segment_id if current is not None and current.segment_id else self._scene.last_segment_id
+        if wanted:
+            self._scene.select_segment(wanted)

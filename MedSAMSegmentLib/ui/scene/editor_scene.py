@@ -122,6 +122,13 @@ class EffectScene:
         segment_id = self.parameter_node.GetSelectedSegmentID() if self.parameter_node is not None else ""
         return segment_id if self.has_segment(segment_id) else ""
 
+    @property
+    def last_segment_id(self) -> str:
+        """The last segment of the list; "" for none."""
+        node = self.segmentation_node
+        count = node.GetSegmentation().GetNumberOfSegments() if node is not None and node.GetSegmentation() else 0
+        return str(node.GetSegmentation().GetNthSegmentID(count - 1)) if count else ""
+
     def selected_segment(self) -> SelectedSegment:
         segment_id = self.selected_segment_id
         if not segment_id:
