@@ -70,7 +70,7 @@ def without_torch_there_is_a_sentence_and_the_scene_is_untouched() -> None:
             workspace.wait()
         finally:
             workspace.parts.state.runs.requests.service.shutdown()
-    assert "torch" in workspace.status.lower()
+    assert "torch" in workspace.status.lower(), workspace.status
     assert "panel:" in workspace.status
     assert not workspace.mask().any()
 

@@ -132,7 +132,7 @@ def a_second_propagate_is_refused_while_one_runs() -> None:
     workspace = held()
     assert not workspace.parts.frame.runs.propagate.enabled
     workspace.parts.running.propagate()
-    assert "on already" in workspace.status
+    assert "A run is on" in workspace.status
     workspace.draw_box(PHANTOM, k=9)
     assert len(workspace.state.queue) == 1, "nothing is drawn during a run"
     workspace.service.release()
