@@ -138,7 +138,7 @@ def a_cancelled_queue_says_how_many_objects_were_written() -> None:
     workspace.propagate()
     workspace.service.release()
     workspace.wait()
-    assert workspace.service.jobs[-1].name == "Lesion 1"
+    assert workspace.service.jobs[-1].name == "Segment_1"
     np.testing.assert_array_equal(workspace.mask(workspace.segment_ids[1]), TWO_BALLS.ball(1))
 
 

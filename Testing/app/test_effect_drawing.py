@@ -246,7 +246,7 @@ def put(queue, box, segment, *, k=2, new_segments=True, extend=False):
     plane = SlicePlane(0, k)
     box = Box(k=(k, k), j=box[:2], i=box[2:])
     return place_box(
-        queue, plane, box, segment, new_segments=new_segments, extend=extend, next_name=f"Lesion {len(queue) + 1}"
+        queue, plane, box, segment, new_segments=new_segments, extend=extend, next_name=f"Segment_{len(queue) + 1}"
     )
 
 
@@ -257,7 +257,7 @@ def test_the_first_box_takes_the_empty_segment_and_the_next_one_a_new():
     queue = ObjectQueue()
     first, second = put(queue, HERE, EMPTY), put(queue, FAR, EMPTY)
     assert (first.segment_id, first.name) == ("s1", "Lesion")
-    assert (second.segment_id, second.name) == ("", "Lesion 2")
+    assert (second.segment_id, second.name) == ("", "Segment_2")
     assert queue.current is second
 
 

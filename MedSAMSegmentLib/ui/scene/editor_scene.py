@@ -168,9 +168,8 @@ class EffectScene:
         return (red, green, blue)
 
     def next_name(self, taken: Sequence[str]) -> str:
-        """The first free numbered name, counting segments and the rows that have no segment yet."""
-        count = len(taken) + 1
-        names = numbered_names(self.segmentation_node.GetSegmentation(), _("Lesion"), count)
+        """Return the first free numbered name, counting segments and the rows that have no segment yet."""
+        names = numbered_names(self.segmentation_node.GetSegmentation(), len(taken) + 1)
         return next(name for name in names if name not in taken)
 
     def roi_node(self) -> Any:
