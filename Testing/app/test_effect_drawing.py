@@ -279,6 +279,24 @@ def test_with_control_the_box_belongs_to_the_current_object():
     assert len(first.prompts.all()) == 2
 
 
+def test_with_control_the_box_does_not_go_to_the_selected_segment_while_another_object_is_drawn():
+    queue = ObjectQueue()
+    finished = put(queue, HERE, EMPTY)
+    finished.state = ObjectState.DONE
+    drawn = put(queue, FAR, FULL)
+    assert put(queue, FAR, FULL, k=5, extend=True) is drawn
+    assert finished.state is ObjectState.DONE
+    assert len(finished.prompts.all()) == 1
+
+
+def test_with_control_and_no_current_object_the_box_belongs_to_the_selected_segment():
+    queue = ObjectQueue()
+    assert put(queue, HERE, FULL, extend=True).segment_id == "s1"
+    queue.select(None)
+    assert put(queue, FAR, FULL, k=5, extend=True) is queue.rows[0]
+    assert put(ObjectQueue(), HERE, NO_SEGMENT, extend=True).segment_id == ""
+
+
 def test_a_box_in_a_full_segment_starts_a_new_one_or_extends_it_as_the_option_says():
     queue = ObjectQueue()
     assert put(queue, HERE, FULL).segment_id == ""
@@ -311,8 +329,10 @@ def test_run_all_takes_what_has_not_succeeded_and_stepping_goes_round():
     assert queue.waiting() == [rows[0], rows[2]]
     assert queue.step(1) is rows[0]
     assert queue.step(-1) is rows[2]
+    queue.remove(rows[0])
+    assert queue.current is rows[2]
     queue.remove(rows[2])
-    assert queue.current is rows[1]
+    assert queue.current is None, "its neighbour is finished"
     queue.clear()
     assert queue.step(1) is None
 

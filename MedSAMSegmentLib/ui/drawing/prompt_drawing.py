@@ -112,10 +112,13 @@ class Drawing:
             raise PromptError(message, _("Paint the object on this slice first."))
 
     def _add(self, plane: SlicePlane, prompt: Prompt) -> Placed:
-        """Add to the selected segment's object, to the current one, or start one."""
-        item = self._queue.of_segment(self._scene.selected_segment_id) or self._queue.current
+        """Add to the current object, to the selected segment's where none is current, or start one.
+
+        The current object may have no segment yet: the one that is selected is then that of the object before.
+        """
+        item = self._queue.current or self._of_selected_segment()
         if item is None:
-            item = self._of_selected_segment() or self._queue.append(QueuedObject(self._next_name()))
+            item = self._queue.append(QueuedObject(self._next_name()))
         item.prompts.add(plane, prompt)
         self._queue.select(item)
         return item, plane
@@ -201,19 +204,22 @@ def place_box(
 ) -> QueuedObject:
     """Put the box into the queue and return its row, which is the current one afterwards.
 
-    `extend` (Ctrl held) adds the box to the current object. Otherwise a box over the box of an object that has not run
-    redraws that one. Otherwise, with `new_segments`, the box starts a new object: in the selected segment while that
-    is empty and free, else in a segment of its own. Without `new_segments` every box belongs to the selected segment.
+    `extend` (Ctrl held) adds the box to the current object, where none is current to the selected segment. Otherwise
+    a box over the box of an object that has not run redraws that one. Otherwise, with `new_segments`, the box starts a
+    new object: in the selected segment while that is empty and free, else in a segment of its own. Without
+    `new_segments` every box belongs to the selected segment.
     """
-    current = queue.of_segment(segment.id) or queue.current
-    if extend and current is not None:
-        return _extend(queue, current, plane, box)
+    owner = queue.of_segment(segment.id)
+    extended = queue.current or owner
+    if extend and extended is None and segment.id:
+        extended = queue.append(QueuedObject(segment.name, segment_id=segment.id))
+    if extend and extended is not None:
+        return _extend(queue, extended, plane, box)
     redrawn = _overlapping(queue, plane, box)
     if redrawn is not None:
         redrawn.prompts.add(plane, box)
         queue.select(redrawn)
         return redrawn
-    owner = queue.of_segment(segment.id)
     if not new_segments and segment.id:
         item = owner or queue.append(QueuedObject(segment.name, segment_id=segment.id))
         return _extend(queue, item, plane, box)

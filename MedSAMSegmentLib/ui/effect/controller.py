@@ -23,6 +23,7 @@ class EffectController:
             state.queue, state.scene, state.runs, active=lambda: state.active, later=later, changed=state.refresh
         )
         self._segmentation_id: str | None = None
+        self._segment_id = ""
         state.observers.on_selection = self._heard(self.selection_changed)
         state.observers.on_segments = self._heard(self._sync.segments_changed)
         state.observers.on_contents = self._heard(self._sync.contents_changed)
@@ -62,8 +63,12 @@ class EffectController:
         self._state.observers.stop()
 
     def selection_changed(self) -> None:
-        """Segment, segmentation or volume may have been chosen anew."""
+        """Segment, segmentation or volume may have been chosen anew.
+
+        The object of a segment that the user chooses is the current one; none is where the segment has no object yet.
+        """
         state = self._state
+        before, self._segment_id = self._segment_id, state.scene.selected_segment_id
         if state.runs.writing or state.scene.closing:
             return
         node = state.scene.segmentation_node
@@ -73,8 +78,11 @@ class EffectController:
             state.observe()
             state.drop_all(_("Another segmentation was chosen; nothing was written."))
             return
-        row = state.queue.of_segment(state.scene.selected_segment_id)
-        if row is not None and row is not state.queue.current and not state.runs.propagates:
+        if self._segment_id in ("", before):
+            # The node changed in another way. The object that is drawn may have no segment yet: it stays current.
+            return
+        row = state.queue.of_segment(self._segment_id)
+        if row is not state.queue.current and not state.runs.propagates:
             state.queue.select(row)
             state.refresh()
 

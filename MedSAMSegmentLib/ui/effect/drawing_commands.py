@@ -63,7 +63,7 @@ class DrawingCommands:
             return
         item.prompts.remove_last()
         if not item.prompts and not item.keys and item.written is None:
-            state.queue.remove(item)
+            state.remove_row(item)
         state.runs.drop_preview()
         state.refresh()
 

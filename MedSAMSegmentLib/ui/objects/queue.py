@@ -252,9 +252,12 @@ class ObjectQueue:
         self.selected = self.rows.index(item) if item is not None and item in self.rows else -1
 
     def remove(self, item: QueuedObject) -> None:
+        """Take a row out. Without the current one none is current: its neighbour is not what the user draws."""
         row = self.rows.index(item)
         del self.rows[row]
-        if self.selected >= row:
+        if self.selected == row:
+            self.selected = -1
+        elif self.selected > row:
             self.selected -= 1
 
     def clear(self) -> None:
