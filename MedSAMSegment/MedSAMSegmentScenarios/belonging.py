@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import slicer
+
 from MedSAMSegmentLib.ui.objects.queue import ObjectState
 
 from . import scenario
@@ -78,3 +80,70 @@ def after_an_object_is_taken_back_the_selected_segments_is_current() -> None:
     workspace.parts.listing.remove_row(0)
     assert workspace.current is second
     assert third not in workspace.state.queue.rows
+
+
+@scenario
+def a_finished_object_is_finished_again_when_its_new_prompt_is_taken_back() -> None:
+    workspace = one_finished()
+    finished = workspace.current
+    state, segment = finished.state, workspace.mask()
+    workspace.set(tool="include")
+    workspace.user.click("Red", TWO_BALLS.ras((12, 26, 8)))
+    assert finished.state is ObjectState.WAITING
+    workspace.wait_for_preview()
+    workspace.parts.drawing.remove_last_prompt()
+    assert finished.state is state
+    assert "The last prompt of Lesion was taken back" in workspace.status
+    assert "Preview" not in workspace.status
+    assert workspace.runs.preview.shown is None
+    assert workspace.parts.frame.runs.propagate.text == "Propagate"
+    assert (workspace.mask() == segment).all()
+
+    workspace.user.click("Red", TWO_BALLS.ras((12, 26, 8)))
+    workspace.wait_for_preview()
+    workspace.editor.undo()
+    slicer.app.processEvents()
+    workspace.parts.drawing.remove_last_prompt()
+    assert finished.state is ObjectState.UNDONE, "its segment was emptied meanwhile"
+
+
+@scenario
+def taking_a_prompt_back_brings_the_preview_of_those_before() -> None:
+    workspace = Workspace(TWO_BALLS.node(), stand_in=True)
+    workspace.draw_box(TWO_BALLS)
+    workspace.wait_for_preview()
+    before = workspace.shown_mask
+    workspace.set(tool="exclude")
+    workspace.user.click("Red", TWO_BALLS.ras((12, 26, 8)))
+    workspace.parts.drawing.remove_last_prompt()
+    assert workspace.status == "The last prompt of Lesion was taken back."
+    workspace.wait_for_preview()
+    assert (workspace.shown_mask == before).all()
+    assert workspace.status.startswith("Preview of slice 8")
+
+    workspace.set(tool="box")
+    workspace.draw_box(TWO_BALLS, 1)
+    workspace.parts.drawing.remove_last_prompt()
+    workspace.wait("preview that nobody waits for")
+    assert [row.name for row in workspace.state.queue.rows] == ["Lesion"]
+    assert workspace.runs.preview.shown is None, "what it was asked for is gone"
+    assert workspace.status == "The last prompt of Segment_1 was taken back; the object is no longer in the list."
+
+
+@scenario
+def a_box_that_replaces_another_is_said_and_comes_back() -> None:
+    workspace = Workspace(TWO_BALLS.node(), stand_in=True)
+    workspace.draw_box(TWO_BALLS)
+    (first,) = workspace.current.prompts.all()
+    assert "replaced" not in workspace.status
+    workspace.draw_box(TWO_BALLS, 1, control=True)
+    said = "The box on slice 8 of Lesion was replaced."
+    assert workspace.status == said
+    workspace.wait_for_preview()
+    assert workspace.status.startswith(f"{said} Preview of slice 8")
+    workspace.draw_box(TWO_BALLS, k=10, control=True)
+    workspace.wait_for_preview()
+    assert "replaced" not in workspace.status, "another slice"
+    for _ in range(2):
+        workspace.parts.drawing.remove_last_prompt()
+    assert workspace.current.prompts.all() == [first]

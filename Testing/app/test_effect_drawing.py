@@ -13,7 +13,7 @@ from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
 from MedSAMSegmentLib.ui.drawing.prompt_drawing import overlap, place_box
 from MedSAMSegmentLib.ui.objects import settings
 from MedSAMSegmentLib.ui.objects.corrections import Written, continue_from, merged, painted_slices
-from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet
+from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet, QueuedObject, WrittenResult
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
 from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.overlay.painter import fill_rectangles, outline_segments, to_ijk
@@ -139,6 +139,44 @@ def test_a_drawing_across_another_axis_starts_over():
     prompts.add(coronal, Box(k=(0, 4), j=(3, 3), i=(1, 6)))
     assert prompts.axis == 1
     assert len(prompts.all()) == 1
+    assert not prompts.replaced, "on another slice"
+    prompts.remove_last()
+    assert prompts.all() == [BOX]
+
+
+def test_taking_back_brings_what_the_last_drawing_replaced():
+    prompts = PromptSet()
+    prompts.start(P2, BOX)
+    assert not prompts.replaced
+    point = Point(2, 2, 2)
+    prompts.add(P2, point)
+    assert not prompts.replaced
+    prompts.add(P2, Box(k=(2, 2), j=(0, 3), i=(0, 3)))
+    assert prompts.replaced
+    line = Line((1, 1, 2), (3, 3, 2))
+    prompts.exchange_last(line)
+    assert prompts.replaced
+    assert prompts.all() == [point, line]
+    prompts.remove_last()
+    assert prompts.all() == [BOX, point]
+    for _ in range(2):
+        prompts.remove_last()
+    assert not prompts
+
+
+def test_an_object_is_finished_again_once_it_has_the_prompts_of_its_run():
+    item = QueuedObject("x")
+    item.prompts.start(P2, BOX)
+    item.complete(WrittenResult(0, {}, voxels=9))
+    item.prompts.add(P2, Point(2, 2, 2))
+    item.reopen()
+    assert item.state is ObjectState.WAITING
+    item.prompts.remove_last()
+    item.reopen()
+    assert item.state is ObjectState.DONE
+    item.keys.add(P2)
+    item.reopen()
+    assert item.state is ObjectState.WAITING, "a key slice makes another result"
 
 
 def test_the_roi_gives_its_cross_section_on_slices_without_an_outline():

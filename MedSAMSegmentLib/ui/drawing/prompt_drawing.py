@@ -49,7 +49,7 @@ class Drawing:
         corners = [start_xy, (start_xy[0], end_xy[1]), end_xy, (end_xy[0], start_xy[1])]
         around = _at_least_two_pixels(geometry, corners)
         item, plane = self.box(geometry, around, new_segments=new_segments, extend=extend)
-        item.prompts.add(plane, line)
+        item.prompts.exchange_last(line)
         return item, plane
 
     def point(self, geometry: ViewGeometry, volume: SceneVolume, position_xy: XY, positive: bool) -> Placed:
