@@ -55,7 +55,7 @@ class RunCommands:
             self._drawing.follow_roi(row, volume)
         if not rows:
             raise PromptError(_("There is nothing to propagate yet."), _("Drag a box on a slice first."))
-        if state.scene.confirm_visible():
+        if state.runs.may_write(rows):
             state.runs.start(rows, volume, state.settings)
 
     def cancel(self) -> None:

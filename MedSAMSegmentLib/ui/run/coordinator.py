@@ -161,6 +161,14 @@ class RunCoordinator:
         wanted = self.ask_preview(item, plane, volume, settings)
         self.preview.wanted = volume if wanted else None
 
+    def may_write(self, rows: Sequence[QueuedObject]) -> bool:
+        """Ask the user about every hidden segment that these objects go into. Nothing is asked about other segments."""
+        hidden = [row.segment_id for row in rows if self._scene.is_hidden(row.segment_id)]
+        if not hidden:
+            return True
+        with self._own_hand():
+            return all(self._scene.confirm_visible(segment_id) for segment_id in hidden)
+
     def start(self, rows: Sequence[QueuedObject], volume: SceneVolume, settings: EffectSettings) -> None:
         """Run these objects one after the other."""
         self.preview.clear()
@@ -351,7 +359,7 @@ class RunCoordinator:
 
     def _commit_preview(self, volume: SceneVolume) -> None:
         item = self.preview.item
-        if item is None or not self._scene.confirm_visible():
+        if item is None or not self.may_write([item]):
             return
         try:
             with self._own_hand():

@@ -187,11 +187,23 @@ class EffectScene:
         node = self.roi_node()
         return None if node is None else box_of_roi(node, geometry)
 
-    def confirm_visible(self) -> bool:
-        """Ask the user when the selected segment is hidden, as every effect does. True without a segment."""
-        if not self.selected_segment_id:
-            return True
-        return bool(self._host.confirmCurrentSegmentVisible() != self._host.NotConfirmed)
+    def is_hidden(self, segment_id: str) -> bool:
+        """Tell whether a segment is shown in no view. One that does not exist yet will be shown."""
+        display = self.segmentation_node.GetDisplayNode() if self.has_segment(segment_id) else None
+        return display is not None and not (display.GetVisibility() and display.GetSegmentVisibility(segment_id))
+
+    def confirm_visible(self, segment_id: str) -> bool:
+        """Ask the user whether to write into a hidden segment, as every effect does; it is shown then.
+
+        Return False when the user does not want to. The editor asks about its selected segment: this one meanwhile.
+        """
+        before = self.selected_segment_id
+        self.select_segment(segment_id)
+        try:
+            return bool(self._host.confirmCurrentSegmentVisible() != self._host.NotConfirmed)
+        finally:
+            if before:
+                self.select_segment(before)
 
     def write(self, masks: Sequence[MaskToWrite], geometry: VolumeGeometry) -> list[WriteOutcome]:
         """All masks in one undo step. Raises `OutputError` before anything is changed, or when the check fails."""
