@@ -107,6 +107,35 @@ def test_a_view_that_cuts_across_slices_is_refused_with_a_cure():
     assert "Align the view" in caught.value.cure
 
 
+def turned(degrees):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.eye(4)
+    turn[:2, :2] = [[c, -s], [s, c]]
+    return turn
+
+
+@pytest.mark.parametrize("degrees", [20, -20, 45, 70, 110, 200])
+def test_a_box_in_a_view_that_is_turned_in_its_plane_is_refused_with_a_cure(degrees):
+    turn = turned(degrees)
+    centre = (turn @ (40, 30, 28, 1))[:3]
+    view = ViewGeometry(View(axial(centre)), a_grid(turn))
+    corners = [(210, 140), (190, 160), (210, 160), (190, 140)]
+    with pytest.raises(GeometryError, match="turned by (20|45) degrees") as caught:
+        view.box(corners)
+    assert "Align the view" in caught.value.cure
+    assert view.enclosing(corners).k == (7, 7)
+    assert view.voxel((200, 150)) == pytest.approx((40, 30, 7)), "a point is where it is"
+
+
+@pytest.mark.parametrize("degrees", [0, 2.5, -2.5, 90, 88, 180, 270])
+def test_a_view_may_be_turned_a_little_or_by_whole_quarters(degrees):
+    turn = turned(degrees)
+    view = ViewGeometry(View(axial((turn @ (40, 30, 28, 1))[:3])), a_grid(turn))
+    box = view.box([(210, 140), (190, 160), (210, 160), (190, 140)])
+    for low, high in (box.i, box.j):
+        assert 10 <= high - low <= 11
+
+
 def test_a_box_beside_the_volume_is_refused():
     view = ViewGeometry(View(axial((40, 30, 12))), a_grid())
     with pytest.raises(PromptError, match="outside the volume"):

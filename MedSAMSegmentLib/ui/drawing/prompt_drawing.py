@@ -29,26 +29,18 @@ class Drawing:
         self._queue = queue
 
     def box(self, geometry: ViewGeometry, corners_xy: Sequence[XY], *, new_segments: bool, extend: bool) -> Placed:
-        plane = geometry.plane()
-        item = place_box(
-            self._queue,
-            plane,
-            geometry.box(corners_xy),
-            self._scene.selected_segment(),
-            new_segments=new_segments,
-            extend=extend,
-            next_name=self._next_name(),
-        )
-        return item, plane
+        """A rectangle. Raises `GeometryError`, too, where the image is turned in the view."""
+        box = geometry.box(corners_xy)
+        return self._place(geometry.plane(), box, new_segments=new_segments, extend=extend)
 
     def line(
         self, geometry: ViewGeometry, volume: SceneVolume, start_xy: XY, end_xy: XY, *, new_segments: bool, extend: bool
     ) -> Placed:
-        """A RECIST diameter. It starts or extends an object as a box does."""
+        """A RECIST diameter, in a turned view as well. It starts or extends an object as a box does."""
         line = Line(geometry.voxel(start_xy), geometry.voxel(end_xy)).fitted(volume.geometry.shape_zyx)
         corners = [start_xy, (start_xy[0], end_xy[1]), end_xy, (end_xy[0], start_xy[1])]
-        around = _at_least_two_pixels(geometry, corners)
-        item, plane = self.box(geometry, around, new_segments=new_segments, extend=extend)
+        around = _box_around_line(geometry, corners)
+        item, plane = self._place(geometry.plane(), around, new_segments=new_segments, extend=extend)
         item.prompts.exchange_last(line)
         return item, plane
 
@@ -105,6 +97,18 @@ class Drawing:
             item.keys.update(self._painted_planes(segment.id, volume))
         return item
 
+    def _place(self, plane: SlicePlane, box: Box, *, new_segments: bool, extend: bool) -> Placed:
+        item = place_box(
+            self._queue,
+            plane,
+            box,
+            self._scene.selected_segment(),
+            new_segments=new_segments,
+            extend=extend,
+            next_name=self._next_name(),
+        )
+        return item, plane
+
     def _require_paint(self, segment: SelectedSegment, volume: SceneVolume, plane: SlicePlane) -> None:
         """An empty key slice would say that the object ends there, which erasing it says more clearly."""
         if not self._scene.segment_slice(segment.id, volume.geometry, plane).any():
@@ -142,14 +146,13 @@ class Drawing:
         return self._scene.next_name([r.name for r in self._queue.rows if not r.segment_id])
 
 
-def _at_least_two_pixels(geometry: ViewGeometry, corners_xy: list[XY]) -> list[XY]:
-    """The corners, spread where a level or upright line spans no area: a box needs a width and a height."""
+def _box_around_line(geometry: ViewGeometry, corners_xy: list[XY]) -> Box:
+    """Return the box around a line's corners, spread where it spans no area: a box needs a width and a height."""
     xs, ys = ([c[n] for c in corners_xy] for n in (0, 1))
     grow = 1
     while True:
         try:
-            geometry.box(corners_xy)
-            return corners_xy
+            return geometry.enclosing(corners_xy)
         except PromptError:
             if grow > 64:
                 raise
