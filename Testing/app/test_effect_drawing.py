@@ -120,7 +120,7 @@ def test_a_box_in_a_view_that_is_turned_in_its_plane_is_refused_with_a_cure(degr
     centre = (turn @ (40, 30, 28, 1))[:3]
     view = ViewGeometry(View(axial(centre)), a_grid(turn))
     corners = [(210, 140), (190, 160), (210, 160), (190, 140)]
-    with pytest.raises(GeometryError, match="turned by (20|45) degrees") as caught:
+    with pytest.raises(GeometryError, match=r"turned by (20|45) degrees") as caught:
         view.box(corners)
     assert "Align the view" in caught.value.cure
     assert view.enclosing(corners).k == (7, 7)

@@ -68,7 +68,7 @@ class Drawing:
     def from_roi(self, volume: SceneVolume) -> QueuedObject | None:
         """The chosen ROI as an object, in the selected segment while that is empty and free; None without a new ROI."""
         node = self._scene.roi_node()
-        if node is None or any(row.roi_id == node.GetID() for row in self._queue.rows):
+        if node is None or self._queue.of_roi(node.GetID()) is not None:
             return None
         box = self._scene.roi_box(volume.geometry)
         segment = self._scene.selected_segment()

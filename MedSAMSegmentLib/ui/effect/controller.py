@@ -94,6 +94,8 @@ class EffectController:
         """Take over new settings. What changes the answer asks for a new preview."""
         state = self._state
         before, state.settings = state.settings, settings
+        if settings.range_rule == "roi" and before.range_rule != "roi":
+            self._let_roi_be_a_range()
         if before.answer != settings.answer:
             state.queue.options_changed()
             state.runs.run_state_changed()
@@ -101,6 +103,14 @@ class EffectController:
         if changed and state.active and state.volume is not None:
             state.runs.renew_preview(state.volume, settings)
         state.show_estimate()
+
+    def _let_roi_be_a_range(self) -> None:
+        """Take out what only the ROI marks and no run has found yet: an ROI that limits runs is no object."""
+        state = self._state
+        for row in [r for r in state.queue.rows if r.prompts.is_roi_alone and not r.keys and r.written is None]:
+            state.remove_row(row)
+            state.runs.drop_preview()
+            state.refresh()
 
     def _heard(self, handler: Callable[[], Any]) -> Callable[[], None]:
         return guarded(handler, self._state.runs.fail)

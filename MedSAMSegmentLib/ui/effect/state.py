@@ -68,7 +68,7 @@ class EffectState:
 
     def observe(self) -> None:
         """Observe the nodes that the editor has chosen now."""
-        self.observers.start(self.scene.parameter_node, self.host.scene())
+        self.observers.start(self.scene.parameter_node, self.host.scene(), self.scene.roi_node())
 
     def drop_all(self, reason: str) -> None:
         """Empty the queue, drop the preview and the worker's session, end what runs: it belonged to other nodes."""

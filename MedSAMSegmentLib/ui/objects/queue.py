@@ -110,6 +110,11 @@ class PromptSet:
                 here.append(on_slice(self.roi, plane))
         return here
 
+    @property
+    def is_roi_alone(self) -> bool:
+        """Tell whether an ROI marks the object and nothing was drawn for it."""
+        return self.roi is not None and not self._drawn
+
     def all(self) -> list[Prompt]:
         drawn = [d.prompt for d in self._drawn]
         return [*drawn, self.roi] if self.roi is not None else drawn
@@ -304,6 +309,10 @@ class ObjectQueue:
     def of_segment(self, segment_id: str) -> QueuedObject | None:
         """The row of a segment; rows without a segment belong to none."""
         return next((r for r in self.rows if segment_id and r.segment_id == segment_id), None)
+
+    def of_roi(self, roi_id: str) -> QueuedObject | None:
+        """The row that an ROI marks; rows that were drawn alone are marked by none."""
+        return next((r for r in self.rows if roi_id and r.roi_id == roi_id), None)
 
     def unfinished(self) -> list[QueuedObject]:
         """The rows that were drawn and have no result."""

@@ -13,9 +13,9 @@ from slicer.i18n import tr as _
 
 from ...errors import InputError, OutputError
 from ...geometry import VolumeGeometry
-from ...mrml.markups import box_of_roi
+from ...mrml.markups import box_of_roi, roi_is_placed
 from ...mrml.new_segment import NewSegment, numbered_names
-from ...mrml.roi_placement import place_new_roi
+from ...mrml.roi_placement import is_placing, place_new_roi
 from ...mrml.segment_reader import read_segment, read_slice, stored_at, stored_block
 from ...mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
 from ...mrml.slice_view import align_with_volume
@@ -178,6 +178,17 @@ class EffectScene:
     def new_roi(self) -> None:
         """The chosen ROI is a new one, which the next clicks in the views place."""
         self.set_roi_node(place_new_roi(self._host.scene(), slicer.app.applicationLogic(), ROI_ROLE))
+
+    @property
+    def placing(self) -> bool:
+        """Tell whether the next click in a view places a markup."""
+        return is_placing(slicer.app.applicationLogic())
+
+    @property
+    def has_placed_roi(self) -> bool:
+        """Tell whether an ROI is chosen that has a place and a size."""
+        node = self.roi_node()
+        return node is not None and roi_is_placed(node)
 
     def set_roi_node(self, node: Any) -> None:
         self._host.setNodeReference(ROI_ROLE, node)

@@ -81,6 +81,7 @@ class SegmentEditorWidget(EditorEffects, EditorViews, EditorShortcuts):
         if scene is not None:
             self.setInteractionNode(scene.GetNodeByID("vtkMRMLInteractionNodeSingleton"))
             self._observe(scene, scene.EndCloseEvent, self._on_scene_end_close)
+            self._observe(scene, scene.EndBatchProcessEvent, self.updateWidgetFromMRML)
             slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout_changed)
         self.updateWidgetFromMRML()
 
