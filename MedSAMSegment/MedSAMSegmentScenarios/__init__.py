@@ -17,6 +17,7 @@ FILES = (
     "mouse",
     "mishaps",
     "undoing",
+    "belonging",
     "rois",
     "ranges",
     "surroundings",

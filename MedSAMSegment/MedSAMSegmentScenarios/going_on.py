@@ -101,7 +101,7 @@ def a_correction_runs_along_with_a_new_box() -> None:
     workspace.draw_box(phantom, 1)
     workspace.propagate()
     workspace.wait()
-    assert {job.name for job in workspace.service.jobs[1:]} == {"Lesion", "Lesion 1"}
+    assert {job.name for job in workspace.service.jobs[1:]} == {"Lesion", "Segment_1"}
 
 
 @scenario
@@ -121,6 +121,6 @@ def a_queue_sends_the_volume_once_for_each_window() -> None:
     workspace.propagate()
     workspace.wait()
     assert [target.window for target in workspace.service.opened[3:]] == ["auto"]
-    assert [job.name for job in workspace.service.jobs] == ["Lesion", "Lesion 2", "Lesion 1"]
+    assert [job.name for job in workspace.service.jobs] == ["Lesion", "Segment_2", "Segment_1"]
     names = [workspace.segmentation.GetSegmentation().GetSegment(s).GetName() for s in workspace.segment_ids]
-    assert names == ["Lesion", "Lesion 1", "Lesion 2"], "the segments stand in the order of drawing"
+    assert names == ["Lesion", "Segment_1", "Segment_2"], "the segments stand in the order of drawing"

@@ -98,6 +98,62 @@ def a_write_that_fails_half_way_leaves_nothing_behind() -> None:
     assert len(workspace.segment_ids) == 1
 
 
+class AskedHost:
+    """An editor whose user answers the question about a hidden segment; `asked` are the segments it was about."""
+
+    def __init__(self, host: Any, answer: bool) -> None:
+        self._host = host
+        self._answer = answer
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._host, name)
+
+    def confirmCurrentSegmentVisible(self) -> Any:
+        self.asked.append(self._host.parameterSetNode().GetSelectedSegmentID())
+        return self._host.ConfirmedWithDialog if self._answer else self._host.NotConfirmed
+
+
+@scenario
+def a_question_about_a_hidden_segment_is_about_the_one_that_is_written() -> None:
+    workspace = Workspace(TWO_BALLS.node(), stand_in=True)
+    workspace.draw_box(TWO_BALLS)
+    workspace.propagate()
+    workspace.wait()
+    finished = workspace.segment_id
+    display = workspace.segmentation.GetDisplayNode()
+    display.SetSegmentVisibility(finished, False)
+    scene = workspace.state.scene
+    host, scene._host = scene._host, AskedHost(scene._host, answer=False)
+    try:
+        workspace.draw_box(TWO_BALLS, 1)
+        workspace.wait_for_preview()
+        workspace.user.press(workspace.parts.frame.runs.segment_slice)
+        workspace.propagate()
+        workspace.wait()
+        assert scene._host.asked == [], "the selected segment is hidden, another one is written"
+        assert len(workspace.segment_ids) == 2
+
+        written = workspace.segment_ids[1]
+        first = int(workspace.mask(written).sum())
+        display.SetSegmentVisibility(finished, True)
+        display.SetSegmentVisibility(written, False)
+        workspace.draw_box(TWO_BALLS, 1, k=10, control=True)
+        workspace.editor.setCurrentSegmentID(finished)
+        workspace.propagate()
+        workspace.wait()
+        assert scene._host.asked == [written]
+        assert int(workspace.mask(written).sum()) == first, "the user did not want it"
+        assert workspace.editor.currentSegmentID() == finished
+        jobs = len(workspace.service.jobs)
+        scene._host._answer = True
+        workspace.propagate()
+        workspace.wait()
+        assert len(workspace.service.jobs) == jobs + 1
+    finally:
+        scene._host = host
+
+
 class HalfHost:
     """An editor that swallows the second write."""
 
@@ -138,7 +194,7 @@ def a_cancelled_queue_says_how_many_objects_were_written() -> None:
     workspace.propagate()
     workspace.service.release()
     workspace.wait()
-    assert workspace.service.jobs[-1].name == "Lesion 1"
+    assert workspace.service.jobs[-1].name == "Segment_1"
     np.testing.assert_array_equal(workspace.mask(workspace.segment_ids[1]), TWO_BALLS.ball(1))
 
 

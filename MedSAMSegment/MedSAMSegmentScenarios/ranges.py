@@ -83,13 +83,13 @@ def a_key_slice_is_said_and_drawn_and_never_empty() -> None:
 
     show_slice("Red", phantom.ras((24, 24, 6)))
     workspace.parts.drawing.toggle_key_slice(view)
-    assert workspace.status.startswith("Slice 6 of QueuedObject is a key slice")
+    assert workspace.status.startswith("Slice 6 of Lesion is a key slice")
     assert overlay.prompts.count > 10, "its outline"
     show_slice("Red", phantom.ras((24, 24, 8)))
     assert overlay.prompts.count == 0
     show_slice("Red", phantom.ras((24, 24, 6)))
     workspace.parts.drawing.toggle_key_slice(view)
-    assert workspace.status == "Slice 6 of QueuedObject is no longer a key slice."
+    assert workspace.status == "Slice 6 of Lesion is no longer a key slice."
     assert overlay.prompts.count == 0
 
 

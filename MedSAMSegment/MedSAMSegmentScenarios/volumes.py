@@ -55,6 +55,43 @@ def a_view_oblique_to_the_volume_is_refused_and_aligned_by_a_link() -> None:
     np.testing.assert_array_equal(workspace.mask(), phantom.ball(0))
 
 
+def turned(degrees: float = 20.0) -> np.ndarray:
+    """A 4x4 that turns about the body's long axis: axial views show its slices, though not level."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.diag([1.0, 1.0, 2.0])
+    return matrix
+
+
+@scenario
+def a_box_in_a_view_that_is_turned_in_its_plane_is_refused_and_the_view_aligned_by_a_link() -> None:
+    phantom = Phantom(ijk_to_ras=turned())
+    workspace = Workspace(phantom.node(), stand_in=True)
+    node = view_widget("Red").mrmlSliceNode()
+    node.SetOrientationToAxial()
+    x, y, z = phantom.ras((24, 24, 8))
+    show_slice("Red", (x, y, z))
+    workspace.user.drag("Red", (x - 8, y - 8, z), (x + 8, y + 8, z))
+    assert "turned by 20 degrees" in workspace.status
+    assert "Align the views" in workspace.status
+    assert len(workspace.state.queue) == 0
+
+    workspace.set(tool="line")
+    workspace.user.drag("Red", (x - 6, y, z), (x + 6, y, z))
+    (line,) = workspace.current.prompts.all()
+    assert type(line).__name__ == "Line", "its ends are where they are"
+    workspace.parts.drawing.remove_last_prompt()
+
+    workspace.set(tool="box")
+    workspace.parts.frame.runs.status.linkActivated.emit("align:")
+    workspace.draw_box(phantom)
+    (box,) = workspace.current.prompts.all()
+    assert (box.i, box.j) == ((17, 31), (17, 31)), "as it was drawn"  # type: ignore[union-attr]
+    workspace.propagate()
+    workspace.wait()
+    np.testing.assert_array_equal(workspace.mask(), phantom.ball(0))
+
+
 @scenario
 def coronal_and_sagittal_views_work_like_axial_ones() -> None:
     phantom = Phantom(ijk_to_ras=np.diag([-1.0, -1.0, 2.0, 1.0]))

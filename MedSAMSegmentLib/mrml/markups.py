@@ -27,12 +27,17 @@ def box_of_roi(node: Any, geometry: VolumeGeometry) -> Box:
     not placed, has no size or lies outside.
     """
     size = np.array(node.GetSize(), dtype=np.float64)
-    if node.GetNumberOfDefinedControlPoints() == 0 or not (size > 0).all():
+    if not roi_is_placed(node):
         raise PromptError(f"The ROI {node.GetName()} is not placed yet.", "Click two of its corners on the image.")
     signs = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
     # Not GetObjectToWorldMatrix: it is made orthogonal again, which loses a parent's scale and shear.
     corners = _through_parent(node, apply(to_numpy(node.GetObjectToNodeMatrix()), signs * size))
     return Box.enclosing(geometry.ras_to_ijk(corners)).fitted(geometry.shape_zyx)
+
+
+def roi_is_placed(node: Any) -> bool:
+    """Tell whether an ROI has a place and a size."""
+    return bool(node.GetNumberOfDefinedControlPoints() > 0 and all(size > 0 for size in node.GetSize()))
 
 
 def points_of(node: Any, geometry: VolumeGeometry) -> list[Point]:

@@ -36,10 +36,14 @@ class NewSegment:
         return segment_id
 
 
-def numbered_names(segmentation: Any, stem: str, count: int) -> list[str]:
-    """`count` names "stem N" that continue after the highest number in use."""
-    pattern = re.compile(re.escape(stem) + r" (\d+)")
+GENERIC_STEM = "Segment"
+"""What vtkSegmentation calls a segment that was given no name, in every language of the application."""
+
+
+def numbered_names(segmentation: Any, count: int, stem: str = GENERIC_STEM) -> list[str]:
+    """Return `count` names "stem_N", as the Segment Editor gives them, that continue after the highest N in use."""
+    pattern = re.compile(re.escape(stem) + r"_(\d+)")
     names = (segmentation.GetNthSegment(n).GetName() or "" for n in range(segmentation.GetNumberOfSegments()))
     used = [int(found.group(1)) for found in map(pattern.fullmatch, names) if found]
     first = max(used, default=0) + 1
-    return [f"{stem} {number}" for number in range(first, first + count)]
+    return [f"{stem}_{number}" for number in range(first, first + count)]

@@ -17,3 +17,9 @@ def place_new_roi(scene: Any, application_logic: Any, name: str) -> Any:
     mouse.SetPlaceModePersistence(0)
     mouse.SetCurrentInteractionMode(mouse.Place)
     return node
+
+
+def is_placing(application_logic: Any) -> bool:
+    """Tell whether the next click in a view places a markup."""
+    mouse = application_logic.GetInteractionNode()
+    return bool(mouse.GetCurrentInteractionMode() == mouse.Place)

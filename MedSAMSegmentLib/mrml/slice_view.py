@@ -15,6 +15,10 @@ from .transforms import to_numpy
 DRIFT_TOLERANCE = 0.5
 """Slices that a view may drift off one slice, over the volume's cross-section, before it counts as oblique."""
 
+TURN_TOLERANCE = 3.0
+"""Degrees that a view's edges may be turned against the volume's rows: the box around a drawn square is then a tenth
+larger than the square, at 20 degrees two thirds."""
+
 ALIGN = "Align the view with the volume (its 'Rotate to volume plane' button), then try again."
 
 
@@ -65,6 +69,19 @@ def shown_slice(geometry: VolumeGeometry, slice_to_ras: NDArray[np.float64]) -> 
     if not 0 <= index < sizes[i_j_or_k]:
         raise PromptError("This view shows a plane beside the volume.", "Scroll it to the image.")
     return ShownSlice(2 - i_j_or_k, index, geometry)
+
+
+def require_level(shown: ShownSlice, slice_to_ras: NDArray[np.float64]) -> None:
+    """Raise `GeometryError` when a rectangle in the view is none on the slice: the view is turned in its plane."""
+    right = slice_to_ras[:3, 0] / np.linalg.norm(slice_to_ras[:3, 0])
+    axes = np.delete(shown.geometry.ijk_to_ras[:3, :3], 2 - shown.axis, axis=1)
+    along = np.abs(right @ (axes / np.linalg.norm(axes, axis=0))).max()
+    degrees = float(np.degrees(np.arccos(min(along, 1.0))))
+    if degrees > TURN_TOLERANCE:
+        raise GeometryError(
+            f"The image is turned by {degrees:.0f} degrees in this view: a box drawn here would not fit the object.",
+            ALIGN,
+        )
 
 
 def align_with_volume(slice_node: Any, volume_node: Any) -> None:

@@ -13,7 +13,7 @@ from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
 from MedSAMSegmentLib.ui.drawing.prompt_drawing import box_iou, place_box
 from MedSAMSegmentLib.ui.objects import settings
 from MedSAMSegmentLib.ui.objects.corrections import Written, continue_from, merged, painted_slices
-from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet
+from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet, QueuedObject, WrittenResult
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
 from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.overlay.painter import fill_rectangles, outline_segments, to_ijk
@@ -107,6 +107,35 @@ def test_a_view_that_cuts_across_slices_is_refused_with_a_cure():
     assert "Align the view" in caught.value.cure
 
 
+def turned(degrees):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.eye(4)
+    turn[:2, :2] = [[c, -s], [s, c]]
+    return turn
+
+
+@pytest.mark.parametrize("degrees", [20, -20, 45, 70, 110, 200])
+def test_a_box_in_a_view_that_is_turned_in_its_plane_is_refused_with_a_cure(degrees):
+    turn = turned(degrees)
+    centre = (turn @ (40, 30, 28, 1))[:3]
+    view = ViewGeometry(View(axial(centre)), a_grid(turn))
+    corners = [(210, 140), (190, 160), (210, 160), (190, 140)]
+    with pytest.raises(GeometryError, match=r"turned by (20|45) degrees") as caught:
+        view.box(corners)
+    assert "Align the view" in caught.value.cure
+    assert view.enclosing(corners).k == (7, 7)
+    assert view.voxel((200, 150)) == pytest.approx((40, 30, 7)), "a point is where it is"
+
+
+@pytest.mark.parametrize("degrees", [0, 2.5, -2.5, 90, 88, 180, 270])
+def test_a_view_may_be_turned_a_little_or_by_whole_quarters(degrees):
+    turn = turned(degrees)
+    view = ViewGeometry(View(axial((turn @ (40, 30, 28, 1))[:3])), a_grid(turn))
+    box = view.box([(210, 140), (190, 160), (210, 160), (190, 140)])
+    for low, high in (box.i, box.j):
+        assert 10 <= high - low <= 11
+
+
 def test_a_box_beside_the_volume_is_refused():
     view = ViewGeometry(View(axial((40, 30, 12))), a_grid())
     with pytest.raises(PromptError, match="outside the volume"):
@@ -139,6 +168,44 @@ def test_a_drawing_across_another_axis_starts_over():
     prompts.add(coronal, Box(k=(0, 4), j=(3, 3), i=(1, 6)))
     assert prompts.axis == 1
     assert len(prompts.all()) == 1
+    assert not prompts.replaced, "on another slice"
+    prompts.remove_last()
+    assert prompts.all() == [BOX]
+
+
+def test_taking_back_brings_what_the_last_drawing_replaced():
+    prompts = PromptSet()
+    prompts.start(P2, BOX)
+    assert not prompts.replaced
+    point = Point(2, 2, 2)
+    prompts.add(P2, point)
+    assert not prompts.replaced
+    prompts.add(P2, Box(k=(2, 2), j=(0, 3), i=(0, 3)))
+    assert prompts.replaced
+    line = Line((1, 1, 2), (3, 3, 2))
+    prompts.exchange_last(line)
+    assert prompts.replaced
+    assert prompts.all() == [point, line]
+    prompts.remove_last()
+    assert prompts.all() == [BOX, point]
+    for _ in range(2):
+        prompts.remove_last()
+    assert not prompts
+
+
+def test_an_object_is_finished_again_once_it_has_the_prompts_of_its_run():
+    item = QueuedObject("x")
+    item.prompts.start(P2, BOX)
+    item.complete(WrittenResult(0, {}, voxels=9))
+    item.prompts.add(P2, Point(2, 2, 2))
+    item.reopen()
+    assert item.state is ObjectState.WAITING
+    item.prompts.remove_last()
+    item.reopen()
+    assert item.state is ObjectState.DONE
+    item.keys.add(P2)
+    item.reopen()
+    assert item.state is ObjectState.WAITING, "a key slice makes another result"
 
 
 def test_the_roi_gives_its_cross_section_on_slices_without_an_outline():
@@ -246,7 +313,7 @@ def put(queue, box, segment, *, k=2, new_segments=True, extend=False):
     plane = SlicePlane(0, k)
     box = Box(k=(k, k), j=box[:2], i=box[2:])
     return place_box(
-        queue, plane, box, segment, new_segments=new_segments, extend=extend, next_name=f"Lesion {len(queue) + 1}"
+        queue, plane, box, segment, new_segments=new_segments, extend=extend, next_name=f"Segment_{len(queue) + 1}"
     )
 
 
@@ -257,7 +324,7 @@ def test_the_first_box_takes_the_empty_segment_and_the_next_one_a_new():
     queue = ObjectQueue()
     first, second = put(queue, HERE, EMPTY), put(queue, FAR, EMPTY)
     assert (first.segment_id, first.name) == ("s1", "Lesion")
-    assert (second.segment_id, second.name) == ("", "Lesion 2")
+    assert (second.segment_id, second.name) == ("", "Segment_2")
     assert queue.current is second
 
 
@@ -277,6 +344,24 @@ def test_with_control_the_box_belongs_to_the_current_object():
     assert put(queue, FAR, FULL, k=5, extend=True) is first
     assert first.state is ObjectState.WAITING
     assert len(first.prompts.all()) == 2
+
+
+def test_with_control_the_box_does_not_go_to_the_selected_segment_while_another_object_is_drawn():
+    queue = ObjectQueue()
+    finished = put(queue, HERE, EMPTY)
+    finished.state = ObjectState.DONE
+    drawn = put(queue, FAR, FULL)
+    assert put(queue, FAR, FULL, k=5, extend=True) is drawn
+    assert finished.state is ObjectState.DONE
+    assert len(finished.prompts.all()) == 1
+
+
+def test_with_control_and_no_current_object_the_box_belongs_to_the_selected_segment():
+    queue = ObjectQueue()
+    assert put(queue, HERE, FULL, extend=True).segment_id == "s1"
+    queue.select(None)
+    assert put(queue, FAR, FULL, k=5, extend=True) is queue.rows[0]
+    assert put(ObjectQueue(), HERE, NO_SEGMENT, extend=True).segment_id == ""
 
 
 def test_a_box_in_a_full_segment_starts_a_new_one_or_extends_it_as_the_option_says():
@@ -311,8 +396,10 @@ def test_run_all_takes_what_has_not_succeeded_and_stepping_goes_round():
     assert queue.waiting() == [rows[0], rows[2]]
     assert queue.step(1) is rows[0]
     assert queue.step(-1) is rows[2]
+    queue.remove(rows[0])
+    assert queue.current is rows[2]
     queue.remove(rows[2])
-    assert queue.current is rows[1]
+    assert queue.current is None, "its neighbour is finished"
     queue.clear()
     assert queue.step(1) is None
 

@@ -338,3 +338,36 @@ def test_keys_of_views_menus_and_editor_are_known_as_taken(application, ready, k
     mine = qt.QShortcut(qt.QKeySequence(key), slicer.util.mainWindow())
     assert [taker in problem for problem in collisions(slicer.util.mainWindow())] == [True]
     mine.delete()
+
+
+def test_a_list_of_nodes_with_blocked_signals_tells_nobody(application: Any) -> None:
+    import slicer
+
+    box = slicer.qMRMLNodeComboBox()
+    box.nodeTypes = ["vtkMRMLMarkupsROINode"]
+    box.noneEnabled = True
+    box.setMRMLScene(slicer.mrmlScene)
+    heard: list[Any] = []
+    box.connect("currentNodeChanged(vtkMRMLNode*)", heard.append)
+    first, second = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode") for _ in range(2))
+    box.setCurrentNode(first)
+    assert heard == [first]
+    blocked = box.blockSignals(True)
+    box.setCurrentNode(second)
+    box.blockSignals(blocked)
+    assert heard == [first]
+    assert box.currentNode() is second
+
+
+def test_an_effect_that_a_loaded_scene_names_is_chosen_when_it_is_loaded_whole(ready: Any) -> None:
+    import slicer
+
+    parameters = ready.mrmlSegmentEditorNode()
+    slicer.mrmlScene.StartState(slicer.vtkMRMLScene.BatchProcessState)
+    disabled = parameters.GetDisableModifiedEvent()
+    parameters.SetDisableModifiedEvent(1)
+    parameters.SetActiveEffectName("SampleBox")
+    parameters.SetDisableModifiedEvent(disabled)
+    assert ready.activeEffect() is None
+    slicer.mrmlScene.EndState(slicer.vtkMRMLScene.BatchProcessState)
+    assert ready.activeEffect().name == "SampleBox"

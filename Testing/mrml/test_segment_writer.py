@@ -240,7 +240,7 @@ def test_undo_gives_overwritten_voxels_back_to_their_segment(a_writer, two_segme
 
 def test_many_new_segments_are_one_undo_step(a_writer, a_geometry, a_segmentation_node, a_host, read):
     segmentation = a_segmentation_node.GetSegmentation()
-    names = numbered_names(segmentation, "Lesion", 2)
+    names = numbered_names(segmentation, 2)
     red = (1.0, 0.0, 0.0)
     outcomes = a_writer.write_objects(
         [
@@ -251,17 +251,27 @@ def test_many_new_segments_are_one_undo_step(a_writer, a_geometry, a_segmentatio
         a_geometry,
     )
     assert [o.voxels for o in outcomes] == [A.sum(), 0, (B & ~A).sum()]
-    assert [segmentation.GetNthSegment(n).GetName() for n in range(2)] == ["Lesion 1", "Lesion 2"]
+    assert [segmentation.GetNthSegment(n).GetName() for n in range(2)] == ["Segment_1", "Segment_2"]
     assert segmentation.GetNumberOfSegments() == 2
     assert segmentation.GetSegment(outcomes[0].segment_id).GetColor() == red
     np.testing.assert_array_equal(read(outcomes[2].segment_id), B & ~A)
-    assert numbered_names(segmentation, "Lesion", 2) == ["Lesion 3", "Lesion 4"]
+    assert numbered_names(segmentation, 2) == ["Segment_3", "Segment_4"]
     a_host.logic.Undo()
     assert segmentation.GetNumberOfSegments() == 0
     assert not a_host.logic.CanUndo()
     a_host.logic.Redo()
-    assert [segmentation.GetNthSegment(n).GetName() for n in range(2)] == ["Lesion 1", "Lesion 2"]
+    assert [segmentation.GetNthSegment(n).GetName() for n in range(2)] == ["Segment_1", "Segment_2"]
     np.testing.assert_array_equal(read(outcomes[0].segment_id), A)
+
+
+def test_names_are_those_of_the_editors_own_new_segments(a_segmentation_node):
+    segmentation = a_segmentation_node.GetSegmentation()
+    for _ in range(3):
+        (name,) = numbered_names(segmentation, 1)
+        segment = segmentation.GetSegment(segmentation.AddEmptySegment())
+        assert segment.GetName() == name
+    segment.SetName("Liver")
+    assert numbered_names(segmentation, 2) == ["Segment_3", "Segment_4"]
 
 
 def test_a_new_segment_takes_its_terminology_and_tags(a_segmentation_node):

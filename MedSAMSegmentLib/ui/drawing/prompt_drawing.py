@@ -29,27 +29,19 @@ class Drawing:
         self._queue = queue
 
     def box(self, geometry: ViewGeometry, corners_xy: Sequence[XY], *, new_segments: bool, extend: bool) -> Placed:
-        plane = geometry.plane()
-        item = place_box(
-            self._queue,
-            plane,
-            geometry.box(corners_xy),
-            self._scene.selected_segment(),
-            new_segments=new_segments,
-            extend=extend,
-            next_name=self._next_name(),
-        )
-        return item, plane
+        """A rectangle. Raises `GeometryError`, too, where the image is turned in the view."""
+        box = geometry.box(corners_xy)
+        return self._place(geometry.plane(), box, new_segments=new_segments, extend=extend)
 
     def line(
         self, geometry: ViewGeometry, volume: SceneVolume, start_xy: XY, end_xy: XY, *, new_segments: bool, extend: bool
     ) -> Placed:
-        """A RECIST diameter. It starts or extends an object as a box does."""
+        """A RECIST diameter, in a turned view as well. It starts or extends an object as a box does."""
         line = Line(geometry.voxel(start_xy), geometry.voxel(end_xy)).fitted(volume.geometry.shape_zyx)
         corners = [start_xy, (start_xy[0], end_xy[1]), end_xy, (end_xy[0], start_xy[1])]
-        around = _at_least_two_pixels(geometry, corners)
-        item, plane = self.box(geometry, around, new_segments=new_segments, extend=extend)
-        item.prompts.add(plane, line)
+        around = _box_around_line(geometry, corners)
+        item, plane = self._place(geometry.plane(), around, new_segments=new_segments, extend=extend)
+        item.prompts.exchange_last(line)
         return item, plane
 
     def point(self, geometry: ViewGeometry, volume: SceneVolume, position_xy: XY, positive: bool) -> Placed:
@@ -76,7 +68,7 @@ class Drawing:
     def from_roi(self, volume: SceneVolume) -> QueuedObject | None:
         """The chosen ROI as an object, in the selected segment while that is empty and free; None without a new ROI."""
         node = self._scene.roi_node()
-        if node is None or any(row.roi_id == node.GetID() for row in self._queue.rows):
+        if node is None or self._queue.of_roi(node.GetID()) is not None:
             return None
         box = self._scene.roi_box(volume.geometry)
         segment = self._scene.selected_segment()
@@ -105,6 +97,18 @@ class Drawing:
             item.keys.update(self._painted_planes(segment.id, volume))
         return item
 
+    def _place(self, plane: SlicePlane, box: Box, *, new_segments: bool, extend: bool) -> Placed:
+        item = place_box(
+            self._queue,
+            plane,
+            box,
+            self._scene.selected_segment(),
+            new_segments=new_segments,
+            extend=extend,
+            next_name=self._next_name(),
+        )
+        return item, plane
+
     def _require_paint(self, segment: SelectedSegment, volume: SceneVolume, plane: SlicePlane) -> None:
         """An empty key slice would say that the object ends there, which erasing it says more clearly."""
         if not self._scene.segment_slice(segment.id, volume.geometry, plane).any():
@@ -112,10 +116,13 @@ class Drawing:
             raise PromptError(message, _("Paint the object on this slice first."))
 
     def _add(self, plane: SlicePlane, prompt: Prompt) -> Placed:
-        """Add to the selected segment's object, to the current one, or start one."""
-        item = self._queue.of_segment(self._scene.selected_segment_id) or self._queue.current
+        """Add to the current object, to the selected segment's where none is current, or start one.
+
+        The current object may have no segment yet: the one that is selected is then that of the object before.
+        """
+        item = self._queue.current or self._of_selected_segment()
         if item is None:
-            item = self._of_selected_segment() or self._queue.append(QueuedObject(self._next_name()))
+            item = self._queue.append(QueuedObject(self._next_name()))
         item.prompts.add(plane, prompt)
         self._queue.select(item)
         return item, plane
@@ -139,14 +146,13 @@ class Drawing:
         return self._scene.next_name([r.name for r in self._queue.rows if not r.segment_id])
 
 
-def _at_least_two_pixels(geometry: ViewGeometry, corners_xy: list[XY]) -> list[XY]:
-    """The corners, spread where a level or upright line spans no area: a box needs a width and a height."""
+def _box_around_line(geometry: ViewGeometry, corners_xy: list[XY]) -> Box:
+    """Return the box around a line's corners, spread where it spans no area: a box needs a width and a height."""
     xs, ys = ([c[n] for c in corners_xy] for n in (0, 1))
     grow = 1
     while True:
         try:
-            geometry.box(corners_xy)
-            return corners_xy
+            return geometry.enclosing(corners_xy)
         except PromptError:
             if grow > 64:
                 raise
@@ -201,19 +207,22 @@ def place_box(
 ) -> QueuedObject:
     """Put the box into the queue and return its row, which is the current one afterwards.
 
-    `extend` (Ctrl held) adds the box to the current object. Otherwise a box over the box of an object that has not run
-    redraws that one. Otherwise, with `new_segments`, the box starts a new object: in the selected segment while that
-    is empty and free, else in a segment of its own. Without `new_segments` every box belongs to the selected segment.
+    `extend` (Ctrl held) adds the box to the current object, where none is current to the selected segment. Otherwise
+    a box over the box of an object that has not run redraws that one. Otherwise, with `new_segments`, the box starts a
+    new object: in the selected segment while that is empty and free, else in a segment of its own. Without
+    `new_segments` every box belongs to the selected segment.
     """
-    current = queue.of_segment(segment.id) or queue.current
-    if extend and current is not None:
-        return _extend(queue, current, plane, box)
+    owner = queue.of_segment(segment.id)
+    extended = queue.current or owner
+    if extend and extended is None and segment.id:
+        extended = queue.append(QueuedObject(segment.name, segment_id=segment.id))
+    if extend and extended is not None:
+        return _extend(queue, extended, plane, box)
     redrawn = _overlapping(queue, plane, box)
     if redrawn is not None:
         redrawn.prompts.add(plane, box)
         queue.select(redrawn)
         return redrawn
-    owner = queue.of_segment(segment.id)
     if not new_segments and segment.id:
         item = owner or queue.append(QueuedObject(segment.name, segment_id=segment.id))
         return _extend(queue, item, plane, box)

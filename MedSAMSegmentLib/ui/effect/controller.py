@@ -23,6 +23,7 @@ class EffectController:
             state.queue, state.scene, state.runs, active=lambda: state.active, later=later, changed=state.refresh
         )
         self._segmentation_id: str | None = None
+        self._segment_id = ""
         state.observers.on_selection = self._heard(self.selection_changed)
         state.observers.on_segments = self._heard(self._sync.segments_changed)
         state.observers.on_contents = self._heard(self._sync.contents_changed)
@@ -62,8 +63,12 @@ class EffectController:
         self._state.observers.stop()
 
     def selection_changed(self) -> None:
-        """Segment, segmentation or volume may have been chosen anew."""
+        """Segment, segmentation or volume may have been chosen anew.
+
+        The object of a segment that the user chooses is the current one; none is where the segment has no object yet.
+        """
         state = self._state
+        before, self._segment_id = self._segment_id, state.scene.selected_segment_id
         if state.runs.writing or state.scene.closing:
             return
         node = state.scene.segmentation_node
@@ -73,8 +78,11 @@ class EffectController:
             state.observe()
             state.drop_all(_("Another segmentation was chosen; nothing was written."))
             return
-        row = state.queue.of_segment(state.scene.selected_segment_id)
-        if row is not None and row is not state.queue.current and not state.runs.propagates:
+        if self._segment_id in ("", before):
+            # The node changed in another way. The object that is drawn may have no segment yet: it stays current.
+            return
+        row = state.queue.of_segment(self._segment_id)
+        if row is not state.queue.current and not state.runs.propagates:
             state.queue.select(row)
             state.refresh()
 
@@ -86,6 +94,8 @@ class EffectController:
         """Take over new settings. What changes the answer asks for a new preview."""
         state = self._state
         before, state.settings = state.settings, settings
+        if settings.range_rule == "roi" and before.range_rule != "roi":
+            self._let_roi_be_a_range()
         if before.answer != settings.answer:
             state.queue.options_changed()
             state.runs.run_state_changed()
@@ -93,6 +103,14 @@ class EffectController:
         if changed and state.active and state.volume is not None:
             state.runs.renew_preview(state.volume, settings)
         state.show_estimate()
+
+    def _let_roi_be_a_range(self) -> None:
+        """Take out what only the ROI marks and no run has found yet: an ROI that limits runs is no object."""
+        state = self._state
+        for row in [r for r in state.queue.rows if r.prompts.is_roi_alone and not r.keys and r.written is None]:
+            state.remove_row(row)
+            state.runs.drop_preview()
+            state.refresh()
 
     def _heard(self, handler: Callable[[], Any]) -> Callable[[], None]:
         return guarded(handler, self._state.runs.fail)

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from ..drawing.prompt_drawing import XY, Drawing, Placed
 from ..objects import settings as settings_module
-from ..objects.queue import QueuedObject
+from ..objects.queue import ObjectState, QueuedObject
 from ..objects.ranges import End, limited_at, range_text
 from ..objects.slice_plane import SlicePlane
 from ..run.error_boundary import guarded
@@ -37,7 +37,11 @@ class DrawingCommands:
     def draw_box(self, view_widget: Any, corners_xy: Sequence[XY], extend: bool = False) -> None:
         """Take a rectangle dragged in a view; with `extend` it belongs to the current object."""
         new = self._state.settings.each_box_new_segment
-        self._draw(view_widget, lambda g, _v: self._drawing.box(g, corners_xy, new_segments=new, extend=extend))
+        self._draw(
+            view_widget,
+            lambda g, _v: self._drawing.box(g, corners_xy, new_segments=new, extend=extend),
+            _replaced_text,
+        )
 
     def draw_line(self, view_widget: Any, start_xy: XY, end_xy: XY, extend: bool = False) -> None:
         """Take a longest diameter dragged in a view."""
@@ -45,6 +49,7 @@ class DrawingCommands:
         self._draw(
             view_widget,
             lambda g, v: self._drawing.line(g, v, start_xy, end_xy, new_segments=new, extend=extend),
+            _replaced_text,
         )
 
     def draw_point(self, view_widget: Any, position_xy: XY, positive: bool) -> None:
@@ -56,16 +61,31 @@ class DrawingCommands:
         self._draw(view_widget, self._drawing.key_slice, _key_text)
 
     def remove_last_prompt(self) -> None:
-        """Take back what was drawn last for the current object."""
+        """Take back what was drawn last for the current object; a finished one that it reopened is finished again."""
         state = self._state
         item = state.queue.current
         if item is None or state.runs.propagates:
             return
+        if not item.prompts:
+            state.panel.show_event(Message(_("{name} has no prompt to take back.").format(name=item.name)))
+            return
         item.prompts.remove_last()
+        text = _("The last prompt of {name} was taken back.")
         if not item.prompts and not item.keys and item.written is None:
-            state.queue.remove(item)
+            state.remove_row(item)
+            text = _("The last prompt of {name} was taken back; the object is no longer in the list.")
+        elif item.state not in (ObjectState.DONE, ObjectState.LOOK, ObjectState.UNDONE):
+            item.reopen()
+            if item.finished:
+                # Undo may have emptied the segment since.
+                known = state.scene.has_segment(item.segment_id)
+                item.settle(state.scene.voxels_of_segment(item.segment_id) if known else 0)
+                text = _("The last prompt of {name} was taken back; its segment stays as it is.")
         state.runs.drop_preview()
+        state.panel.show_event(Message(text.format(name=item.name)))
         state.refresh()
+        if state.volume is not None and item.state is ObjectState.WAITING and item.prompts.latest is not None:
+            state.runs.ask_preview(item, item.prompts.latest, state.volume, state.settings)
 
     def limit_range(self, end: End, view_widget: Any) -> None:
         """Let the range begin or end at the slice that the view shows."""
@@ -95,10 +115,17 @@ class DrawingCommands:
         item.reopen()
         state.runs.drop_preview()
         state.runs.show_hint()
-        if say is not None:
-            state.panel.show_event(Message(say(item, plane)))
+        text = say(item, plane) if say is not None else ""
+        if text:
+            state.panel.show_event(Message(text))
         state.refresh()
-        state.runs.ask_preview(item, plane, volume, state.settings)
+        state.runs.ask_preview(item, plane, volume, state.settings, remark=text)
+
+
+def _replaced_text(item: QueuedObject, plane: SlicePlane) -> str:
+    """Return what to say of a box or line that took the place of another on its slice; "" for a new one."""
+    text = _("The box on slice {n} of {name} was replaced.")
+    return text.format(n=plane.index, name=item.name) if item.prompts.replaced else ""
 
 
 def _key_text(item: QueuedObject, plane: SlicePlane) -> str:

@@ -56,6 +56,10 @@ class Effect:
         )
         self._shortcuts = Shortcuts(actions)
         self._ended = False
+        observers = self.state.observers
+        observers.on_mouse_mode = self._later("placement_ended")
+        observers.on_roi = self._later("take_roi")
+        observers.on_scene_loaded = lambda: _when_idle(self._show_settings_again)
         slicer.app.connect("aboutToQuit()", self.cleanup)
 
     def activate(self) -> None:
@@ -63,6 +67,7 @@ class Effect:
         self.frame.choices.update_models()
         self.controller.activate()
         self._shortcuts.install(slicer.util.mainWindow() or self._host.optionsFrame().window())
+        _when_idle(self._show_settings_again)
 
     def deactivate(self) -> None:
         self._shortcuts.remove()
@@ -83,6 +88,20 @@ class Effect:
         stored = settings_module.load(self._host)
         self.controller.apply_settings(stored)
         self.frame.show(stored, self.state.scene.roi_node())
+
+    def _show_settings_again(self) -> None:
+        """Lists of nodes are filled when a scene is loaded whole; the effect may have become active in between."""
+        if self.state.active and not self.state.scene.closing:
+            guarded(self.show_settings, self.state.runs.fail)()
+
+    def _later(self, name: str) -> Callable[[], None]:
+        """Return a command of the ROI that runs when the event loop is idle: the ROI itself follows the event first."""
+
+        def call() -> None:
+            if self.state.active and not self.state.scene.closing:
+                self._command("running", name)()
+
+        return lambda: _when_idle(call)
 
     def follow_link(self, link: str) -> None:
         jump = parse_slice_link(link)

@@ -57,7 +57,7 @@ class ListCommands:
         """Take a row out; its segment stays."""
         queue = self._state.queue
         if 0 <= row < len(queue.rows) and self._state.runs.batch is None:
-            queue.remove(queue.rows[row])
+            self._state.remove_row(queue.rows[row])
             self._drop_preview()
 
     def clear_rows(self) -> None:

@@ -7,9 +7,13 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ...errors import PromptError
+from ...prompts import Box
 from ..drawing.prompt_drawing import Drawing, runnable_objects
+from ..objects.queue import QueuedObject
+from ..objects.slice_plane import SlicePlane
 from ..run.events import Message, RunIsOn
 from ..run.preview import outlines
+from ..scene.editor_scene import SceneVolume
 from .state import EffectState
 
 
@@ -19,6 +23,7 @@ class RunCommands:
     def __init__(self, state: EffectState, drawing: Drawing) -> None:
         self._state = state
         self._drawing = drawing
+        self._placing = False
 
     def segment_slice(self, view_widget: Any = None) -> None:
         """Write the preview of a slice that is shown, first of all in this view. Nothing is written unseen."""
@@ -55,7 +60,7 @@ class RunCommands:
             self._drawing.follow_roi(row, volume)
         if not rows:
             raise PromptError(_("There is nothing to propagate yet."), _("Drag a box on a slice first."))
-        if state.scene.confirm_visible():
+        if state.runs.may_write(rows):
             state.runs.start(rows, volume, state.settings)
 
     def cancel(self) -> None:
@@ -66,7 +71,9 @@ class RunCommands:
         """Take another ROI; nothing is kept while there is no parameter node: the scene is closing then."""
         state = self._state
         if state.scene.parameter_node is not None:
+            self._placing = False
             state.scene.set_roi_node(node)
+            state.observe()
             state.queue.options_changed()
             state.runs.run_state_changed()
             state.show_estimate()
@@ -76,5 +83,60 @@ class RunCommands:
         state = self._state
         if state.scene.parameter_node is not None:
             state.scene.new_roi()
+            self._placing = True
+            state.observe()
             text = _("Click two opposite corners of the object in a view, then press Propagate (P).")
             state.panel.show_event(Message(text))
+
+    def placement_ended(self) -> None:
+        """Take the new ROI once both its corners were clicked. One that was given up is no object."""
+        if not self._placing or self._state.scene.placing:
+            return
+        self._placing = False
+        if self._state.scene.has_placed_roi:
+            self.take_roi()
+        else:
+            self._state.runs.show_hint()
+
+    def take_roi(self) -> None:
+        """Show the chosen ROI as it is now: outline, preview of a slice, estimate, and what to do next.
+
+        It is an object that waits then. As the range of runs it is none, and the range is told.
+        """
+        state = self._state
+        if state.runs.propagates or state.runs.batch is not None or not state.scene.has_placed_roi:
+            return
+        volume = state.update_volume()
+        if volume is None:
+            return
+        box, node = state.scene.roi_box(volume.geometry), state.scene.roi_node()
+        if box is None:
+            return
+        if state.settings.range_rule == "roi":
+            first, last = box.along(state.queue.current.axis if state.queue.current is not None else 0)
+            text = _("Runs take slices {first} to {last}, those of {roi}.")
+            state.panel.show_event(Message(text.format(first=first, last=last, roi=node.GetName())))
+            state.show_estimate()
+            return
+        item = state.queue.of_roi(node.GetID())
+        if item is not None and not self._drawing.follow_roi(item, volume):
+            return
+        item = item or self._drawing.from_roi(volume)
+        if item is not None:
+            self._show_roi(item, box, volume)
+
+    def _show_roi(self, item: QueuedObject, box: Box, volume: SceneVolume) -> None:
+        state = self._state
+        item.reopen()
+        state.queue.select(item)
+        state.runs.drop_preview()
+        first, last = box.along(item.axis)
+        shown = state.painting.shown_planes(volume)
+        plane = next((p for p in shown if p.axis == item.axis and first <= p.index <= last), None)
+        if plane is None:
+            plane = SlicePlane(item.axis, (first + last) // 2)
+            state.navigator.jump(item.prompts.all(), plane, volume)
+        text = _("The ROI marks {name}, slices {first} to {last}. Press Propagate (P).")
+        state.panel.show_event(Message(text.format(name=item.name, first=first, last=last)))
+        state.refresh()
+        state.runs.ask_preview(item, plane, volume, state.settings)

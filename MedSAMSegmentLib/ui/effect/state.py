@@ -8,7 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ...errors import MedSAMError
-from ..objects.queue import ObjectQueue
+from ..objects.queue import ObjectQueue, QueuedObject
 from ..objects.settings import EffectSettings
 from ..overlay.painter import OverlayPainter
 from ..overlay.views import ViewPainting
@@ -68,7 +68,7 @@ class EffectState:
 
     def observe(self) -> None:
         """Observe the nodes that the editor has chosen now."""
-        self.observers.start(self.scene.parameter_node, self.host.scene())
+        self.observers.start(self.scene.parameter_node, self.host.scene(), self.scene.roi_node())
 
     def drop_all(self, reason: str) -> None:
         """Empty the queue, drop the preview and the worker's session, end what runs: it belonged to other nodes."""
@@ -76,6 +76,12 @@ class EffectState:
         self.queue.clear()
         self.volume = None
         self.refresh()
+
+    def remove_row(self, item: QueuedObject) -> None:
+        """Take an object out of the list. Without a current one that of the selected segment is current."""
+        self.queue.remove(item)
+        if self.queue.current is None:
+            self.queue.select(self.queue.of_segment(self.scene.selected_segment_id))
 
     def refresh(self) -> None:
         """Bring the options frame and the views up to date."""

@@ -33,6 +33,7 @@ class PromptSet:
 
     def __init__(self) -> None:
         self._drawn: list[_Drawn] = []
+        self._earlier: list[list[_Drawn]] = []
         self.roi: Box | None = None
 
     def __bool__(self) -> bool:
@@ -54,29 +55,50 @@ class PromptSet:
     def planes(self) -> list[SlicePlane]:
         return sorted({d.plane for d in self._drawn}, key=lambda plane: plane.index)
 
+    @property
+    def snapshot(self) -> tuple[tuple[_Drawn, ...], Box | None]:
+        """All that was drawn, to compare with what a run was made of."""
+        return tuple(self._drawn), self.roi
+
+    @property
+    def replaced(self) -> bool:
+        """Tell whether the last drawing took the place of another on its slice."""
+        before = self._earlier[-1] if self._earlier else []
+        return any(d.plane == self._drawn[-1].plane and d not in self._drawn for d in before)
+
     def start(self, plane: SlicePlane, prompt: Prompt) -> None:
         """A new object begins with this prompt."""
-        self._drawn = [_Drawn(plane, prompt)]
+        self._keep([_Drawn(plane, prompt)])
 
     def add(self, plane: SlicePlane, prompt: Prompt) -> None:
         """Add to the object. A box, line or mask replaces the one on the same slice; points gather."""
-        if plane.axis != self.axis:
-            self._drawn = []
+        kept = self._drawn if plane.axis == self.axis else []
         if not isinstance(prompt, Point):
             replaced = (Box, Line) if isinstance(prompt, (Box, Line)) else (MaskPrompt,)
-            self._drawn = [d for d in self._drawn if d.plane != plane or not isinstance(d.prompt, replaced)]
-        self._drawn.append(_Drawn(plane, prompt))
+            kept = [d for d in kept if d.plane != plane or not isinstance(d.prompt, replaced)]
+        self._keep([*kept, _Drawn(plane, prompt)])
+
+    def exchange_last(self, prompt: Prompt) -> None:
+        """Put a prompt in place of the one that was drawn last, as one drawing with it."""
+        self._drawn = [*self._drawn[:-1], _Drawn(self._drawn[-1].plane, prompt)]
 
     def remove_last(self) -> None:
-        """The ROI goes last: it is there from the beginning."""
-        if self._drawn:
-            self._drawn.pop()
+        """Go back to before the last drawing: what it replaced is there again.
+
+        The ROI goes last: it is there from the beginning.
+        """
+        if self._earlier:
+            self._drawn = self._earlier.pop()
         else:
             self.roi = None
 
     def clear(self) -> None:
-        self._drawn = []
+        self._drawn, self._earlier = [], []
         self.roi = None
+
+    def _keep(self, drawn: list[_Drawn]) -> None:
+        self._earlier.append(self._drawn)
+        self._drawn = drawn
 
     def on(self, plane: SlicePlane) -> list[Prompt]:
         """The prompts on one slice; the ROI's cross-section where it is cut and nothing else outlines the object."""
@@ -87,6 +109,11 @@ class PromptSet:
             if first <= plane.index <= last:
                 here.append(on_slice(self.roi, plane))
         return here
+
+    @property
+    def is_roi_alone(self) -> bool:
+        """Tell whether an ROI marks the object and nothing was drawn for it."""
+        return self.roi is not None and not self._drawn
 
     def all(self) -> list[Prompt]:
         drawn = [d.prompt for d in self._drawn]
@@ -138,7 +165,8 @@ class QueuedObject:
     `keys` are slices whose painted mask is a prompt, `committed` those whose preview was written, `written` is what
     we left in the segment last. `window` is the automatic choice of intensities; "" before it was made. A `fruitless`
     object failed for a reason of its own: the same prompts and options would fail again. `found` are the results of
-    all its runs, for Undo and Redo go through them. `roi_id` names the ROI node that marks it.
+    all its runs, for Undo and Redo go through them. `roi_id` names the ROI node that marks it. `ran_with` is what was
+    drawn when its last run ended.
     """
 
     name: str
@@ -155,6 +183,7 @@ class QueuedObject:
     fruitless: bool = False
     lost_segment_id: str = ""
     roi_id: str = ""
+    ran_with: object = None
     found: list[WrittenResult] = field(default_factory=list)
     number: int = field(default_factory=lambda: next(_NUMBERS))
 
@@ -177,6 +206,7 @@ class QueuedObject:
 
     def complete(self, result: WrittenResult) -> None:
         """A run ended with this, and it was written."""
+        self.ran_with = self.prompts.snapshot
         self.found = [*self.found[1 - KEPT_STATES :], result]
         self._show(result)
         self.message = self.lost_segment_id = ""
@@ -223,10 +253,19 @@ class QueuedObject:
         return next((w for w in reversed(states) if not changed_slices(w, current)), self.written)
 
     def reopen(self) -> None:
-        """It has to run (again)."""
-        self.state = ObjectState.WAITING
+        """It has to run (again), unless its result was made of what is drawn for it now."""
         self.message = ""
         self.fruitless = False
+        same = not self.prompts or self.prompts.snapshot == self.ran_with
+        if self.result is not None and same and not self.keys:
+            self._show(self.result)
+        else:
+            self.state = ObjectState.WAITING
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether it ran and its segment holds what was found."""
+        return self.state in (ObjectState.DONE, ObjectState.LOOK)
 
 
 class ObjectQueue:
@@ -252,9 +291,12 @@ class ObjectQueue:
         self.selected = self.rows.index(item) if item is not None and item in self.rows else -1
 
     def remove(self, item: QueuedObject) -> None:
+        """Take a row out. Without the current one none is current: its neighbour is not what the user draws."""
         row = self.rows.index(item)
         del self.rows[row]
-        if self.selected >= row:
+        if self.selected == row:
+            self.selected = -1
+        elif self.selected > row:
             self.selected -= 1
 
     def clear(self) -> None:
@@ -267,6 +309,10 @@ class ObjectQueue:
     def of_segment(self, segment_id: str) -> QueuedObject | None:
         """The row of a segment; rows without a segment belong to none."""
         return next((r for r in self.rows if segment_id and r.segment_id == segment_id), None)
+
+    def of_roi(self, roi_id: str) -> QueuedObject | None:
+        """The row that an ROI marks; rows that were drawn alone are marked by none."""
+        return next((r for r in self.rows if roi_id and r.roi_id == roi_id), None)
 
     def unfinished(self) -> list[QueuedObject]:
         """The rows that were drawn and have no result."""

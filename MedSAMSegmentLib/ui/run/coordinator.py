@@ -125,7 +125,17 @@ class RunCoordinator:
         self.measuring.clear()
         self.requests.shutdown()
 
-    def ask_preview(self, item: QueuedObject, plane: SlicePlane, volume: SceneVolume, settings: EffectSettings) -> bool:
+    def ask_preview(
+        self,
+        item: QueuedObject,
+        plane: SlicePlane,
+        volume: SceneVolume,
+        settings: EffectSettings,
+        *,
+        remark: str = "",
+    ) -> bool:
+        """Ask for the preview of a slice; `remark` is said again with it. Return whether there is something to ask."""
+        self.preview.remark = remark
         try:
             return self.preview.ask(item, plane, volume, settings)
         except MedSAMError as error:
@@ -150,6 +160,14 @@ class RunCoordinator:
         self.preview.clear()
         wanted = self.ask_preview(item, plane, volume, settings)
         self.preview.wanted = volume if wanted else None
+
+    def may_write(self, rows: Sequence[QueuedObject]) -> bool:
+        """Ask the user about every hidden segment that these objects go into. Nothing is asked about other segments."""
+        hidden = [row.segment_id for row in rows if self._scene.is_hidden(row.segment_id)]
+        if not hidden:
+            return True
+        with self._own_hand():
+            return all(self._scene.confirm_visible(segment_id) for segment_id in hidden)
 
     def start(self, rows: Sequence[QueuedObject], volume: SceneVolume, settings: EffectSettings) -> None:
         """Run these objects one after the other."""
@@ -293,16 +311,20 @@ class RunCoordinator:
         self.estimator.device = info.device
 
     def preview_ready(self, preview: SlicePreview) -> None:
-        self.preview.show(preview)
         if self.requests.opened is not None:
             self.estimator.throughput.note_preview(self.requests.opened, preview)
+        if self.preview.item is None:
+            # What it was asked for has been taken back.
+            self._changed()
+            return
+        self.preview.show(preview)
         volume, self.preview.wanted = self.preview.wanted, None
         if volume is not None:
             self._commit_preview(volume)
         elif not preview.mask.any():
-            self.show_error(nothing_found(self.preview.item.name if self.preview.item is not None else ""))
+            self.show_error(nothing_found(self.preview.item.name))
         else:
-            self._panel.show_event(PreviewReady(preview.plane.index, preview.score))
+            self._panel.show_event(PreviewReady(preview.plane.index, preview.score, self.preview.remark))
         self._changed()
 
     def run_progressed(self, done: int, total: int) -> None:
@@ -337,7 +359,7 @@ class RunCoordinator:
 
     def _commit_preview(self, volume: SceneVolume) -> None:
         item = self.preview.item
-        if item is None or not self._scene.confirm_visible():
+        if item is None or not self.may_write([item]):
             return
         try:
             with self._own_hand():

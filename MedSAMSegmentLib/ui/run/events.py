@@ -48,10 +48,14 @@ class RunCancelled:
 
 @dataclass(frozen=True)
 class PreviewReady:
-    """The preview of slice `index` is shown; `score` is the network's confidence, 0 to 1."""
+    """The preview of slice `index` is shown; `score` is the network's confidence, 0 to 1.
+
+    `remark` is a sentence, translated already, that is to be read along with it.
+    """
 
     index: int
     score: float
+    remark: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from .request import RequestScheduler
 class LivePreview:
     """Asks for it, shows it in the views, writes it when the user says so.
 
-    `wanted` is the volume when it is to be written as soon as it is there.
+    `item` is the object whose preview is asked for or shown, None when an answer on its way is no longer wanted.
+    `wanted` is the volume when it is to be written as soon as it is there. `remark` is what is told along with it.
     """
 
     def __init__(self, requests: RequestScheduler, scene: EffectScene, painter: OverlayPainter) -> None:
@@ -33,6 +34,7 @@ class LivePreview:
         self.item: QueuedObject | None = None
         self.shown: SlicePreview | None = None
         self.wanted: SceneVolume | None = None
+        self.remark = ""
 
     def ask(self, item: QueuedObject, plane: SlicePlane, volume: SceneVolume, settings: EffectSettings) -> bool:
         """False when the slice's prompts outline nothing. Raises `PromptError` for a bad ROI."""
@@ -50,8 +52,8 @@ class LivePreview:
         self._painter.set_mask(preview.plane, preview.mask)
 
     def clear(self) -> None:
-        self.shown = None
-        self.wanted = None
+        self.item = self.shown = self.wanted = None
+        self.remark = ""
         self._painter.clear_masks()
 
     def commit(self, volume: SceneVolume) -> SlicePlane:

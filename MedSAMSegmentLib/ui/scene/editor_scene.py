@@ -13,9 +13,9 @@ from slicer.i18n import tr as _
 
 from ...errors import InputError, OutputError
 from ...geometry import VolumeGeometry
-from ...mrml.markups import box_of_roi
+from ...mrml.markups import box_of_roi, roi_is_placed
 from ...mrml.new_segment import NewSegment, numbered_names
-from ...mrml.roi_placement import place_new_roi
+from ...mrml.roi_placement import is_placing, place_new_roi
 from ...mrml.segment_reader import read_segment, read_slice, stored_at, stored_block
 from ...mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
 from ...mrml.slice_view import align_with_volume
@@ -175,9 +175,8 @@ class EffectScene:
         return (red, green, blue)
 
     def next_name(self, taken: Sequence[str]) -> str:
-        """The first free numbered name, counting segments and the rows that have no segment yet."""
-        count = len(taken) + 1
-        names = numbered_names(self.segmentation_node.GetSegmentation(), _("Lesion"), count)
+        """Return the first free numbered name, counting segments and the rows that have no segment yet."""
+        names = numbered_names(self.segmentation_node.GetSegmentation(), len(taken) + 1)
         return next(name for name in names if name not in taken)
 
     def roi_node(self) -> Any:
@@ -187,6 +186,17 @@ class EffectScene:
         """The chosen ROI is a new one, which the next clicks in the views place."""
         self.set_roi_node(place_new_roi(self._host.scene(), slicer.app.applicationLogic(), ROI_ROLE))
 
+    @property
+    def placing(self) -> bool:
+        """Tell whether the next click in a view places a markup."""
+        return is_placing(slicer.app.applicationLogic())
+
+    @property
+    def has_placed_roi(self) -> bool:
+        """Tell whether an ROI is chosen that has a place and a size."""
+        node = self.roi_node()
+        return node is not None and roi_is_placed(node)
+
     def set_roi_node(self, node: Any) -> None:
         self._host.setNodeReference(ROI_ROLE, node)
 
@@ -195,11 +205,23 @@ class EffectScene:
         node = self.roi_node()
         return None if node is None else box_of_roi(node, geometry)
 
-    def confirm_visible(self) -> bool:
-        """Ask the user when the selected segment is hidden, as every effect does. True without a segment."""
-        if not self.selected_segment_id:
-            return True
-        return bool(self._host.confirmCurrentSegmentVisible() != self._host.NotConfirmed)
+    def is_hidden(self, segment_id: str) -> bool:
+        """Tell whether a segment is shown in no view. One that does not exist yet will be shown."""
+        display = self.segmentation_node.GetDisplayNode() if self.has_segment(segment_id) else None
+        return display is not None and not (display.GetVisibility() and display.GetSegmentVisibility(segment_id))
+
+    def confirm_visible(self, segment_id: str) -> bool:
+        """Ask the user whether to write into a hidden segment, as every effect does; it is shown then.
+
+        Return False when the user does not want to. The editor asks about its selected segment: this one meanwhile.
+        """
+        before = self.selected_segment_id
+        self.select_segment(segment_id)
+        try:
+            return bool(self._host.confirmCurrentSegmentVisible() != self._host.NotConfirmed)
+        finally:
+            if before:
+                self.select_segment(before)
 
     def write(self, masks: Sequence[MaskToWrite], geometry: VolumeGeometry) -> list[WriteOutcome]:
         """All masks in one undo step. Raises `OutputError` before anything is changed, or when the check fails."""

@@ -14,7 +14,8 @@ class SceneObservers:
 
     `on_selection` hears that another segment, segmentation or volume may be chosen; `on_segments` that segments were
     added or removed; `on_contents` that a segment's voxels changed; `on_volume` that the volume's voxels or place
-    changed; `on_scene_closing` that the scene goes.
+    changed; `on_mouse_mode` that a placement may have ended; `on_roi` that the user let go of the chosen ROI, which
+    was moved or resized; `on_scene_loaded` that nodes came from a file; `on_scene_closing` that the scene goes.
     """
 
     def __init__(self) -> None:
@@ -22,14 +23,17 @@ class SceneObservers:
         self.on_segments: Callable[[], None] = _ignore
         self.on_contents: Callable[[], None] = _ignore
         self.on_volume: Callable[[], None] = _ignore
+        self.on_mouse_mode: Callable[[], None] = _ignore
+        self.on_roi: Callable[[], None] = _ignore
+        self.on_scene_loaded: Callable[[], None] = _ignore
         self.on_scene_closing: Callable[[], None] = _ignore
         self._tags: list[tuple[Any, int]] = []
         self._watched: tuple[Any, ...] | None = None
 
-    def start(self, parameter_node: Any, scene: Any) -> None:
+    def start(self, parameter_node: Any, scene: Any, roi_node: Any = None) -> None:
         """Watch these; nothing happens when they are watched already."""
         nodes = (
-            (parameter_node, parameter_node.GetSegmentationNode(), parameter_node.GetSourceVolumeNode())
+            (parameter_node, parameter_node.GetSegmentationNode(), parameter_node.GetSourceVolumeNode(), roi_node)
             if parameter_node is not None
             else ()
         )
@@ -38,8 +42,15 @@ class SceneObservers:
         self.stop()
         self._watched = (scene, *nodes)
         self._observe(scene, slicer.vtkMRMLScene.StartCloseEvent, self.on_scene_closing)
+        for event in (slicer.vtkMRMLScene.EndImportEvent, slicer.vtkMRMLScene.EndBatchProcessEvent):
+            self._observe(scene, event, self.on_scene_loaded)
         if parameter_node is None:
             return
+        mouse = scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")
+        if mouse is not None:
+            self._observe(mouse, slicer.vtkMRMLInteractionNode.InteractionModeChangedEvent, self.on_mouse_mode)
+        if roi_node is not None:
+            self._observe(roi_node, slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent, self.on_roi)
         self._observe(parameter_node, vtk.vtkCommand.ModifiedEvent, self.on_selection)
         segmentation = parameter_node.GetSegmentationNode()
         if segmentation is not None:

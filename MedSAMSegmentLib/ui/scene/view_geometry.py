@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...errors import GeometryError, PromptError
 from ...geometry import VolumeGeometry
-from ...mrml.slice_view import shown_slice, slice_to_ras_of
+from ...mrml.slice_view import ShownSlice, require_level, shown_slice, slice_to_ras_of
 from ...mrml.transforms import apply, to_numpy
 from ...prompts import Box
 from ..objects.slice_plane import SlicePlane
@@ -26,7 +26,7 @@ class ViewGeometry:
 
     def plane(self) -> SlicePlane:
         """The volume's slice that the view shows. Raises `GeometryError` (oblique) or `PromptError` (beside it)."""
-        shown = shown_slice(self._geometry, self._pose)
+        shown = self._shown()
         return SlicePlane(shown.axis, shown.index)
 
     def plane_or_none(self) -> SlicePlane | None:
@@ -38,9 +38,16 @@ class ViewGeometry:
     def box(self, corners_xy: Sequence[tuple[int, int]]) -> Box:
         """The voxels of the shown slice whose centres a rectangle in the view covers, cut to the volume.
 
-        Raises `PromptError` when it lies beside the volume or is thinner than two voxels, else as `plane`.
+        Raises `GeometryError` when the image is turned in the view, `PromptError` when the rectangle lies beside the
+        volume or is thinner than two voxels, else as `plane`.
         """
-        return Box.enclosing(self._on_plane(corners_xy)).fitted(self._geometry.shape_zyx)
+        require_level(self._shown(), self._pose)
+        return self.enclosing(corners_xy)
+
+    def enclosing(self, points_xy: Sequence[tuple[int, int]]) -> Box:
+        """Return the smallest box of the shown slice around points of the view, which may be turned. Raises as `box`,
+        but not for that."""
+        return Box.enclosing(self._on_plane(points_xy)).fitted(self._geometry.shape_zyx)
 
     def voxel(self, position_xy: tuple[int, int]) -> tuple[float, float, float]:
         """The continuous i, j, k under a pixel, on the shown slice."""
@@ -51,6 +58,9 @@ class ViewGeometry:
         """Voxel coordinates (n,3) as view pixels (n,2), projected along the view's normal."""
         to_xy = np.linalg.inv(self._xy_to_ras) @ self._geometry.ijk_to_ras
         return apply(to_xy, points_ijk)[:, :2]
+
+    def _shown(self) -> ShownSlice:
+        return shown_slice(self._geometry, self._pose)
 
     def _on_plane(self, points_xy: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
         plane = self.plane()

@@ -106,9 +106,9 @@ def _event_text(event: Event) -> str:
             text = _("Cancelling ...")
         case PreviewCancelled():
             text = _("Cancelled.")
-        case PreviewReady(index, score):
+        case PreviewReady(index, score, remark):
             text = _("Preview of slice {n}, confidence {score}. Press Propagate (P), or S to write this slice.")
-            text = text.format(n=index, score=f"{score:.2f}")
+            text = f"{remark} {text.format(n=index, score=f'{score:.2f}')}".strip()
         case SliceWritten(index):
             text = _("Slice {n} was written. Undo takes it back.").format(n=index)
     return text

@@ -87,7 +87,9 @@ class StandInSignal:
 
 
 def emit(instance: Any, signature: str, *arguments: Any) -> None:
-    """Emit a stand-in's signal by its signature."""
+    """Emit a stand-in's signal by its signature, unless the object's signals are blocked."""
+    if hasattr(instance, "signalsBlocked") and instance.signalsBlocked():
+        return
     type(instance).harness_signals[signature].bound(instance).emit(*arguments)
 
 
