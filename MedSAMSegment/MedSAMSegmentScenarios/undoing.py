@@ -42,7 +42,7 @@ def a_renamed_segment_is_called_so_everywhere() -> None:
     first, second = workspace.state.queue.rows
     rename(workspace, 1, "Right <upper> lobe")
     assert [first.name, second.name] == ["Lesion", "Right <upper> lobe"]
-    assert workspace.parts.frame.runs.table.item(1, 0).text() == "Right <upper> lobe"
+    assert workspace.parts.frame.objects.table.item(1, 0).text() == "Right <upper> lobe"
     assert "<b>Right &lt;upper&gt; lobe</b>: " in workspace.results
     undo(workspace)
     redo(workspace)

@@ -89,14 +89,14 @@ def test_two_editors_have_parts_of_their_own(application, workspace):
 def test_options_are_kept_as_parameters_and_come_back(application, workspace):
     frame = workspace.parts.frame
     application.actions.choose(frame.choices.intensity, "CT lung -600/1500")
-    application.actions.choose(frame.choices.range.direction, "Up")
-    application.actions.choose(frame.choices.range.rule, "From slice to slice")
+    application.actions.choose(frame.advanced.range.direction, "Up")
+    application.actions.choose(frame.advanced.range.rule, "From slice to slice")
     assert workspace.parameters.GetAttribute("MedSAM.Intensity") == "ct-lung"
     assert workspace.state.settings.direction == "up"
-    assert frame.choices.range.first.isVisibleTo(frame.choices.range.first.parent())
+    assert frame.advanced.range.first.isVisibleTo(frame.advanced.range.first.parent())
     workspace.parameters.SetAttribute("MedSAM.Device", "cpu")
     workspace.parameters.InvokeCustomModifiedEvent(workspace.parameters.EffectParameterModified)
-    assert frame.choices.device.currentText == "CPU"
+    assert frame.advanced.device.currentText == "CPU"
 
 
 def test_each_model_says_its_state_and_licence_in_one_line(workspace):
