@@ -58,22 +58,6 @@ def test_activation_updates_the_panel_before_activate_is_called(ready):
     assert effect.scriptedEffect.optionsFrame().visible
 
 
-def test_a_widget_added_to_the_options_loses_its_size_policy(ready):
-    import qt
-
-    effect = effect_of(ready).scriptedEffect
-    alone, labelled, laid_out = qt.QLabel(), qt.QLabel(), qt.QLabel()
-    for label in (alone, labelled, laid_out):
-        label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
-    effect.addOptionsWidget(alone)
-    effect.addLabeledOptionsWidget("Text:", labelled)
-    layout = qt.QHBoxLayout()
-    layout.addWidget(laid_out)
-    effect.addOptionsWidget(layout)
-    policies = [label.sizePolicy.horizontalPolicy() for label in (alone, labelled, laid_out)]
-    assert policies == [qt.QSizePolicy.Preferred, qt.QSizePolicy.Preferred, qt.QSizePolicy.Ignored]
-
-
 def test_defaults_may_be_set_before_or_after_the_options_frame(application, sample, editor):
     assert effect_of(editor).calls[:2] == ["setupOptionsFrame", "setMRMLDefaults"]
 
@@ -236,6 +220,22 @@ def test_a_key_of_the_segment_editor_is_found_as_a_collision(application, ready)
     with pytest.raises(AssertionError, match="ambiguous"):
         application.actions.press_key(application.view("Red"), "Q")
     mine.delete()
+
+
+def test_a_widget_added_to_the_options_loses_its_size_policy(ready):
+    import qt
+
+    effect = effect_of(ready).scriptedEffect
+    alone, labelled, laid_out = qt.QLabel(), qt.QLabel(), qt.QLabel()
+    for label in (alone, labelled, laid_out):
+        label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+    effect.addOptionsWidget(alone)
+    effect.addLabeledOptionsWidget("Text:", labelled)
+    layout = qt.QHBoxLayout()
+    layout.addWidget(laid_out)
+    effect.addOptionsWidget(layout)
+    policies = [label.sizePolicy.horizontalPolicy() for label in (alone, labelled, laid_out)]
+    assert policies == [qt.QSizePolicy.Preferred, qt.QSizePolicy.Preferred, qt.QSizePolicy.Ignored]
 
 
 def test_a_number_key_selects_an_effect(application, ready):
