@@ -63,7 +63,11 @@ class Preset:
     window: Window | None = None
     percentiles: tuple[float, float] | None = None
     from_zero: bool = False
+    note: str = ""
+    """How the window is found, where the title does not say it."""
 
+
+_PERCENTILES = "0.5 to 99.5 percentile of the voxels above zero."
 
 PRESETS: dict[str, Preset] = {
     preset.id: preset
@@ -73,10 +77,10 @@ PRESETS: dict[str, Preset] = {
         Preset("ct-brain", "CT brain 40/80", Window.from_level(40, 80)),
         Preset("ct-mediastinum", "CT mediastinum 50/350", Window.from_level(50, 350)),
         Preset("ct-bone", "CT bone 400/1800", Window.from_level(400, 1800)),
-        Preset("mr", "MR, 0.5 to 99.5 percentile of the voxels above zero", percentiles=(0.5, 99.5)),
+        Preset("mr", "MR", percentiles=(0.5, 99.5), note=_PERCENTILES),
         # Uptake is read from zero, and a small hot lesion lies above the 99.5 percentile of a whole body.
-        Preset("pet", "PET, zero to the 99.9 percentile of the uptake", percentiles=(0.0, 99.9), from_zero=True),
-        Preset("grey", "Grey (ultrasound, OCT, X-ray), 0.5 to 99.5 percentile", percentiles=(0.5, 99.5)),
+        Preset("pet", "PET", percentiles=(0.0, 99.9), from_zero=True, note="0 to the 99.9 percentile of the uptake."),
+        Preset("grey", "Grey (ultrasound, OCT, X-ray)", percentiles=(0.5, 99.5), note=_PERCENTILES),
         Preset("rgb", "Colour, kept within 0..255"),
         Preset("none", "Already 0..255, kept"),
     )

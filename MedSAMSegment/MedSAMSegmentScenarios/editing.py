@@ -142,7 +142,7 @@ def many_lesions_one_after_the_other() -> None:
     for number, segment_id in enumerate(workspace.segment_ids):
         np.testing.assert_array_equal(workspace.mask(segment_id), phantom.ball(number))
     assert all(r.state in (ObjectState.DONE, ObjectState.LOOK) for r in rows)
-    assert workspace.parts.frame.runs.table.rowCount == 3
+    assert workspace.parts.frame.objects.table.rowCount == 3
 
     workspace.parts.listing.step_object(1)
     assert workspace.state.queue.selected == 0

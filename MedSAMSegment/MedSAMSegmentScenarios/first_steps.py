@@ -115,7 +115,7 @@ def points_lines_and_rois_are_prompts_too() -> None:
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
     roi.SetXYZ(*phantom.ras((24, 24, 8)))
     roi.SetSize(16, 16, 12)
-    workspace.parts.frame.choices.roi.setCurrentNode(roi)
+    workspace.parts.frame.advanced.roi.setCurrentNode(roi)
     workspace.parts.running.choose_roi(roi)
     workspace.propagate()
     workspace.wait()
@@ -165,10 +165,30 @@ def what_a_run_takes_is_said_before_it_starts() -> None:
     assert workspace.parts.frame.runs.propagate.enabled, "the user decides"
 
     workspace.hold_a_run(phantom)
-    assert workspace.estimate.startswith("At most 4 slice(s), 8 s."), "it stays while the run is on"
+    assert workspace.estimate == "", "the progress bar says what is left"
     workspace.service.release()
     workspace.wait()
     assert workspace.estimate == "", "nothing waits"
+
+
+@scenario
+def a_preview_has_its_segments_colour_or_the_colour_of_previews() -> None:
+    from MedSAMSegmentLib.ui.overlay.painter import PREVIEW_COLOR
+
+    phantom = Phantom(balls=(Ball((12, 24, 8), 6), Ball((36, 24, 10), 5)))
+    workspace = Workspace(phantom.node(), stand_in=True)
+    painter = workspace.state.painter
+    segments = workspace.segmentation.GetSegmentation()
+    segments.GetSegment(workspace.segment_id).SetColor(0.1, 0.2, 0.9)
+    workspace.draw_box(phantom, 0)
+    assert painter.color == (0.1, 0.2, 0.9), "it goes to the empty segment"
+    workspace.draw_box(phantom, 1)
+    assert painter.color == PREVIEW_COLOR, "it has no segment yet"
+    workspace.propagate()
+    workspace.wait()
+    assert painter.color == segments.GetSegment(workspace.segment_ids[1]).GetColor()
+    workspace.parts.listing.step_object(1)
+    assert painter.color == (0.1, 0.2, 0.9)
 
 
 def share_in_box(mask: NDArray[np.bool_], volume: Any) -> float:

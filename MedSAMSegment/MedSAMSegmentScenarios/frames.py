@@ -37,7 +37,7 @@ def a_sequence() -> tuple[Any, Any]:
 def frames_in_time_are_followed_as_a_video() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    check = workspace.parts.frame.choices.time_series
+    check = workspace.parts.frame.advanced.time_series
     assert not check.checked
     workspace.user.press(check)
     assert workspace.parameters.GetAttribute("MedSAM.TimeSeries") == "1", "kept with the scene"

@@ -21,8 +21,8 @@ def a_range_from_slice_to_slice_begins_as_the_whole_volume() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
     workspace.set(range_rule="slices")
-    choices = workspace.parts.frame.choices
-    assert (choices.range.first.value, choices.range.last.value) == (0, 15)
+    advanced = workspace.parts.frame.advanced
+    assert (advanced.range.first.value, advanced.range.last.value) == (0, 15)
     workspace.draw_box(phantom)
     workspace.propagate()
     workspace.wait()
@@ -36,13 +36,13 @@ def the_slice_that_is_shown_limits_the_range() -> None:
     workspace = Workspace(phantom.node(), stand_in=True)
     workspace.draw_box(phantom)
     workspace.set(range_rule="slices")
-    choices = workspace.parts.frame.choices
+    advanced = workspace.parts.frame.advanced
     show_slice("Red", phantom.ras((24, 24, 6)))
-    workspace.user.press(choices.range.from_here)
-    assert (choices.range.first.value, choices.range.last.value) == (6, 15)
+    workspace.user.press(advanced.range.from_here)
+    assert (advanced.range.first.value, advanced.range.last.value) == (6, 15)
     assert workspace.status == "The range is slices 6 to 15; slice 6, at 12.0 mm, is shown here."
     show_slice("Red", phantom.ras((24, 24, 9)))
-    workspace.user.press(choices.range.to_here)
+    workspace.user.press(advanced.range.to_here)
     assert workspace.state.settings.slice_range == (6, 9)
     workspace.propagate()
     workspace.wait()
@@ -61,7 +61,7 @@ def a_range_across_another_axis_than_the_object_is_refused() -> None:
     workspace.draw_box(phantom)
     workspace.parts.interaction.view = view_widget("Green")
     workspace.set(range_rule="slices")
-    workspace.user.press(workspace.parts.frame.choices.range.from_here)
+    workspace.user.press(workspace.parts.frame.advanced.range.from_here)
     assert "another axis" in workspace.status
     assert workspace.state.settings.first == 0
 
@@ -123,8 +123,8 @@ def segment_slice_writes_what_is_shown() -> None:
 def a_range_beyond_the_volume_is_kept_when_another_option_changes() -> None:
     workspace = Workspace(Phantom().node(), stand_in=True)
     workspace.set(range_rule="slices", first=100, last=150)
-    choices = workspace.parts.frame.choices
-    assert (choices.range.first.value, choices.range.last.value) == (15, 15), "cut to this volume"
-    assert choices.range.values() == {"range_rule": "slices", "direction": "both", "first": 100, "last": 150}
-    choices.range.last.value = 9
-    assert choices.range.values()["last"] == 9
+    advanced = workspace.parts.frame.advanced
+    assert (advanced.range.first.value, advanced.range.last.value) == (15, 15), "cut to this volume"
+    assert advanced.range.values() == {"range_rule": "slices", "direction": "both", "first": 100, "last": 150}
+    advanced.range.last.value = 9
+    assert advanced.range.values()["last"] == 9

@@ -44,7 +44,7 @@ def mouse() -> Any:
 def a_new_roi_is_segmented_where_there_is_no_segment() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True, segment=None)
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     roi = workspace.state.scene.roi_node()
     try:
         assert mouse().GetCurrentInteractionMode() == mouse().Place, "the next clicks place it"
@@ -54,7 +54,7 @@ def a_new_roi_is_segmented_where_there_is_no_segment() -> None:
         place(roi, phantom.ras((24, 24, 8)), (16, 16, 12))
     finally:
         mouse().SwitchToViewTransformMode()
-    assert workspace.parts.frame.choices.roi.currentNode() is roi
+    assert workspace.parts.frame.advanced.roi.currentNode() is roi
     workspace.propagate()
     workspace.wait()
     assert len(workspace.segment_ids) == 1
@@ -72,7 +72,7 @@ def a_new_roi_is_segmented_where_there_is_no_segment() -> None:
 def a_slice_of_an_roi_is_previewed_and_written() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     mouse().SwitchToViewTransformMode()
     place(workspace.state.scene.roi_node(), phantom.ras((24, 24, 8)), (16, 16, 12))
     show_slice("Red", phantom.ras((24, 24, 6)))
@@ -195,7 +195,7 @@ def the_roi_of_a_loaded_scene_is_shown_as_chosen() -> None:
 def a_rotated_roi_is_the_smallest_box_around_it() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     mouse().SwitchToViewTransformMode()
     roi = workspace.state.scene.roi_node()
     place(roi, [0.0, 0.0, 0.0], (10, 10, 12))
@@ -215,7 +215,7 @@ def a_rotated_roi_is_the_smallest_box_around_it() -> None:
 def an_roi_of_another_module_is_no_prompt() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    assert not workspace.parts.frame.choices.roi.selectNodeUponCreation
+    assert not workspace.parts.frame.advanced.roi.selectNodeUponCreation
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode")
     place(roi, phantom.ras((24, 24, 8)), (16, 16, 12))
     workspace.propagate()
@@ -226,7 +226,7 @@ def an_roi_of_another_module_is_no_prompt() -> None:
 def an_roi_that_limits_runs_is_no_object_of_its_own() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     mouse().SwitchToViewTransformMode()
     # Wider than the box that is drawn: a press on one of its handles would be Slicer's and drag that.
     place(workspace.state.scene.roi_node(), phantom.ras((24, 24, 8)), (40, 40, 12))
@@ -246,7 +246,7 @@ def an_roi_that_limits_runs_is_no_object_of_its_own() -> None:
 def a_preview_of_where_an_roi_was_is_not_written() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     mouse().SwitchToViewTransformMode()
     roi = workspace.state.scene.roi_node()
     place(roi, phantom.ras((24, 24, 8)), (6, 6, 12))

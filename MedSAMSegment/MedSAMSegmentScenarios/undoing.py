@@ -43,6 +43,42 @@ def active_effect(workspace: Workspace) -> str:
 
 
 @scenario
+def a_renamed_segment_is_called_so_everywhere() -> None:
+    workspace = two_done()
+    first, second = workspace.state.queue.rows
+    rename(workspace, 1, "Right <upper> lobe")
+    assert [first.name, second.name] == ["Lesion", "Right <upper> lobe"]
+    assert workspace.parts.frame.objects.table.item(1, 0).text() == "Right <upper> lobe"
+    assert "<b>Right &lt;upper&gt; lobe</b>: " in workspace.results
+    undo(workspace)
+    redo(workspace)
+    assert second.name == workspace.segmentation.GetSegmentation().GetSegment(second.segment_id).GetName()
+
+    with another_effect(workspace):
+        rename(workspace, 0, "Left lobe")
+    slicer.app.processEvents()
+    assert first.name == "Left lobe", "also when another effect was active"
+
+
+@scenario
+def a_drawn_object_is_called_as_the_segment_that_it_goes_to() -> None:
+    workspace = Workspace(TWO_BALLS.node(), stand_in=True)
+    workspace.draw_box(TWO_BALLS)
+    assert workspace.current.segment_id == workspace.segment_id
+    rename(workspace, 0, "Nodule")
+    assert workspace.current.name == "Nodule"
+    workspace.propagate()
+    workspace.wait()
+    assert [job.name for job in workspace.service.jobs] == ["Nodule"]
+
+
+def rename(workspace: Workspace, number: int, name: str) -> None:
+    """Rename a segment as the editor's table does."""
+    workspace.segmentation.GetSegmentation().GetNthSegment(number).SetName(name)
+    slicer.app.processEvents()
+
+
+@scenario
 def the_rows_follow_undo_and_redo() -> None:
     workspace = two_done()
     rows = workspace.state.queue.rows

@@ -89,14 +89,14 @@ def test_two_editors_have_parts_of_their_own(application, workspace):
 def test_options_are_kept_as_parameters_and_come_back(application, workspace):
     frame = workspace.parts.frame
     application.actions.choose(frame.choices.intensity, "CT lung -600/1500")
-    application.actions.choose(frame.choices.range.direction, "Up")
-    application.actions.choose(frame.choices.range.rule, "From slice to slice")
+    application.actions.choose(frame.advanced.range.direction, "Up")
+    application.actions.choose(frame.advanced.range.rule, "From slice to slice")
     assert workspace.parameters.GetAttribute("MedSAM.Intensity") == "ct-lung"
     assert workspace.state.settings.direction == "up"
-    assert frame.choices.range.first.isVisibleTo(frame.choices.range.first.parent())
+    assert frame.advanced.range.first.isVisibleTo(frame.advanced.range.first.parent())
     workspace.parameters.SetAttribute("MedSAM.Device", "cpu")
     workspace.parameters.InvokeCustomModifiedEvent(workspace.parameters.EffectParameterModified)
-    assert frame.choices.device.currentText == "CPU"
+    assert frame.advanced.device.currentText == "CPU"
 
 
 def test_each_model_says_its_state_and_licence_in_one_line(workspace):
@@ -332,6 +332,30 @@ def test_a_report_is_behind_every_failure_but_a_prompts_own(application, kind):
 
     assert LINK_REPORT in error_html(getattr(errors, kind)("Wrong.", "Right it."))
     assert LINK_REPORT not in error_html(errors.PromptError("Wrong.", "Right it."))
+
+
+def test_slices_to_look_at_are_listed_by_their_reason(application):
+    from MedSAMSegmentLib.results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE, SliceScore
+    from MedSAMSegmentLib.ui.objects.queue import QueuedObject, WrittenResult
+    from MedSAMSegmentLib.ui.widgets.messages import LISTED_SLICES, results_html
+
+    unsure, empty = SliceScore(0.1, 9, (FLAG_LOW_SCORE,)), SliceScore(0.0, 0, (FLAG_EMPTY,))
+    item = QueuedObject("Left & right")
+    item.complete(WrittenResult(0, {9: unsure, 3: unsure, 12: empty, 5: unsure}))
+    line = without_tags(results_html([item]))
+    assert line == "Left &amp; right: measuring ...|Slices to look at (low confidence: 3, 5, 9; empty: 12)"
+    both = SliceScore(0.1, 9, (FLAG_LOW_SCORE, FLAG_AREA_JUMP))
+    item.complete(WrittenResult(0, dict.fromkeys(range(100), both)))
+    html = results_html([item])
+    assert html.count("href") == 2 * LISTED_SLICES
+    assert html.count(f"{100 - LISTED_SLICES} more") == 2
+    assert html.count("low confidence") == html.count("sudden change of area") == 1
+
+
+def without_tags(html: str) -> str:
+    import re
+
+    return re.sub(r"<[^>]+>", "", html.replace("<br>", "|"))
 
 
 def test_every_preset_can_be_chosen_by_its_title(workspace):

@@ -322,6 +322,22 @@ def test_a_key_of_the_segment_editor_is_found_as_a_collision(application, ready)
     mine.delete()
 
 
+def test_a_widget_added_to_the_options_loses_its_size_policy(ready):
+    import qt
+
+    effect = effect_of(ready).scriptedEffect
+    alone, labelled, laid_out = qt.QLabel(), qt.QLabel(), qt.QLabel()
+    for label in (alone, labelled, laid_out):
+        label.setSizePolicy(qt.QSizePolicy.Ignored, qt.QSizePolicy.Fixed)
+    effect.addOptionsWidget(alone)
+    effect.addLabeledOptionsWidget("Text:", labelled)
+    layout = qt.QHBoxLayout()
+    layout.addWidget(laid_out)
+    effect.addOptionsWidget(layout)
+    policies = [label.sizePolicy.horizontalPolicy() for label in (alone, labelled, laid_out)]
+    assert policies == [qt.QSizePolicy.Preferred, qt.QSizePolicy.Preferred, qt.QSizePolicy.Ignored]
+
+
 def test_a_number_key_selects_an_effect(application, ready):
     application.actions.press_key(application.view("Red"), "2")
     assert ready.activeEffect().name == "Paint"

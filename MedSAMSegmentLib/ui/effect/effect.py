@@ -20,6 +20,7 @@ from ..report import report_text
 from ..run.error_boundary import guarded
 from ..run.protocols import InferenceService
 from ..run.worker_service import WorkerService
+from ..widgets.controls import Commands
 from ..widgets.messages import LINK_ALIGN, LINK_PANEL, LINK_REPORT, parse_slice_link
 from ..widgets.model_choice import LINK_LICENCE, licence_text
 from ..widgets.options_frame import OptionsFrame
@@ -28,7 +29,7 @@ from .controller import EffectController
 from .drawing_commands import DrawingCommands
 from .list_commands import ListCommands
 from .run_commands import RunCommands
-from .shortcuts import Shortcuts
+from .shortcuts import Shortcuts, sequences
 from .state import EffectState
 
 MODULE_NAME = "MedSAMSegment"
@@ -44,7 +45,7 @@ class Effect:
         self._host = host
         self.service = service if service is not None else WorkerService(make_client())
         actions = self._actions()
-        self.frame = OptionsFrame(host, actions, self.follow_link, icons)
+        self.frame = OptionsFrame(host, Commands(actions, sequences()), self.follow_link, icons)
         self.state = EffectState(host, self.frame, self.service, slice_widgets, _when_idle)
         drawing = Drawing(self.state.scene, self.state.queue)
         self.controller = EffectController(self.state, _when_idle)
@@ -154,7 +155,7 @@ class Effect:
             "previous_object": self._command("listing", "step_object", -1),
             "next_flagged": self._command("listing", "step_flagged", 1),
             "previous_flagged": self._command("listing", "step_flagged", -1),
-            "remove_row": lambda: self._command("listing", "remove_row")(self.frame.runs.current_row),
+            "remove_row": lambda: self._command("listing", "remove_row")(self.frame.objects.current_row),
             "clear_rows": self._command("listing", "clear_rows"),
         }
 

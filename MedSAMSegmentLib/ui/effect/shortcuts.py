@@ -24,7 +24,7 @@ KEYS: tuple[Key, ...] = (
     Key("D", "tool_box", "Draw boxes"),
     Key("A", "tool_include", "Click what belongs to the object"),
     Key("E", "tool_exclude", "Click what does not belong to it"),
-    Key("L", "tool_line", "Draw a RECIST diameter"),
+    Key("L", "tool_line", "Draw the longest diameter, as for RECIST"),
     Key("K", "key_slice", "Use this slice's mask as a prompt"),
     Key("U", "remove_last", "Take the last prompt back"),
     Key("Home", "range_first", "Let the range begin at this slice"),
@@ -34,6 +34,11 @@ KEYS: tuple[Key, ...] = (
     Key("J", "next_flagged", "Next slice to look at"),
     Key("Shift+J", "previous_flagged", "Previous slice to look at"),
 )
+
+
+def sequences() -> dict[str, str]:
+    """Return the key of each action, for tool tips."""
+    return {key.action: key.sequence for key in KEYS}
 
 
 class Shortcuts:

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from ...errors import MedSAMError
 from ..objects.queue import ObjectQueue, QueuedObject
 from ..objects.settings import EffectSettings
-from ..overlay.painter import OverlayPainter
+from ..overlay.painter import PREVIEW_COLOR, OverlayPainter
 from ..overlay.views import ViewPainting
 from ..run.coordinator import EffectPanel, RunCoordinator
 from ..run.protocols import InferenceService
@@ -92,7 +92,7 @@ class EffectState:
             return
         item = self.queue.current
         color = self.scene.segment_color(item.segment_id) if item is not None else None
-        self.painter.color = color or self.painter.color
+        self.painter.color = color or PREVIEW_COLOR
         self.painting.paint_all(self.volume, self.queue)
 
     def show_estimate(self) -> None:

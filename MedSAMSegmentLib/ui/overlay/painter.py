@@ -15,6 +15,10 @@ from ..objects.slice_plane import SlicePlane
 from ..scene.view_geometry import ViewGeometry
 from .actors import ActorHost, SliceOverlay, crosses, ring
 
+PREVIEW_COLOR = (0.18, 0.8, 0.35)
+"""Colour (r, g, b in 0..1) of an object that has no segment yet. Which one Slicer will give to its segment cannot be
+asked for: asking takes that colour out of the sequence."""
+
 NO_LINES: NDArray[np.float64] = np.empty((0, 2, 2))
 
 
@@ -25,7 +29,7 @@ class OverlayPainter:
         self._host = host
         self._overlays: dict[str, SliceOverlay] = {}
         self._masks: dict[SlicePlane, NDArray[np.bool_]] = {}
-        self.color = (0.18, 0.8, 0.35)
+        self.color = PREVIEW_COLOR
 
     def overlay(self, view_widget: Any) -> SliceOverlay:
         key = self._host.viewNode(view_widget).GetID()

@@ -1,4 +1,4 @@
-"""Keeps the rows in step with their segments, which Undo, Redo and the user change, delete and bring back."""
+"""Keeps the rows in step with their segments, which Undo, Redo and the user change, rename, delete and bring back."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class UndoSync:
         self.contents_changed()
 
     def contents_changed(self) -> None:
-        """Segments hold something else, or will in a moment: in the midst of an Undo they cannot be read."""
+        """Segments hold something else or are called otherwise, or will in a moment: in the midst of an Undo they
+        cannot be read."""
         if not self._runs.writing and not self._asked:
             self._asked = True
             self._later(guarded(self._settle, self._runs.fail))
@@ -60,8 +61,10 @@ class UndoSync:
         self._asked = False
         if not self._active() or self._scene.closing:
             return
-        for item in [r for r in self._queue.rows if r.found and self._scene.has_segment(r.segment_id)]:
-            item.settle(self._scene.voxels_of_segment(item.segment_id))
+        for item in [r for r in self._queue.rows if self._scene.has_segment(r.segment_id)]:
+            item.name = self._scene.segment_name(item.segment_id)
+            if item.found:
+                item.settle(self._scene.voxels_of_segment(item.segment_id))
         self._select_again()
         self._runs.show_results()
         self._changed()

@@ -168,6 +168,10 @@ class EffectScene:
         block, _ = stored_block(self.segmentation_node, segment_id)
         return block.voxels
 
+    def segment_name(self, segment_id: str) -> str:
+        """Return the name of a segment that exists, as the user may have changed it."""
+        return str(self._segment(segment_id).GetName())
+
     def segment_color(self, segment_id: str) -> tuple[float, float, float] | None:
         if not self.has_segment(segment_id):
             return None

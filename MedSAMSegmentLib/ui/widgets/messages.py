@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import escape
 
@@ -40,6 +40,8 @@ LINK_ALIGN = "align:"
 LINK_PANEL = "panel:"
 LINK_REPORT = "report:"
 _SLICE = "slice"
+LISTED_SLICES = 12
+"""As many slices are linked for each reason; the key of the next flagged slice goes through all."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,13 @@ def parse_slice_link(link: str) -> SliceLink | None:
     return SliceLink(number, SlicePlane(axis, index))
 
 
-def flag_title(flag: str) -> str:
-    titles = {
-        FLAG_EMPTY: _("empty"),
-        FLAG_AREA_JUMP: _("area changes suddenly"),
-        FLAG_LOW_SCORE: _("low confidence"),
+def flag_titles() -> dict[str, str]:
+    """Return why slices deserve a look, as the head of their list; the most telling reason first."""
+    return {
+        FLAG_LOW_SCORE: _("low confidence: {slices}"),
+        FLAG_AREA_JUMP: _("sudden change of area: {slices}"),
+        FLAG_EMPTY: _("empty: {slices}"),
     }
-    return titles.get(flag, flag)
 
 
 def state_title(state: ObjectState) -> str:
@@ -75,7 +77,7 @@ def state_title(state: ObjectState) -> str:
         ObjectState.WAITING: _("waiting"),
         ObjectState.RUNNING: _("running"),
         ObjectState.DONE: _("done"),
-        ObjectState.LOOK: _("done, have a look"),
+        ObjectState.LOOK: _("done, review"),
         ObjectState.FAILED: _("failed"),
         ObjectState.CANCELLED: _("cancelled"),
         ObjectState.UNDONE: _("undone"),
@@ -157,11 +159,20 @@ def volume_text(result: WrittenResult) -> str:
 
 
 def diameters_text(result: WrittenResult) -> str:
-    """RECIST: the longest diameter and the one across it."""
+    """Return longest diameter × perpendicular. For a lesion these are the diameters of RECIST 1.1."""
     measured = result.measurement
     if measured is None or measured.longest is None or measured.perpendicular is None:
         return ""
     return f"{measured.longest.millimetres:.1f} × {measured.perpendicular.millimetres:.1f} mm"
+
+
+def diameters_tip(result: WrittenResult) -> str:
+    """Return what the diameters are and where they were measured; "" without them."""
+    text = diameters_text(result)
+    if not text or result.measurement is None:
+        return ""
+    pattern = _("Longest diameter × perpendicular on slice {n}: {diameters}.")
+    return pattern.format(n=result.measurement.index, diameters=text)
 
 
 def _result_line(item: QueuedObject, result: WrittenResult) -> str:
@@ -170,14 +181,24 @@ def _result_line(item: QueuedObject, result: WrittenResult) -> str:
     if measured is not None and measured.index is not None:
         where = SliceLink(item.number, SlicePlane(measured.axis, measured.index))
         parts.append(_link(str(where), diameters_text(result)))
-    if result.flagged:
-        links = [
-            _link(str(SliceLink(item.number, SlicePlane(result.axis, n))), f"{n} ({_flags(score.flags)})")
-            for n, score in sorted(result.flagged.items())
-        ]
-        parts.append(_("slices to look at: {slices}").format(slices=", ".join(links)))
     parts.extend(_remarks(result))
-    return "; ".join(parts)
+    line = "; ".join(parts)
+    if not result.flagged:
+        return line
+    reasons = "; ".join(_flagged_slices(item.number, result))
+    return f"{line}<br>" + _("Slices to look at ({reasons})").format(reasons=reasons)
+
+
+def _flagged_slices(number: int, result: WrittenResult) -> Iterator[str]:
+    """Yield each reason with links to its slices; of many the first only."""
+    for flag, pattern in flag_titles().items():
+        found = sorted(n for n, score in result.flagged.items() if flag in score.flags)
+        if not found:
+            continue
+        links = [_link(str(SliceLink(number, SlicePlane(result.axis, n))), str(n)) for n in found[:LISTED_SLICES]]
+        if len(found) > LISTED_SLICES:
+            links.append(_("{n} more").format(n=len(found) - LISTED_SLICES))
+        yield pattern.format(slices=", ".join(links))
 
 
 def _remarks(result: WrittenResult) -> list[str]:
@@ -189,10 +210,6 @@ def _remarks(result: WrittenResult) -> list[str]:
     if result.interpolated:
         remarks.append(_("resampled to the segmentation's grid"))
     return remarks
-
-
-def _flags(flags: Sequence[str]) -> str:
-    return ", ".join(flag_title(flag) for flag in flags)
 
 
 def _link(target: str, text: str) -> str:

@@ -1,8 +1,8 @@
-"""The effect's options frame: both halves, and the way from a widget to a stored setting."""
+"""The effect's options frame: its sections, and the way from a widget to a stored setting."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,52 +11,46 @@ from ..objects.queue import ObjectQueue, QueuedObject
 from ..objects.settings import EffectSettings, Tool
 from ..run.events import Event, RunEstimate, RunProgress
 from ..run.protocols import RunState
+from .advanced_section import AdvancedSection
 from .choice_section import ChoiceSection
-from .controls import tool_button
+from .controls import Commands, say
 from .messages import event_html, results_html
+from .object_table import ObjectTable
 from .run_section import RunSection
 
 
 class OptionsFrame:
-    """`EffectPanel` in the frame of `host`. Changes of widgets become parameters; those come back through `show`."""
+    """`EffectPanel` in the frame of `host`. Changes of widgets become parameters; those come back through `show`.
 
-    def __init__(
-        self,
-        host: Any,
-        actions: Mapping[str, Callable[..., Any]],
-        link: Callable[[str], None],
-        icons: Path,
-    ) -> None:
-        from slicer.i18n import tr as _
+    What every run needs is on top: in the editor there is little room below the list of effects.
+    """
 
+    def __init__(self, host: Any, commands: Commands, link: Callable[[str], None], icons: Path) -> None:
         self._host = host
         self._settings = EffectSettings()
-        self.choices = ChoiceSection(self._store, actions, link, icons)
-        self.runs = RunSection(actions, link, actions["select_row"])
-        key_slice = tool_button(
-            icons / "KeySlice.png",
-            _("Key slice"),
-            _("The painted mask of this slice is a prompt, or no longer one (K)."),
-        )
-        key_slice.connect("clicked()", actions["key_slice"])
-        self.key_slice = key_slice
-        self.choices.add_to(host, key_slice)
-        self.runs.add_to(host)
+        self.choices = ChoiceSection(self._store, commands, link, icons)
+        self.runs = RunSection(commands, link, icons)
+        self.advanced = AdvancedSection(self._store, commands)
+        self.objects = ObjectTable(commands)
+        for section in (self.choices, self.runs, self.advanced, self.objects):
+            section.add_to(host)
 
     def show(self, settings: EffectSettings, roi_node: Any) -> None:
         self._settings = settings
-        self.choices.show(settings, roi_node)
+        self.choices.show(settings)
+        self.advanced.show(settings, roi_node)
 
     def choose_tool(self, tool: Tool) -> None:
         settings_module.save(self._host, self._settings.changed(tool=tool))
 
     def _store(self) -> None:
-        settings_module.save(self._host, self.choices.values(self._settings))
+        shown = {**self.choices.values(), **self.advanced.values()}
+        settings_module.save(self._host, self._settings.changed(**shown))
 
     # `EffectPanel`
 
     def show_device(self, text: str) -> None:
-        self.choices.device_state.text = text
+        say(self.advanced.device_state, text)
 
     def show_run(self, state: RunState, propagates: bool, waiting: int) -> None:
         self.runs.show_run(state, propagates, waiting)
@@ -65,16 +59,16 @@ class OptionsFrame:
         self.runs.show_progress(progress)
 
     def show_event(self, event: Event) -> None:
-        self.runs.status.text = event_html(event)
+        say(self.runs.status, event_html(event))
 
     def show_estimate(self, estimate: RunEstimate | None) -> None:
         self.runs.show_estimate(estimate)
 
     def show_results(self, rows: Sequence[QueuedObject]) -> None:
-        self.runs.results.text = results_html(rows)
+        say(self.runs.results, results_html(rows))
 
     def show_queue(self, queue: ObjectQueue) -> None:
-        self.runs.show_queue(queue)
+        self.objects.show(queue)
 
     def show_range_limits(self, slices: int) -> None:
-        self.choices.range.show_limits(slices)
+        self.advanced.show_limits(slices)

@@ -1,35 +1,48 @@
-"""The options' row that says which slices a run takes."""
+"""The options that say which slices a run takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from slicer.i18n import tr as _
 
 from ..objects.settings import EffectSettings
-from .controls import choose, chosen, combo_box, push_button, quietly, row, spin_box
+from .controls import Commands, caption, choose, chosen, combo_box, push_button, quietly, row, spin_box, stack
 
 
 class RangeWidgets:
-    """`changed()` is called for every change by the user; `actions` are the commands "range_first", "range_last"."""
+    """`changed()` is called for every change by the user; `commands` has "range_first" and "range_last"."""
 
-    def __init__(self, changed: Callable[[], None], actions: Mapping[str, Any]) -> None:
-        self.rule = combo_box(_rules(), changed, _("Where propagation ends."))
-        self.direction = combo_box(_directions(), changed, _("Where propagation goes from the slice with the prompt."))
-        self.first = spin_box(changed, _("First slice of the range, counted from 0."))
-        self.last = spin_box(changed, _("Last slice of the range, counted from 0."))
+    def __init__(self, changed: Callable[[], None], commands: Commands) -> None:
+        self.rule = combo_box(_rules(), changed, _("Where propagation ends."), "RangeRuleComboBox")
+        self.direction = combo_box(
+            _directions(),
+            changed,
+            _("Where propagation goes from the slice with the prompt."),
+            "DirectionComboBox",
+        )
+        self.first = spin_box(changed, _("First slice of the range, counted from 0."), "RangeFirstSpinBox")
+        self.last = spin_box(changed, _("Last slice of the range, counted from 0."), "RangeLastSpinBox")
         self.from_here = push_button(
-            _("From here"), _("The range begins at the slice that is shown (Home)."), actions["range_first"]
+            _("From here"),
+            commands.tip(_("The range begins at the slice that is shown"), "range_first"),
+            commands["range_first"],
+            "RangeFromHereButton",
         )
         self.to_here = push_button(
-            _("To here"), _("The range ends at the slice that is shown (End)."), actions["range_last"]
+            _("To here"),
+            commands.tip(_("The range ends at the slice that is shown"), "range_last"),
+            commands["range_last"],
+            "RangeToHereButton",
         )
         self._settings = EffectSettings()
 
-    def add_to(self, host: Any) -> None:
-        host.addLabeledOptionsWidget(_("Range:"), row(self.rule, self.direction))
-        host.addOptionsWidget(row(self.first, self.from_here, self.last, self.to_here))
+    def add_to(self, form: Any) -> None:
+        """Add the rows to a form layout."""
+        numbers = row(self.first, self.from_here, self.last, self.to_here, stretch=True)
+        form.addRow(caption(_("Range:"), "RangeLabel"), stack(row(self.rule), numbers))
+        form.addRow(caption(_("Direction:"), "DirectionLabel"), self.direction)
 
     def values(self) -> dict[str, Any]:
         """The settings that the widgets show. Numbers that are not shown are kept: they may be those of another

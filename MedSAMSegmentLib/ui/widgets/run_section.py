@@ -1,47 +1,55 @@
-"""The lower half of the options frame: buttons, progress, what was found, and the objects."""
+"""The middle of the options frame: buttons that compute, how far they are, and what was found."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import qt
 from slicer.i18n import tr as _
 
-from ..objects.queue import ObjectQueue, QueuedObject
 from ..run.events import RunEstimate, RunProgress
 from ..run.protocols import RunState
-from .controls import link_label, push_button, quietly, row
-from .messages import diameters_text, estimate_html, progress_text, state_title, volume_text
+from .controls import Commands, link_label, main_button, push_button, row, say, stack
+from .messages import estimate_html, progress_text
 
 
 class RunSection:
-    """`actions` are the controller's commands by name; `link` gets links, `select` the row that was clicked."""
+    """`link` gets the links of status and results."""
 
-    def __init__(self, actions: Mapping[str, Any], link: Any, select: Any) -> None:
-        self.segment_slice = push_button(
-            _("Segment slice"), _("Write the preview of this slice into the segment (S)."), actions["segment_slice"]
+    def __init__(self, commands: Commands, link: Callable[[str], None], icons: Path) -> None:
+        self.propagate = main_button(
+            icons / "Propagate.png",
+            _("Propagate"),
+            commands.tip(_("Segment in 3D"), "propagate"),
+            commands["propagate"],
+            "PropagateButton",
         )
-        self.propagate = push_button(_("Propagate"), _("Segment in 3D (P)."), actions["propagate"])
-        self.cancel = push_button(_("Cancel"), _("Stop within one slice (X)."), actions["cancel"])
-        self.estimate = link_label(link)
-        self.estimate.visible = False
+        self.segment_slice = push_button(
+            _("Segment slice"),
+            commands.tip(_("Write the preview of this slice into the segment"), "segment_slice"),
+            commands["segment_slice"],
+            "SegmentSliceButton",
+        )
+        self.cancel = push_button(
+            _("Cancel"), commands.tip(_("Stop within one slice"), "cancel"), commands["cancel"], "CancelButton"
+        )
         self.progress = qt.QProgressBar()
+        self.progress.objectName = "RunProgressBar"
         self.progress.visible = False
-        self.status = link_label(link)
-        self.results = link_label(link)
-        self.table = self._make_table(select)
-        self.previous = push_button(_("Previous"), _("Previous object (Shift+N)."), actions["previous_object"])
-        self.next = push_button(_("Next"), _("Next object (N)."), actions["next_object"])
-        self.remove = push_button(_("Remove"), _("Take the chosen row out; its segment stays."), actions["remove_row"])
-        self.clear = push_button(_("Clear"), _("Empty the list; the segments stay."), actions["clear_rows"])
-        self._queue_widgets = (self.table, self.previous, self.next, self.remove, self.clear)
+        self.status = link_label(link, "StatusLabel")
+        self.estimate = link_label(link, "EstimateLabel")
+        self.results = link_label(link, "ResultsLabel")
+        self._propagates = False
+        self._estimate = ""
 
     def add_to(self, host: Any) -> None:
-        host.addOptionsWidget(row(self.segment_slice, self.propagate, self.cancel))
-        for widget in (self.estimate, self.progress, self.status, self.results, self.table):
-            host.addOptionsWidget(widget)
-        host.addOptionsWidget(row(self.previous, self.next, self.remove, self.clear))
+        host.addOptionsWidget(row(self.propagate))
+        host.addOptionsWidget(row(self.segment_slice, self.cancel))
+        host.addOptionsWidget(stack(*(row(w) for w in (self.progress, self.status, self.estimate, self.results))))
+        for label in (self.status, self.estimate, self.results):
+            say(label, "")
 
     def show_run(self, state: RunState, propagates: bool, waiting: int) -> None:
         self.propagate.text = _("Propagate {n} objects").format(n=waiting) if waiting > 1 else _("Propagate")
@@ -52,52 +60,20 @@ class RunSection:
         if state in (RunState.OPENING, RunState.PREVIEWING, RunState.CANCELLING):
             self.progress.setRange(0, 0)  # shows that something goes on, without a figure
             self.progress.format = {RunState.OPENING: _("loading"), RunState.PREVIEWING: _("preview")}.get(state, "")
+        self._propagates = propagates
+        self._say_estimate()
 
     def show_estimate(self, estimate: RunEstimate | None) -> None:
         """Show what the next run takes; nothing where there is nothing to say."""
-        self.estimate.text = estimate_html(estimate) if estimate is not None else ""
-        self.estimate.visible = estimate is not None
+        self._estimate = estimate_html(estimate) if estimate is not None else ""
+        self._say_estimate()
+
+    def _say_estimate(self) -> None:
+        """While a run is on the progress bar knows better."""
+        say(self.estimate, "" if self._propagates else self._estimate)
 
     def show_progress(self, progress: RunProgress) -> None:
         self.progress.setRange(0, max(progress.total, 1))
         self.progress.setValue(progress.done)
         self.progress.format = progress_text(progress)
-
-    def show_queue(self, queue: ObjectQueue) -> None:
-        quietly(self.table, self._fill, queue)
-        for widget in self._queue_widgets:
-            widget.visible = len(queue) > 1
-
-    @property
-    def current_row(self) -> int:
-        return int(self.table.currentRow())
-
-    def _fill(self, queue: ObjectQueue) -> None:
-        self.table.setRowCount(len(queue))
-        for number, item in enumerate(queue.rows):
-            for column, text in enumerate(_cells(item)):
-                cell = qt.QTableWidgetItem(text)
-                cell.setToolTip(item.message)
-                self.table.setItem(number, column, cell)
-        if queue.selected >= 0:
-            self.table.setCurrentCell(queue.selected, 0)
-
-    def _make_table(self, select: Any) -> Any:
-        table = qt.QTableWidget()
-        table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([_("Object"), _("Slice"), _("State"), _("Volume"), _("Diameters")])
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
-        table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
-        table.verticalHeader().setVisible(False)
-        table.horizontalHeader().setStretchLastSection(True)
-        table.setMinimumHeight(140)
-        table.connect("cellClicked(int,int)", lambda number, _column: select(number))
-        return table
-
-
-def _cells(item: QueuedObject) -> tuple[str, str, str, str, str]:
-    plane = str(item.plane.index) if item.plane is not None else ""
-    result = item.result
-    found = (volume_text(result), diameters_text(result)) if result is not None else ("", "")
-    return (item.name, plane, state_title(item.state), *found)
+        self.progress.toolTip = self.progress.format

@@ -51,9 +51,11 @@ class AbstractEffect:
         return state(self).layout
 
     def addOptionsWidget(self: Any, widget: Any) -> None:
+        _replace_size_policy(widget)
         state(self).layout.addRow(widget)
 
     def addLabeledOptionsWidget(self: Any, label: str, widget: Any) -> Any:
+        _replace_size_policy(widget)
         label_widget = qt.QLabel(label)
         state(self).layout.addRow(label_widget, widget)
         return label_widget
@@ -329,6 +331,12 @@ class AbstractEffect:
         matrix.Invert()
         point = matrix.MultiplyPoint((*to_parent.TransformPoint((ras.x(), ras.y(), ras.z())), 1.0))
         return qt.QVector3D(*(round(value) for value in point[:3]))
+
+
+def _replace_size_policy(widget: Any) -> None:
+    """A widget that is added to the options loses the size policy that it had; one within a layout keeps it."""
+    if isinstance(widget, qt.QWidget):
+        widget.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.MinimumExpanding)
 
 
 def parameter_text(value: Any) -> str:
