@@ -89,7 +89,7 @@ def an_roi_that_was_placed_is_shown_and_said() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
     show_slice("Red", phantom.ras((24, 24, 9)))
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     roi = workspace.state.scene.roi_node()
     overlay = workspace.state.painter.overlay(view_widget("Red"))
     place(roi, phantom.ras((24, 24, 8)), (16, 16, 12))
@@ -136,7 +136,7 @@ def an_roi_that_was_placed_is_shown_and_said() -> None:
 def an_roi_that_is_given_up_or_limits_runs_is_no_object() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     mouse().SwitchToViewTransformMode()
     slicer.app.processEvents()
     assert len(workspace.state.queue) == 0
@@ -161,7 +161,7 @@ def an_roi_that_is_given_up_or_limits_runs_is_no_object() -> None:
 def the_roi_of_a_loaded_scene_is_shown_as_chosen() -> None:
     phantom = Phantom()
     workspace = Workspace(phantom.node(), stand_in=True)
-    workspace.user.press(workspace.parts.frame.choices.new_roi)
+    workspace.user.press(workspace.parts.frame.advanced.new_roi)
     mouse().SwitchToViewTransformMode()
     roi = workspace.state.scene.roi_node()
     roi.SetName("Around the ball")
@@ -179,7 +179,7 @@ def the_roi_of_a_loaded_scene_is_shown_as_chosen() -> None:
     chosen = workspace.state.scene.roi_node()
     assert chosen is not None
     assert chosen.GetName() == "Around the ball"
-    shown = workspace.parts.frame.choices.roi
+    shown = workspace.parts.frame.advanced.roi
     assert shown.currentNode() is chosen, "P would run it"
 
     # A list that is renewed after the effect was shown has lost what was chosen.
