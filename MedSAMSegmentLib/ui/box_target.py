@@ -1,4 +1,4 @@
-"""Which object a drawn box belongs to."""
+"""The object that a drawn box belongs to."""
 
 from __future__ import annotations
 

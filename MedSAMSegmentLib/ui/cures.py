@@ -1,4 +1,4 @@
-"""What to do about an error, in this application's words.
+"""Remedies for errors, in this application's words.
 
 The library's own cures speak to all its users; where they name a command, the panel has a button.
 """

@@ -1,4 +1,4 @@
-"""What was drawn in a view becomes a prompt of an object in the queue."""
+"""Drawings in a view, which become prompts of an object in the queue."""
 
 from __future__ import annotations
 

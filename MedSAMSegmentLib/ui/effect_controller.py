@@ -1,4 +1,4 @@
-"""What the effect does: life cycle, changes of the scene, drawing, queue. Runs are `run_control`'s."""
+"""The controller of the effect: life cycle, changes of the scene, drawing, queue. Runs are `run_control`'s."""
 
 from __future__ import annotations
 

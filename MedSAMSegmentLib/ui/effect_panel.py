@@ -1,4 +1,4 @@
-"""What the controller shows, as a protocol: the options frame in Slicer, a recorder in tests."""
+"""The panel that the controller shows things in, as a protocol: the options frame in Slicer, a recorder in tests."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ MODULE_NAME = "MedSAMSegment"
 
 
 class EffectParts:
-    """What `SegmentEditorEffect` delegates to. Made in `setupOptionsFrame`, ended by `cleanup`.
+    """The parts that `SegmentEditorEffect` delegates to. Made in `setupOptionsFrame`, ended by `cleanup`.
 
     `service` replaces the worker in tests.
     """

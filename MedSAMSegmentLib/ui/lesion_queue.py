@@ -31,7 +31,7 @@ class LesionState(Enum):
 
 @dataclass(frozen=True)
 class LesionResult:
-    """What a run found: the measurement of the segment as written, and the slices that deserve a look.
+    """The findings of a run: the measurement of the segment as written, and the slices that deserve a look.
 
     `axis` is that of the run, `voxels` the segment's size on its own grid. `measurement` comes after the rest.
     """
@@ -85,11 +85,11 @@ class Lesion:
 
     @property
     def plane(self) -> SlicePlane | None:
-        """Where to look for it: the slice drawn on last, else a key slice."""
+        """The plane to look for it in: the slice drawn on last, else a key slice."""
         return self.prompts.latest or next(iter(self.keys), None)
 
     def remember(self, written: Written) -> None:
-        """What the segment holds now; earlier states are kept, for Undo brings them back."""
+        """Remember what the segment holds now; earlier states are kept, for Undo brings them back."""
         if self.written is not None:
             self.earlier = [*self.earlier[1 - KEPT_STATES :], self.written]
         self.written = written
@@ -132,7 +132,7 @@ class Lesion:
         self.state = LesionState.LOOK if result.flagged else LesionState.DONE
 
     def state_of(self, current: NDArray[np.bool_]) -> Written | None:
-        """What was written last before the user edited it to `current` (z,y,x); None when it was emptied.
+        """Return what was written last before the user edited it to `current` (z,y,x); None when it was emptied.
 
         A segment that is exactly as an earlier run left it was brought there by Undo, not edited.
         """
@@ -197,7 +197,7 @@ class LesionQueue:
         return [r for r in self.unfinished() if not r.fruitless and r.state is not LesionState.UNDONE]
 
     def options_changed(self) -> None:
-        """What failed may succeed with other options."""
+        """Let failed objects run again: they may succeed with other options."""
         for lesion in self.rows:
             lesion.fruitless = False
 

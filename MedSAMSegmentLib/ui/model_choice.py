@@ -38,7 +38,7 @@ def model_choices(store: CheckpointStore | None = None) -> list[ModelChoice]:
 
 
 def find_entry(model_id: str, store: CheckpointStore) -> ModelEntry:
-    """What is known of a model, published or the user's own. Raises `UsageError`, `CheckpointError`."""
+    """Find what is known of a model, published or the user's own. Raises `UsageError`, `CheckpointError`."""
     return CustomModels(store).get(model_id).entry if is_custom(model_id) else get(model_id)
 
 
@@ -69,7 +69,7 @@ def missing_html() -> str:
 
 
 def licence_text(entry: ModelEntry) -> str:
-    """What a user should know before using the weights."""
+    """Say what a user should know before using the weights."""
     lines = [f"{entry.title}: {entry.licence}.", entry.licence_note, entry.good_for, entry.citation + "."]
     return "\n\n".join(line for line in lines if line)
 

@@ -1,4 +1,4 @@
-"""Which objects the next Propagate runs."""
+"""The objects that the next Propagate runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .lesion_queue import Lesion, LesionQueue
 def next_rows(
     queue: LesionQueue, scene: EffectScene, drawing: Drawing, volume: SceneVolume, *, roi_is_range: bool = False
 ) -> list[Lesion]:
-    """What waits, and the selected segment when it was edited by hand.
+    """Return the objects that wait, and that of the selected segment when it was edited by hand.
 
     When there is neither: the chosen ROI where it is new; else what failed where the current object did; else the
     selected segment again. An ROI that is the range of runs comes last. Empty when there is nothing to run. Raises
@@ -34,7 +34,7 @@ def next_rows(
 
 
 def is_edited(lesion: Lesion, scene: EffectScene, volume: SceneVolume) -> bool:
-    """Whether the user changed the segment since a run wrote it; Undo is no change."""
+    """Return whether the user changed the segment since a run wrote it; Undo is no change."""
     if lesion.written is None:
         return False
     mask = scene.segment_mask(lesion.segment_id, volume.geometry)

@@ -19,7 +19,7 @@ class PerSlice:
 
 
 class Pace:
-    """What was measured last; a run says more than a preview."""
+    """The throughput measured last; a run says more than a preview."""
 
     def __init__(self) -> None:
         self._runs: dict[tuple[str, str], float] = {}

@@ -1,4 +1,4 @@
-"""How long a slice takes from its image to its mask, measured where the user waits for it anyway."""
+"""The time that a slice takes from its image to its mask, measured where the user waits for it anyway."""
 
 from __future__ import annotations
 

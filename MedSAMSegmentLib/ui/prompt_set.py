@@ -15,7 +15,7 @@ class _Drawn:
 
 
 class PromptSet:
-    """What was drawn for one object, in order. A drawing across another axis starts over: a run goes along one axis.
+    """The prompts drawn for one object, in order. A drawing across another axis starts over: a run goes along one axis.
 
     `roi` is the 3D box of an object that an ROI marks.
     """

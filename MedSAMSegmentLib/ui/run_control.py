@@ -193,7 +193,7 @@ class RunControl:
         self._panel.show_status(error_html(error))
 
     def show_results(self) -> None:
-        """What the last run found, as far as its objects still hold it."""
+        """Show what the last run found, as far as its objects still hold it."""
         rows = [lesion for lesion in self._written if lesion in self._queue.rows]
         self._panel.show_results(results_html(rows))
 
@@ -206,7 +206,7 @@ class RunControl:
         self.show_results()
 
     def show_hint(self) -> None:
-        """What the user can do next."""
+        """Show what the user can do next."""
         waiting = len(self._queue.waiting())
         if waiting:
             self._panel.show_status(_("{n} object(s) wait. Press Propagate (P).").format(n=waiting))
@@ -214,7 +214,7 @@ class RunControl:
             self._panel.show_status(_("Drag a box around the object on a slice, then press Propagate (P)."))
 
     def show_estimate(self, rows: Sequence[Lesion], volume: SceneVolume | None, settings: EffectSettings) -> None:
-        """What a run of these objects takes. During a run that of its start stays."""
+        """Show what a run of these objects takes. During a run that of its start stays."""
         if self.run.propagates:
             return
         estimate = self.forecast.of(rows, volume, settings, self.run.opened) if volume is not None and rows else None

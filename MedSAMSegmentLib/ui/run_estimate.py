@@ -1,4 +1,4 @@
-"""What a run takes at most: slices, seconds, bytes. No Qt, no MRML."""
+"""The estimate of what a run takes at most: slices, seconds, bytes. No Qt, no MRML."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RunEstimate:
 
 
 def slices_at_most(lesion: Lesion, settings: EffectSettings, roi: Box | None, shape_zyx: tuple[int, int, int]) -> int:
-    """How many slices a run of this object can compute; 0 for an object without a prompt within the range."""
+    """Count the slices that a run of this object can compute; 0 for an object without a prompt within the range."""
     axis, drawn = lesion.axis, bool(lesion.prompts.planes or lesion.keys)
     prompt = None if drawn else lesion.prompts.roi
     first, last = _span(settings, roi, prompt, axis, shape_zyx[axis])

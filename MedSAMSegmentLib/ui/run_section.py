@@ -53,7 +53,7 @@ class RunSection:
             self.progress.format = {RunState.OPENING: _("loading"), RunState.PREVIEWING: _("preview")}.get(state, "")
 
     def show_estimate(self, html: str) -> None:
-        """What the next run takes; "" where there is nothing to say."""
+        """Show what the next run takes; "" where there is nothing to say."""
         self.estimate.text = html
         self.estimate.visible = bool(html)
 

@@ -75,7 +75,7 @@ class SegmentationRun:
 
     @property
     def opened(self) -> SessionTarget | None:
-        """What the worker holds open."""
+        """The target that the worker holds open."""
         return self._opened
 
     @property

@@ -121,7 +121,7 @@ class ModelsSection:
             self._start("remove", choice.entry.id)
 
     def _start(self, *arguments: str) -> bool:
-        """Whether the job runs now."""
+        """Return whether the job runs now."""
         self.status.text = ""
         try:
             self.jobs.start(*arguments)

@@ -14,7 +14,7 @@ from ...worker.failure import describe
 
 
 class Section(Protocol):
-    """What the panel asks of its parts."""
+    """The panel's needs of its parts."""
 
     frame: Any
     last_error: MedSAMError | None
@@ -26,7 +26,7 @@ class Section(Protocol):
         """The panel goes."""
 
     def facts(self) -> str:
-        """What the section adds to a report; "" for nothing."""
+        """Return what the section adds to a report; "" for nothing."""
 
 
 S = TypeVar("S", bound=Section)

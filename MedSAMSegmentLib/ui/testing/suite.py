@@ -23,7 +23,7 @@ PARAMETER_PREFIX = "MedSAM."
 
 @dataclass
 class SuiteReport:
-    """What became of the scenarios, by name."""
+    """The outcome of the scenarios, by name."""
 
     passed: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
