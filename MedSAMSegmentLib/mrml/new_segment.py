@@ -37,7 +37,7 @@ class NewSegment:
 
 
 def numbered_names(segmentation: Any, stem: str, count: int) -> list[str]:
-    """`count` names "stem N" that continue after the highest number in use."""
+    """Return `count` names "stem N" that continue after the highest number in use."""
     pattern = re.compile(re.escape(stem) + r" (\d+)")
     names = (segmentation.GetNthSegment(n).GetName() or "" for n in range(segmentation.GetNumberOfSegments()))
     used = [int(found.group(1)) for found in map(pattern.fullmatch, names) if found]
