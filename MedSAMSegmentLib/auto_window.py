@@ -25,7 +25,7 @@ CT_LUNG = "ct-lung"
 
 
 def window_of_prompts(volume: NDArray[Any], modality: str | None, prompts: Iterable[Prompt]) -> str:
-    """ "ct-lung" or "auto" for a volume (z,y,x[,3])."""
+    """Return "ct-lung" or "auto" for a volume (z,y,x[,3])."""
     if modality not in (None, "CT") or volume.ndim != 3:
         return "auto"
     found = next((v for v in (_outlined(volume, p) for p in prompts) if v is not None and v[0].size), None)

@@ -278,7 +278,7 @@ def _scale_to_data(array: NDArray, window: Window, lowest: float, highest: float
 
 
 def _apply(array: NDArray, scale: Callable[[NDArray], NDArray]) -> NDArray[np.uint8]:
-    """`scale` of each voxel, slab by slab; through a table where the type has few values."""
+    """Apply `scale` to each voxel, slab by slab; through a table where the type has few values."""
     result = np.empty(array.shape, np.uint8)
     table: NDArray[np.uint8] | None = None
     if array.dtype.kind in "iu" and array.dtype.itemsize <= 2 and array.size > 1 << 16:

@@ -64,7 +64,7 @@ def measure(mask_zyx: NDArray, geometry: VolumeGeometry, axis: int | str = 0) ->
 
 
 def _longest_over_slices(mask: NDArray[np.bool_], geometry: VolumeGeometry, axis: int) -> tuple[int, NDArray, NDArray]:
-    """Slice, ends (2,2) of its longest diameter and of the perpendicular one, x,y in pixels."""
+    """Return the slice, ends (2,2) of its longest diameter and of the perpendicular one, x,y in pixels."""
     metric = _metric(geometry, axis)
     slices = np.moveaxis(mask, axis, 0)
     outlines = {int(index): _outline(slices[index]) for index in np.flatnonzero(slices.any(axis=(1, 2)))}
@@ -82,7 +82,7 @@ def _longest_over_slices(mask: NDArray[np.bool_], geometry: VolumeGeometry, axis
 
 
 def _metric(geometry: VolumeGeometry, axis: int) -> NDArray[np.float64]:
-    """2x2 matrix from x,y in pixels of a slice to mm in its plane; lengths are those of physical space."""
+    """Return the 2x2 matrix from x,y in pixels of a slice to mm in its plane; lengths are those of physical space."""
     rows, columns = IN_PLANE_AXES[axis]
     vectors = geometry.ijk_to_lps[:3, [2 - columns, 2 - rows]]
     return np.linalg.qr(vectors)[1]
@@ -134,7 +134,7 @@ def _farthest_pair(hull: NDArray[np.float64], metric: NDArray[np.float64]) -> tu
 def _longest_across(
     hull: NDArray[np.float64], ends: NDArray[np.float64], metric: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Ends (2,2), in pixels, of the hull's longest chord at right angles to the line between `ends`.
+    """Return the ends (2,2), in pixels, of the hull's longest chord at right angles to the line between `ends`.
 
     Along the line the chord's length is concave and bends only where the hull has a corner: the best is at a corner.
     """

@@ -101,7 +101,7 @@ class Box:
         return self.bounds_zyx[axis]
 
     def in_plane(self, axis: int) -> tuple[int, int, int, int]:
-        """x0, y0, x1, y1 (columns and rows, inclusive) of the box on a slice across `axis`."""
+        """Return x0, y0, x1, y1 (columns and rows, inclusive) of the box on a slice across `axis`."""
         rows, columns = IN_PLANE_AXES[axis]
         (y0, y1), (x0, x1) = self.bounds_zyx[rows], self.bounds_zyx[columns]
         return (x0, y0, x1, y1)
@@ -159,7 +159,7 @@ class Point:
         return math.floor(self.zyx[axis] + 0.5)
 
     def in_plane(self, axis: int) -> tuple[float, float]:
-        """x, y (column, row) on a slice across `axis`."""
+        """Return x, y (column, row) on a slice across `axis`."""
         rows, columns = IN_PLANE_AXES[axis]
         return (self.zyx[columns], self.zyx[rows])
 

@@ -153,7 +153,7 @@ def mask_union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, in
 def flag_slices(
     slices: dict[int, SliceScore], low_score: float = 0.5, low_share: float = 0.95, area_ratio: float = 2.0
 ) -> dict[int, SliceScore]:
-    """Flags from what the slices say together: empty inside the object, area that changes suddenly, low score.
+    """Flag slices by what the slices say together: empty inside the object, area that changes suddenly, low score.
 
     A score is low when it is below `low_score`, or below `low_share` of the object's median: what scores an object
     reaches depends on its contrast, so its own slices are the measure.

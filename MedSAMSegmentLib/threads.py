@@ -8,7 +8,7 @@ WAIT_POLICY = "OMP_WAIT_POLICY"
 
 
 def set_passive_wait_policy(variables: MutableMapping[str, str]) -> None:
-    """Threads of torch that have nothing to do give up their core at once, unless the user set something else.
+    """Let threads of torch that have nothing to do give up their core at once, unless the user set something else.
 
     By default they wait busily for the next piece of work, on the cores that OpenVINO's threads want meanwhile: on
     two cores a prompt then takes a tenth longer. `variables` is an environment, read when torch is loaded.

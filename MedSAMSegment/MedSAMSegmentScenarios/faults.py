@@ -1,4 +1,4 @@
-"""What goes wrong, with the real worker: cancel, a killed worker, no torch, no model, no network."""
+"""Faults, with the real worker: cancel, a killed worker, no torch, no model, no network."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def a_preview_has_its_segments_colour_or_the_colour_of_previews() -> None:
 
 
 def share_in_box(mask: NDArray[np.bool_], volume: Any) -> float:
-    """How much of a segment lies above and below the box, give or take a margin."""
+    """Return the share of a segment that lies above and below the box, give or take a margin."""
     ijk = np.argwhere(mask)[:, ::-1]
     lps = np.c_[ijk, np.ones(len(ijk))] @ geometry_of(volume).ijk_to_lps.T
     right, front = -lps[:, 0], -lps[:, 1]

@@ -1,4 +1,4 @@
-"""What goes wrong: nothing is left half done, and the next run works."""
+"""Mishaps: nothing is left half done, and the next run works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which slices a run takes: ranges and key slices."""
+"""The slices that a run takes: ranges and key slices."""
 
 from __future__ import annotations
 

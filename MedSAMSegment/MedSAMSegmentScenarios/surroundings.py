@@ -1,4 +1,4 @@
-"""What Slicer does around the effect: another layout, the editor's intensity range."""
+"""Changes that Slicer makes around the effect: another layout, the editor's intensity range."""
 
 from __future__ import annotations
 

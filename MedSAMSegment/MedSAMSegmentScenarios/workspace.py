@@ -85,7 +85,7 @@ class Workspace:
 
     @property
     def estimate(self) -> str:
-        """What is said of the next run; "" where nothing is shown."""
+        """The text about the next run; "" where nothing is shown."""
         label = self.parts.frame.runs.estimate
         return str(label.text) if label.isVisibleTo(label.parent()) else ""
 

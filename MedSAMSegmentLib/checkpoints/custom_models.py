@@ -80,7 +80,8 @@ class CustomModels:
         self._store = store or CheckpointStore()
 
     def all(self) -> list[CustomModel]:
-        """By name. A description that cannot be read or that says what cannot be is passed over. Raises OSError."""
+        """List the models by name. A description that cannot be read or that says what cannot be is passed over. Raises
+        OSError."""
         found = (self._read(path) for path in sorted(self._store.folder.glob(f"{PREFIX}*{DESCRIPTION}")))
         return [model for model in found if model is not None]
 
@@ -154,7 +155,8 @@ class CustomModels:
         return self._store.folder / f"{model_id}{DESCRIPTION}"
 
     def _describe(self, model: CustomModel) -> None:
-        """Last, so that a model is listed only when its file is complete; atomically. Raises OSError."""
+        """Write the description last, so that a model is listed only when its file is complete; atomically. Raises
+        OSError."""
         fields = {name: value for name, value in asdict(model).items() if name != "id"}
         write_atomically(self._description(model.id), json.dumps(fields, indent=1) + "\n")
 

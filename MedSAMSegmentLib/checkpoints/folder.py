@@ -19,7 +19,7 @@ _LOCK_POLL_SECONDS = 0.1
 
 @contextlib.contextmanager
 def lock_file(folder: Path, file_name: str, cancel: CancelCheck) -> Iterator[None]:
-    """One process at a time changes a checkpoint. Waits until the other is done or the user cancels.
+    """Let one process at a time change a checkpoint. Waits until the other is done or the user cancels.
 
     Creates the folder. Raises OSError when it cannot be written, and Cancelled.
     """
@@ -63,7 +63,7 @@ def discard_parts(folder: Path, file_name: str) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
-    """The file is there as a whole or as it was: written beside, then moved. Raises OSError."""
+    """Write a file whole or not at all: beside it, then moved. Raises OSError."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)

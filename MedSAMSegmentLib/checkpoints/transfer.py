@@ -59,13 +59,13 @@ class Digester:
 
 
 def ignore_progress(done: int, total: int | None) -> None:
-    """The progress callback of a caller that wants none."""
+    """Do nothing: the callback of a caller that wants no progress."""
 
 
 def digest_file(
     path: Path, progress: ByteProgressCallback = ignore_progress, cancel: CancelCheck = never_cancel
 ) -> FileDigest:
-    """Digest of a file on disk. Raises OSError and Cancelled."""
+    """Compute the digest of a file on disk. Raises OSError and Cancelled."""
     digester = Digester()
     total = path.stat().st_size
     with path.open("rb") as stream:

@@ -109,7 +109,7 @@ def segment_organs(
     strategy: str | None = None,
     quiet: bool = True,
 ) -> Segmentation3D:
-    """Organs that are read in the same window, in one session: each slice is encoded once for all of them."""
+    """Segment organs that are read in the same window, in one session: each slice is encoded once for all of them."""
     from ..inference.open import open_session
 
     session = open_session(predictor, volume.array_zyx, geometry=volume.geometry, window=organs[0].window)

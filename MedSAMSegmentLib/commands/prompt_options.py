@@ -129,7 +129,7 @@ def _points_of(line: Line, kind: PointKind, volume: Volume, axis: int) -> list[P
 
 
 def _ijk(point_xy: tuple[float, float], index: int, axis: int) -> tuple[float, float, float]:
-    """i, j, k of a pixel x (column), y (row) on a slice."""
+    """Return i, j, k of a pixel x (column), y (row) on a slice."""
     rows, columns = IN_PLANE_AXES[axis]
     zyx = {axis: float(index), columns: point_xy[0], rows: point_xy[1]}
     return (zyx[2], zyx[1], zyx[0])

@@ -54,7 +54,7 @@ def _segment(
     label: str,
     facts: Mapping[str, Any],
 ) -> None:
-    """One volume: the image, or one frame of it."""
+    """Segment one volume: the image, or one frame of it."""
     session = open_image(predictor, volume, options, inputs.objects)
     named = f"{options.image}, {label}" if label else options.image
     say(f"{named}: {session.volume.description}; {session.model_id} on {session.device}", options.quiet)

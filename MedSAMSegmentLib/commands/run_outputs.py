@@ -82,7 +82,7 @@ def write_outputs(
     report: Mapping[str, Any],
     quiet: bool,
 ) -> None:
-    """The files that were asked for; `grey_u8` is the image as the model saw it."""
+    """Write the files that were asked for; `grey_u8` is the image as the model saw it."""
     segments = segments_from(
         [item.name for item in result.objects], [item.mask for item in result.objects], terminologies=terminology
     )

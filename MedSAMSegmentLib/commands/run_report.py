@@ -42,7 +42,7 @@ def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str
 
 
 def volume_digest(volume: Volume) -> str:
-    """SHA-256 of the file, or of all files that the volume was read from. Raises `InputError`."""
+    """Return the SHA-256 of the file, or of all files that the volume was read from. Raises `InputError`."""
     return files_digest(volume.parts, volume.source) if volume.parts else file_digest(volume.source)
 
 
@@ -88,7 +88,7 @@ def prompt_facts(prompt: Prompt) -> dict[str, Any]:
 
 
 def object_facts(item: ObjectResult, volume: Volume) -> dict[str, Any]:
-    """Name, size, RECIST 1.1 diameters (of images, not of time series) and what each slice scored."""
+    """Return name, size, RECIST 1.1 diameters (of images, not of time series) and what each slice scored."""
     measurement = measure(item.mask, volume.geometry, item.packed.axis)
     facts: dict[str, Any] = {
         "name": item.name,

@@ -10,7 +10,7 @@ from .surface import area_table, cell_codes
 
 
 def dice(a: NDArray, b: NDArray) -> float:
-    """Dice coefficient 2|A and B| / (|A| + |B|) in 0..1; 1 when both are empty."""
+    """Return the Dice coefficient 2|A and B| / (|A| + |B|) in 0..1; 1 when both are empty."""
     first, second = _same_grid(a, b)
     total = np.count_nonzero(first) + np.count_nonzero(second)
     return float(2.0 * np.count_nonzero(first & second) / total) if total else 1.0

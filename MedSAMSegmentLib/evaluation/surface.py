@@ -16,7 +16,8 @@ CORNERS = np.array(list(product((0, 1), repeat=3)))
 
 
 def cell_codes(mask_zyx: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Code 0..255 of each cell between neighbouring voxels, of a mask padded by one empty voxel: shape + 1."""
+    """Return the code 0..255 of each cell between neighbouring voxels, of a mask padded by one empty voxel: shape +
+    1."""
     padded = np.pad(mask_zyx, 1).astype(np.uint8)
     codes = np.zeros([n - 1 for n in padded.shape], np.uint8)
     for bit, corner in enumerate(CORNERS):
@@ -26,7 +27,7 @@ def cell_codes(mask_zyx: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def area_table(spacing_zyx: tuple[float, float, float]) -> NDArray[np.float64]:
-    """Surface area in mm2 within a cell for each of the 256 codes."""
+    """Return the surface area in mm2 within a cell for each of the 256 codes."""
     spacing = np.asarray(spacing_zyx, np.float64)
     table = np.zeros(256)
     for code in range(1, 255):
@@ -35,7 +36,7 @@ def area_table(spacing_zyx: tuple[float, float, float]) -> NDArray[np.float64]:
 
 
 def _surface_loops(code: int) -> list[NDArray[np.float64]]:
-    """Closed polygons, corners (n,3) z,y,x in cell units, that part set from unset corners of the cell."""
+    """Return closed polygons, corners (n,3) z,y,x in cell units, that part set from unset corners of the cell."""
     links: dict[tuple[int, int], list[tuple[int, int]]] = {}
     for face in _faces():
         for one, two in _face_links(face, code):
@@ -54,7 +55,7 @@ def _surface_loops(code: int) -> list[NDArray[np.float64]]:
 
 
 def _faces() -> list[list[int]]:
-    """Corner numbers of the six faces, in order around each."""
+    """Return the corner numbers of the six faces, in order around each."""
     faces = []
     for axis, side in product(range(3), (0, 1)):
         around = [(0, 0), (0, 1), (1, 1), (1, 0)]

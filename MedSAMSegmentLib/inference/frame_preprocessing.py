@@ -21,7 +21,7 @@ def point_prompt(
     labels: NDArray | Sequence[int] | None = None,
     box_xyxy: Sequence[float] | None = None,
 ) -> PointPrompt:
-    """Clicks (n,2) x, y with labels (n,), 1 inside and 0 outside, and a box; in the frame's own pixels.
+    """Convert clicks (n,2) x, y with labels (n,), 1 inside and 0 outside, and a box; in the frame's own pixels.
 
     The box becomes two points before the clicks. Raises `PromptError` when there is neither, or the numbers differ.
     """

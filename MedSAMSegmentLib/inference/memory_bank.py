@@ -32,11 +32,11 @@ class FrameMemory:
     attended: tuple[int, int] = (0, 0)
 
     def with_memory(self, memory: Tensor) -> FrameMemory:
-        """Rounded to bfloat16, as the official code stores it on every device."""
+        """Return the entry with its memory, rounded to bfloat16, as the official code stores it on every device."""
         return replace(self, memory=memory.to(torch.bfloat16))
 
     def faded(self) -> FrameMemory:
-        """Without its memory; the logits stay, as half floats, for a later click on this frame."""
+        """Return the entry without its memory; the logits stay, as half floats, for a later click on this frame."""
         answer = replace(self.answer, low_res_logits=self.answer.low_res_logits.half())
         return replace(self, answer=answer, memory=None)
 
@@ -66,13 +66,13 @@ class MemoryBank:
         return self.tracked[self.visited.get(frame, FORWARD)].get(frame)
 
     def store_conditioning(self, frame: int, entry: FrameMemory) -> None:
-        """A key frame, which is no tracked frame any more."""
+        """Store a key frame, which is no tracked frame any more."""
         self.conditioning[frame] = entry
         for store in self.tracked.values():
             store.pop(frame, None)
 
     def store_tracked(self, frame: int, direction: int, entry: FrameMemory) -> None:
-        """The frame becomes the latest of its direction; the oldest beyond `retained_frames` fades."""
+        """Store a tracked frame. It becomes the latest of its direction; the oldest beyond `retained_frames` fades."""
         store = self.tracked[direction]
         store.pop(frame, None)
         store[frame] = entry

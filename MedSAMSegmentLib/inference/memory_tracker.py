@@ -97,7 +97,7 @@ class MemoryTracker:
         return list(self._tracks)
 
     def key_frames(self, object_id: ObjectId) -> list[int]:
-        """Frames that carry a prompt of the object or that act as one, sorted."""
+        """Return the frames that carry a prompt of the object or that act as one, sorted."""
         track = self._track(object_id)
         return sorted({*track.bank.conditioning, *track.pending})
 
@@ -120,7 +120,8 @@ class MemoryTracker:
         *,
         keep_earlier: bool = True,
     ) -> ObjectOnFrame:
-        """Clicks (n,2) x, y with labels (1 inside, 0 outside) and a box, in the frame's own pixels, inclusive maxima.
+        """Add clicks (n,2) x, y with labels (1 inside, 0 outside) and a box, in the frame's own pixels, inclusive
+        maxima.
 
         They join the earlier clicks on this frame unless `keep_earlier` is false; a box starts afresh. The answer
         comes at once and enters the memory at the next `propagate`. Raises `PromptError`.
@@ -294,7 +295,7 @@ def _within(frame: int, extent: tuple[int, int] | None) -> bool:
 
 
 def without_overlap(logits: Tensor) -> Tensor:
-    """(n,1,H,W) logits of n objects -> the same where an object is the highest, else at most -10."""
+    """Keep the (n,1,H,W) logits of n objects where an object is the highest, else at most -10."""
     highest = logits.argmax(dim=0, keepdim=True)
     own = torch.arange(len(logits), device=logits.device)[:, None, None, None]
     return torch.where(own == highest, logits, logits.clamp(max=OVERLAP_LOGIT))

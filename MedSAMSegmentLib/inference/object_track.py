@@ -44,7 +44,8 @@ class ObjectTrack:
     def answer_points(
         self, frame: int, features: FrameFeatures, prompt: PointPrompt, keep_earlier: bool
     ) -> FrameMemory:
-        """Clicks on a frame; its earlier mask goes in as well. A frame that was tracked before also has a memory."""
+        """Answer clicks on a frame; its earlier mask goes in as well. A frame that was tracked before also has a
+        memory."""
         earlier_clicks = self._clicks.get(frame)
         if keep_earlier and earlier_clicks is not None:
             prompt = PointPrompt(
@@ -121,7 +122,7 @@ class ObjectTrack:
         prompt: PointPrompt | None = None,
         mask_logits: Tensor | None = None,
     ) -> FrameMemory:
-        """`direction` None: the frame is looked at by itself."""
+        """Answer a prompt, or track. `direction` None: the frame is looked at by itself."""
         model, image = self.model, features.image
         attended = (0, 0)
         if direction is None:
@@ -150,7 +151,7 @@ class ObjectTrack:
 
 
 def fill_holes(low_res_logits: Tensor, area: int) -> Tensor:
-    """Background components (8-connected) of up to `area` pixels in (1,1,h,w) get a small positive logit."""
+    """Give background components (8-connected) of up to `area` pixels in (1,1,h,w) a small positive logit."""
     from scipy import ndimage
 
     background = (low_res_logits[0, 0] <= 0).cpu().numpy()

@@ -88,7 +88,8 @@ def open_session(
 
 
 def options_for_mode(mode: str, engine: str, precision: str) -> tuple[str, str]:
-    """Engine and precision to load a model with: "reference" is torch in float32, whatever else was asked for."""
+    """Return the engine and precision to load a model with: "reference" is torch in float32, whatever else was asked
+    for."""
     return ("torch", "float32") if mode == "reference" else (engine, precision)
 
 

@@ -219,7 +219,7 @@ def _add_mask(keys_by_slice: dict[int, KeyPrompt], prompt: MaskPrompt, axis: int
 
 
 def _add_box_key(keys_by_slice: dict[int, KeyPrompt], whole: Box, settings: PlanSettings, name: str) -> None:
-    """The 3D box is drawn on the middle of the slices that it and the range hold, unless another slice was boxed.
+    """Draw the 3D box on the middle of the slices that it and the range hold, unless another slice was boxed.
 
     A painted slice does not replace it: that is how a result is corrected, and its first key slice stays.
     """

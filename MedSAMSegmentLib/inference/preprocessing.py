@@ -57,7 +57,7 @@ class SliceTransform(ABC):
 
     @abstractmethod
     def normalise(self, resized: U8) -> NDArray[np.float32]:
-        """(h,w[,3]) uint8 -> the same shape (or with 3 channels) as the network takes it."""
+        """Normalise (h,w[,3]) uint8 to the same shape (or with 3 channels) as the network takes it."""
 
     @abstractmethod
     def upsample(self, low_res_logits: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class SliceTransform(ABC):
         return network_input
 
     def points_to_network(self, points_xy: Points) -> Points:
-        """(n,2) x, y of the slice -> network pixels; continuous, nothing is rounded."""
+        """Convert (n,2) x, y of the slice to network pixels; continuous, nothing is rounded."""
         shift = 0.5 if self.pixel_centred else 0.0
         return (np.asarray(points_xy, dtype=np.float64) + shift) * self._scale_xy() - shift
 
@@ -240,14 +240,15 @@ def make_transform(entry: ModelEntry, shape: tuple[int, int]) -> SliceTransform:
 
 
 def _stretched(image: U8) -> NDArray[np.float32]:
-    """Minimum to 0 and maximum to 1, over all channels together; computed in float64 as the official code does."""
+    """Stretch the minimum to 0 and maximum to 1, over all channels together; computed in float64 as the official code
+    does."""
     lowest, highest = int(image.min()), int(image.max())
     levels = (np.arange(256) - lowest) / max(highest - lowest, 1e-8)
     return levels.astype(np.float32)[image]
 
 
 def _standardised(image: U8, mean: Sequence[float], deviation: Sequence[float], top: float) -> NDArray[np.float32]:
-    """`(v / top - mean) / deviation` for each channel, constants rounded to float32; always three channels."""
+    """Compute `(v / top - mean) / deviation` for each channel, constants rounded to float32; always three channels."""
     levels = np.arange(256)[:, None] / top
     centre, spread = (np.array(values, dtype=np.float32).astype(np.float64) for values in (mean, deviation))
     columns = ((levels - centre) / spread).astype(np.float32).T
@@ -257,7 +258,7 @@ def _standardised(image: U8, mean: Sequence[float], deviation: Sequence[float], 
 
 
 def _bilinear(x: Tensor, shape: tuple[int, int]) -> Tensor:
-    """(B,h,w) -> (B,*shape), float32."""
+    """Resize (B,h,w) to (B,*shape), float32."""
     return F.interpolate(x[:, None].to(torch.float32), size=shape, mode="bilinear", align_corners=False)[:, 0]
 
 

@@ -16,7 +16,8 @@ Taps = tuple[NDArray[np.intp], NDArray[np.float32]]
 
 
 def resize_area_uint8(image: U8, new_height: int, new_width: int) -> U8:
-    """OpenCV's `INTER_AREA`: the mean over the covered area when shrinking, its own kind of linear when enlarging.
+    """Resize as OpenCV's `INTER_AREA`: the mean over the covered area when shrinking, its own kind of linear when
+    enlarging.
 
     Equal to OpenCV but for one level on single pixels at fractional shrinking factors.
     """
@@ -32,21 +33,21 @@ def resize_area_uint8(image: U8, new_height: int, new_width: int) -> U8:
 
 
 def resize_bicubic_uint8(image: U8, new_height: int, new_width: int) -> U8:
-    """Pillow's bicubic filter, widened when shrinking."""
+    """Resize by Pillow's bicubic filter, widened when shrinking."""
     from PIL import Image
 
     return np.array(Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
 def resize_bilinear_uint8(image: U8, new_height: int, new_width: int) -> U8:
-    """Pillow's bilinear filter, widened when shrinking."""
+    """Resize by Pillow's bilinear filter, widened when shrinking."""
     from PIL import Image
 
     return np.array(Image.fromarray(image).resize((new_width, new_height), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def resize_spline_uint8(image: U8, new_height: int, new_width: int) -> U8:
-    """scikit-image's `resize(order=3, preserve_range=True, anti_aliasing=True)`, then truncated to 8 bits."""
+    """Resize as scikit-image's `resize(order=3, preserve_range=True, anti_aliasing=True)`, then truncated to 8 bits."""
     return resize_spline(image, new_height, new_width).astype(np.uint8)
 
 
@@ -66,7 +67,7 @@ def resize_spline(image: U8, new_height: int, new_width: int) -> NDArray[np.floa
 
 
 def resize_nearest(image: NDArray, new_height: int, new_width: int) -> NDArray:
-    """OpenCV's `INTER_NEAREST`: the pixel at `floor(index * old / new)`; any dtype."""
+    """Resize as OpenCV's `INTER_NEAREST`: the pixel at `floor(index * old / new)`; any dtype."""
     rows, columns = (
         np.minimum(np.floor(np.arange(new) * (old / new)).astype(np.intp), old - 1)
         for old, new in zip(image.shape[:2], (new_height, new_width), strict=True)
@@ -120,7 +121,7 @@ def _weighted_sum(image: NDArray, taps: Taps, axis: int) -> NDArray[np.float32]:
 
 
 def _enlarge(image: U8, new_height: int, new_width: int) -> U8:
-    """OpenCV's fixed-point linear interpolation with the fractions of `INTER_AREA`."""
+    """Enlarge by OpenCV's fixed-point linear interpolation with the fractions of `INTER_AREA`."""
     left, right, left_weight, right_weight = _linear_taps(image.shape[1], new_width)
     top, bottom, top_weight, bottom_weight = _linear_taps(image.shape[0], new_height)
     across = (1, -1) + (1,) * (image.ndim - 2)

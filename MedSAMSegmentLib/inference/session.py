@@ -200,7 +200,7 @@ class VolumeSession:
         stop: StopRule | None,
         cancel: CancelCheck,
     ) -> _PreparedRun:
-        """Everything that can be refused is, before anything is computed."""
+        """Refuse all that can be refused, before anything is computed."""
         chosen = make_strategy(strategy or default_strategy(self.predictor.entry, self.reference))
         options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
         return _PreparedRun(AxisView(self, axis, cancel), plans, chosen, options)

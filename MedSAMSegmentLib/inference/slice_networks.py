@@ -37,7 +37,7 @@ NOT_ANSWERED = -32.0
 
 class SliceNetwork(Protocol):
     def encode(self, images: Tensor) -> Features:
-        """(1,3,S,S) -> what `answer` needs of the image."""
+        """Encode (1,3,S,S) to what `answer` needs of the image."""
 
     def answer(self, features: Features, prompts: NetworkPrompts, multimask: bool) -> tuple[Tensor, Tensor]:
         """Return the masks' logits (B,h,w) and predicted IoUs (B,): of mask 0, or with `multimask` of the best
@@ -100,7 +100,7 @@ class SamAdapter:
 
 
 def _around(first: int, last: int, count: int) -> slice:
-    """From one before `first` to one after `last`, as far as there are any; never empty."""
+    """Return the range from one before `first` to one after `last`, as far as there are any; never empty."""
     start = min(max(first - 1, 0), count - 1)
     return slice(start, max(min(last + 2, count), start + 1))
 
@@ -128,7 +128,7 @@ class Sam2Adapter:
 
 
 def _as_points(prompts: NetworkPrompts) -> list[tuple[PointPrompt | None, Tensor | None]]:
-    """SAM 2 takes a box as its two corners, before the clicks; one prompt an object."""
+    """Return a box as its two corners, as SAM 2 takes it, before the clicks; one prompt an object."""
     points, labels = [], []
     if prompts.boxes is not None:
         points.append(prompts.boxes.reshape(-1, 2, 2))

@@ -15,7 +15,7 @@ _recorders: list[list[Path]] = []
 
 @contextmanager
 def record_written_files() -> Iterator[list[Path]]:
-    """The files that were moved into place so far: what an interrupted command has to own up to."""
+    """Collect the files that are moved into place meanwhile: what an interrupted command has to own up to."""
     written: list[Path] = []
     _recorders.append(written)
     try:
@@ -26,7 +26,7 @@ def record_written_files() -> Iterator[list[Path]]:
 
 @contextmanager
 def atomic_write(target: str | Path, suffix: str = "") -> Iterator[Path]:
-    """A temporary path beside `target`, moved over it when the block ends well and removed when it does not.
+    """Yield a temporary path beside `target`, moved over it when the block ends well and removed when it does not.
 
     `suffix` is what the writer in the block needs to know the format by; default: the target's own.
     Raises `OutputError` when the folder is missing or cannot be written, or the disk is full.
@@ -60,7 +60,7 @@ def atomic_write(target: str | Path, suffix: str = "") -> Iterator[Path]:
 
 
 def _as_new_file(path: Path) -> None:
-    """The rights that a plain new file has; mkstemp grants none to others."""
+    """Give a file the rights of a plain new one; mkstemp grants none to others."""
     if os.name == "posix":
         mask = os.umask(0)
         os.umask(mask)

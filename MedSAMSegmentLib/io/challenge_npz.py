@@ -102,7 +102,7 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def _as_volume(images: NDArray, path: Path) -> NDArray:
-    """(z,y,x) or (z,y,x,3) from those or from a single slice (y,x) or (y,x,3)."""
+    """Return (z,y,x) or (z,y,x,3) from those or from a single slice (y,x) or (y,x,3)."""
     if images.ndim == 2 or (images.ndim == 3 and images.shape[-1] == 3 and images.shape[0] > 3):
         images = images[np.newaxis]
     if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3):
@@ -113,7 +113,7 @@ def _as_volume(images: NDArray, path: Path) -> NDArray:
 
 
 def _affine(arrays: dict[str, NDArray], path: Path) -> NDArray[np.float64]:
-    """IJK to LPS from spacing x,y,z and, where given, direction (3x3, row by row) and origin."""
+    """Return the affine from IJK to LPS by spacing x,y,z and, where given, direction (3x3, row by row) and origin."""
     matrix = np.eye(4)
     for name, size in (("spacing", 3), ("direction", 9), ("origin", 3)):
         if name in arrays and (arrays[name].size != size or not np.isfinite(arrays[name]).all()):

@@ -149,7 +149,7 @@ def _tilted(matrix: NDArray[np.float64]) -> Iterator[str]:
 
 
 def _inverted(reader: sitk.ImageFileReader) -> tuple[str, ...]:
-    """GDCM turns MONOCHROME1, where white is low, by itself: it is only said here."""
+    """Note that GDCM turns MONOCHROME1, where white is low, by itself."""
     return (INVERTED,) if _tag(reader, PHOTOMETRIC) == "MONOCHROME1" else ()
 
 

@@ -12,7 +12,7 @@ INVERTED = "MONOCHROME1: the grey values were inverted."
 
 
 def invert_monochrome1(array: NDArray, photometric: str) -> tuple[NDArray, tuple[str, ...]]:
-    """MONOCHROME1 stores white as low: turned, so that bright is high as in every other image; and said."""
+    """Invert MONOCHROME1, which stores white as low, so that bright is high as in every other image; and say so."""
     if photometric != "MONOCHROME1":
         return array, ()
     lowest, highest = array.min(), array.max()

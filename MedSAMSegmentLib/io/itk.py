@@ -67,7 +67,7 @@ def check_header(reader: sitk.ImageFileReader, path: Path, max_bytes: int) -> No
 
 @contextmanager
 def itk_errors(path: Path) -> Iterator[None]:
-    """ITK's exceptions as `InputError`, and its warnings kept off the terminal."""
+    """Raise ITK's exceptions as `InputError`, and keep its warnings off the terminal."""
     import SimpleITK as sitk
 
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()

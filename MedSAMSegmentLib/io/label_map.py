@@ -52,7 +52,7 @@ def merged_labels(
 
 
 def sidecar_path(path: Path) -> Path:
-    """`liver.nii.gz` -> `liver.labels.json`."""
+    """Return the sidecar's path: `liver.nii.gz` -> `liver.labels.json`."""
     suffix = next((s for s in (".nii.gz", path.suffix) if path.name.lower().endswith(s.lower())), "")
     return path.with_name(path.name[: len(path.name) - len(suffix)] + ".labels.json")
 

@@ -171,7 +171,7 @@ def _draw_segment(canvas: NDArray[np.float32], mask: NDArray[np.bool_], color: C
 
 
 def _letters(draw: ImageDraw.ImageDraw, orientation: DisplayOrientation, left: int, size: tuple[int, int]) -> None:
-    """The patient's sides at the left and top edge, outlined so that they show on white too."""
+    """Draw the patient's sides at the left and top edge, outlined so that they show on white too."""
     for letter, place, anchor in (
         (orientation.left, (left + 6, CAPTION + size[1] // 2), "lm"),
         (orientation.top, (left + size[0] // 2, CAPTION + 4), "mt"),
@@ -203,7 +203,7 @@ def _sheet(panels: Sequence[Image.Image], segments: Sequence[SegmentToWrite], co
 
 
 def _legend_layout(segments: Sequence[SegmentToWrite], width: int) -> list[tuple[int, int, str]]:
-    """x, row and label of each legend entry, wrapped at `width`."""
+    """Return x, row and label of each legend entry, wrapped at `width`."""
     font, entries, x, row = _font(17), [], GAP + 6, 0
     for segment in segments:
         label = segment.name

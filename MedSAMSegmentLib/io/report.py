@@ -31,7 +31,7 @@ def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
 
 
 def to_json_types(value: Any) -> Any:
-    """`value` in JSON's own types."""
+    """Return `value` in JSON's own types."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -46,7 +46,8 @@ def to_json_types(value: Any) -> Any:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file; of a header with its data files, and of a folder, see `files_digest`. Raises `InputError`."""
+    """Return the SHA-256 of a file; of a header with its data files, and of a folder, see `files_digest`. Raises
+    `InputError`."""
     path = Path(path)
     if path.is_dir():
         return files_digest(_files(path), path)
@@ -54,7 +55,7 @@ def file_digest(path: str | Path) -> str:
 
 
 def files_digest(files: Sequence[Path], folder: Path) -> str:
-    """SHA-256 of one file; of several, that of their names in `folder` and their own digests, in name order.
+    """Return the SHA-256 of one file; of several, that of their names in `folder` and their own digests, in name order.
 
     Raises `InputError`.
     """

@@ -145,7 +145,8 @@ def _share_extents(segments: Sequence[dict[str, Any]]) -> None:
 
 
 def _reference_geometry(geometry: VolumeGeometry) -> dict[str, str]:
-    """Slicer's conversion parameter that keeps the grid of the image: IJK to RAS, row by row, then the extent."""
+    """Return Slicer's conversion parameter that keeps the grid of the image: IJK to RAS, row by row, then the
+    extent."""
     z, y, x = geometry.shape_zyx
     numbers = [repr(float(v)) for v in (LPS_FROM_RAS @ geometry.ijk_to_lps).ravel()]
     extent = [str(v) for v in (0, x - 1, 0, y - 1, 0, z - 1)]

@@ -41,7 +41,7 @@ class Terminology:
 
     @classmethod
     def parse(cls, text: str) -> Terminology:
-        """From "SCT:10200004:Liver": an anatomical structure of that code. Raises `UsageError`."""
+        """Parse "SCT:10200004:Liver": an anatomical structure of that code. Raises `UsageError`."""
         parts = tuple(part.strip() for part in text.split(":", 2))
         if len(parts) != 3 or not all(parts) or any(set("^~|\n\r") & set(part) for part in parts):
             raise UsageError(

@@ -106,7 +106,7 @@ def make_volume(
 
 
 def replace_non_finite(array: NDArray) -> tuple[NDArray, tuple[str, ...]]:
-    """NaN and -inf become the lowest finite value, +inf the highest; the second value says how many, if any."""
+    """Replace NaN and -inf by the lowest finite value, +inf by the highest; the second value says how many, if any."""
     if array.dtype.kind in "biu":
         return array, ()
     if array.dtype.kind != "f":

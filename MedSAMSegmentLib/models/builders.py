@@ -51,14 +51,14 @@ def build(name: str, **options: Any) -> nn.Module:
 
 
 def build_lite_medsam() -> Sam:
-    """LiteMedSAM: TinyViT at 256 pixels."""
+    """Build LiteMedSAM: TinyViT at 256 pixels."""
     from .tiny_vit import TinyViT
 
     return _sam(TinyViT(), image_size=256)
 
 
 def build_sam_vit_b(image_size: int = 1024) -> Sam:
-    """SAM ViT-B, which MedSAM is a fine-tuned copy of."""
+    """Build SAM ViT-B, which MedSAM is a fine-tuned copy of."""
     return _sam_vit(image_size, dim=768, depth=12, heads=12)
 
 

@@ -34,7 +34,7 @@ class HieraConfig:
 
 
 def halve(x: Tensor) -> Tensor:
-    """Maximum over 2x2 cells of (B,H,W,C), H and W even."""
+    """Return the maximum over 2x2 cells of (B,H,W,C), H and W even."""
     rows = torch.maximum(x[:, 0::2], x[:, 1::2])
     return torch.maximum(rows[:, :, 0::2], rows[:, :, 1::2])
 

@@ -101,12 +101,12 @@ class FeedForward(nn.Module):
 
 
 def as_tokens(x: Tensor) -> Tensor:
-    """(B,C,H,W) -> (B,H*W,C)."""
+    """Reshape (B,C,H,W) to (B,H*W,C)."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def as_image(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """(B,H*W,C) -> (B,C,H,W) with `shape` = (H,W)."""
+    """Reshape (B,H*W,C) to (B,C,H,W) with `shape` = (H,W)."""
     return x.unflatten(1, shape).permute(0, 3, 1, 2)
 
 
@@ -159,7 +159,8 @@ class JointProjection(DerivedTensors):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Attention (B,heads,N,c), (B,heads,M,c) twice -> (B,heads,N,c); queries come scaled, `bias` adds to the scores.
+    """Compute attention (B,heads,N,c), (B,heads,M,c) twice -> (B,heads,N,c); queries come scaled, `bias` adds to the
+    scores.
 
     While a graph is traced it is written out: OpenVINO makes one kernel of the products, the softmax and the
     transpositions around them, which it does not of torch's fused operation. The first product is an `einsum` because

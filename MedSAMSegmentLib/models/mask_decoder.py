@@ -86,7 +86,7 @@ class MaskDecoder(DerivedTensors):
         *,
         part: tuple[Tensor, Tensor] | None = None,
     ) -> DecodedMasks:
-        """`forward` from the image's cells (1 or B,h*w,C) on, with what the prompts' masks add to them.
+        """Run `forward` from the image's cells (1 or B,h*w,C) on, with what the prompts' masks add to them.
 
         `part` = indices of rows (r,) and columns (c,) of the embedding: logits (B,M,4r,4c) of these cells alone, whose
         numbers are those that the whole has there. Not together with `high_res`.
@@ -116,7 +116,7 @@ class MaskDecoder(DerivedTensors):
         )
 
     def _upscale(self, image: Tensor, high_res: tuple[Tensor, Tensor] | None) -> Tensor:
-        """(B,h,w,C) -> (B,h,w,2,2,2,2,C/8): each cell becomes 2x2 cells, and each of those 2x2 pixels.
+        """Upscale (B,h,w,C) to (B,h,w,2,2,2,2,C/8): each cell becomes 2x2 cells, and each of those 2x2 pixels.
 
         A transposed convolution whose stride is its kernel is one product for each cell. Cells stay where they are
         and channels stay last: only the few masks are put in order, at the end.
@@ -144,12 +144,12 @@ class MaskDecoder(DerivedTensors):
 
 
 def _split_into_cells(x: Tensor, times: int) -> Tensor:
-    """(B,C,H,W) -> (B,h,w,2,2,C), or with `times` = 2 (B,h,w,2,2,2,2,C), as `_to_cells` orders them."""
+    """Reshape (B,C,H,W) to (B,h,w,2,2,C), or with `times` = 2 (B,h,w,2,2,2,2,C), as `_to_cells` orders them."""
     sides = (-1, *[2] * times)
     x = x.permute(0, 2, 3, 1).unflatten(2, sides).unflatten(1, sides)
     return x.permute(0, 1, 3, 2, 4, 5) if times == 1 else x.permute(0, 1, 4, 2, 5, 3, 6, 7)
 
 
 def _put_cells_together(x: Tensor) -> Tensor:
-    """(B,h,w,2,2,2,2,M), places within a cell as row, column, row, column -> (B,M,4h,4w)."""
+    """Reshape (B,h,w,2,2,2,2,M), places within a cell as row, column, row, column -> (B,M,4h,4w)."""
     return x.permute(0, 7, 1, 3, 5, 2, 4, 6).flatten(5, 7).flatten(2, 4)

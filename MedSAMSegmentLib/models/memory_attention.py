@@ -46,7 +46,7 @@ class RotaryAttention(DerivedTensors):
         return F.linear(attended, weight, bias)
 
     def _rotated(self, name: str, x: Tensor, rotation: RotaryEmbedding, scale: float = 1.0) -> Tensor:
-        """`x` projected, scaled and turned: the rotation by 90 degrees is part of a second projection's weights."""
+        """Project, scale and rotate `x`: the rotation by 90 degrees is part of a second projection's weights."""
         projection = self.get_submodule(name)
         assert isinstance(projection, nn.Linear)
         weight = self.derived(f"{name} weight", lambda: projection.weight * scale)
@@ -57,7 +57,7 @@ class RotaryAttention(DerivedTensors):
 
 
 def attend_on_cpu(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention (B,N,C), (B,M,C), (B,M,V) -> (B,N,V) by matrix products; queries come scaled.
+    """Compute attention (B,N,C), (B,M,C), (B,M,V) -> (B,N,V) by matrix products; queries come scaled.
 
     For one wide head they are faster than torch's fused kernel: a little in float32, where a few queries at a time
     keep the scores in the processor's cache, and more than twice in bfloat16, which that kernel does not speed up.

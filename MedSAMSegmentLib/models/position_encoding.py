@@ -13,7 +13,7 @@ TEMPERATURE = 10000.0
 
 
 def sine_grid(height: int, width: int, channels: int) -> Tensor:
-    """Sine code of a grid, (1,channels,height,width); the first half of the channels codes y, the second x.
+    """Return the sine code of a grid, (1,channels,height,width); the first half of the channels codes y, the second x.
 
     Positions run from 1 and are scaled to 2 pi; sines and cosines alternate (Carion et al. 2020, DETR).
     """
@@ -31,13 +31,14 @@ def sine_grid(height: int, width: int, channels: int) -> Tensor:
 
 
 def sine_of_distance(distance: Tensor, channels: int) -> Tensor:
-    """Sine code (n,channels) of n numbers: all sines, then all cosines."""
+    """Return the sine code (n,channels) of n numbers: all sines, then all cosines."""
     angle = distance[:, None] / _frequencies(channels // 2).to(distance.device)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
 def axial_rotations(height: int, width: int, channels: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (height*width, channels/2) by which pairs of channels turn: half the pairs by x, half by y."""
+    """Return the cosines and sines (height*width, channels/2) by which pairs of channels turn: half the pairs by x,
+    half by y."""
     frequencies = 1.0 / (TEMPERATURE ** (torch.arange(0, channels, 4, dtype=torch.float32) / channels))
     index = torch.arange(height * width)
     x = (index % width).float()
@@ -55,7 +56,7 @@ class RotaryEmbedding:
 
     @classmethod
     def of_grid(cls, height: int, width: int, channels: int) -> RotaryEmbedding:
-        """By the place in a grid, row by row."""
+        """Return the rotations by the place in a grid, row by row."""
         return cls(*(table.repeat_interleave(2, dim=1) for table in axial_rotations(height, width, channels)))
 
     def repeated(self, times: int, still: int) -> RotaryEmbedding:
@@ -76,7 +77,8 @@ def rotate_pairs(x: Tensor) -> Tensor:
 
 
 def resize_position_table(table: Tensor, height: int, width: int) -> Tensor:
-    """Bicubic resize of (1,C,h,w) to (1,C,height,width). Metal has no bicubic kernel: there the CPU does it."""
+    """Resize (1,C,h,w) by bicubic interpolation to (1,C,height,width). Metal has no bicubic kernel: there the CPU does
+    it."""
     if table.shape[-2:] == (height, width):
         return table
     source = table.cpu() if table.device.type == "mps" else table

@@ -122,7 +122,7 @@ class PromptEncoder(DerivedTensors):
         return torch.where((labels == PADDING)[..., None], 0.0, encoded) + table[labels + 1]
 
     def encode_masks(self, masks: Tensor | None) -> Tensor:
-        """(B,1,4h,4w) logits -> (B,h*w,embed_dim); None -> (1,1,embed_dim), the same for every cell."""
+        """Encode (B,1,4h,4w) logits -> (B,h*w,embed_dim); None -> (1,1,embed_dim), the same for every cell."""
         if masks is None:
             return self.no_mask_embed.weight[None]
         *layers, last = self.mask_downscaling

@@ -32,11 +32,12 @@ class Sam(nn.Module):
         return self.prompt_encoder.input_image_size[0]
 
     def encode(self, images: Tensor) -> Features:
-        """Normalised images (B,3,S,S), float -> the embedding (B,256,64,64)."""
+        """Encode normalised images (B,3,S,S), float, to the embedding (B,256,64,64)."""
         return (self.image_encoder(images),)
 
     def answer(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """`decode` from the cells (1 or B,N,C), the prompts' masks added, and the prompts' tokens (B,T,C), for a part.
+        """Run `decode` from the cells (1 or B,N,C), the prompts' masks added, and the prompts' tokens (B,T,C), for a
+        part.
 
         `rows` (r,) and `columns` (c,), int64, are those of the embedding that are wanted.
         Returns the logits (B,4,4r,4c) and IoUs (B,4) of all four masks.

@@ -150,7 +150,7 @@ class Sam2(DerivedTensors):
         return MemorySteps(self.memory_attention.attend_to_memories, self.answer, self.memory_encoder)
 
     def encode_image(self, images: Tensor) -> ImageFeatures:
-        """(1,3,S,S), normalised -> features; the skip convolutions run here, once for a frame."""
+        """Encode (1,3,S,S), normalised, to features; the skip convolutions run here, once for a frame."""
         if not self.config.high_res_features:
             return ImageFeatures(self.image_encoder(images)[-1], None)
         decoder = self.sam_mask_decoder
@@ -306,7 +306,7 @@ class Sam2(DerivedTensors):
 
 
 def resize_antialiased(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of (B,C,H,W) with antialiasing. Metal has no such kernel: there the CPU does it."""
+    """Resize (B,C,H,W) by antialiased bilinear interpolation. Metal has no such kernel: there the CPU does it."""
     source = x.cpu() if x.device.type == "mps" else x
     return F.interpolate(source, size=size, mode="bilinear", align_corners=False, antialias=True).to(x.device)
 

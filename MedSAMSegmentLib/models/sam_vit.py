@@ -54,7 +54,7 @@ class RelativeAttention(nn.Module):
         return self.proj(attended.reshape(batch, side, side, -1))
 
     def _relative_scores(self, q: Tensor) -> tuple[Tensor, Tensor]:
-        """Unscaled queries (B,heads,N,c) against the rows' and columns' positions: two (B,heads,N,side)."""
+        """Score unscaled queries (B,heads,N,c) against the rows' and columns' positions: two (B,heads,N,side)."""
         place = torch.arange(self.side, device=q.device)
         apart = place[:, None] - place + self.side - 1
         grid = q.unflatten(2, (self.side, self.side))

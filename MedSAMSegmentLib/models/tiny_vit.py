@@ -50,7 +50,7 @@ class ConvNorm(DerivedTensors):
         return self.convolve(x, self.c.padding)
 
     def convolve(self, x: Tensor, padding: tuple[int, ...] | str) -> Tensor:
-        """`forward` with other zeros around (rows, columns)."""
+        """Run `forward` with other zeros around (rows, columns)."""
         if self.training or torch.is_grad_enabled():
             return self.bn(F.conv2d(x, self.c.weight, None, self.c.stride, padding, groups=self.c.groups))
         weight = self.derived("weight", lambda: self.c.weight * self._scale()[:, None, None, None])

@@ -15,12 +15,12 @@ FeedForwardFactory = Callable[[int, int], nn.Module]
 
 
 def sam_feed_forward(dim: int, hidden_dim: int) -> nn.Module:
-    """SAM names its two linear layers `lin1` and `lin2`."""
+    """Build the layers by SAM's names: its two linear layers are `lin1` and `lin2`."""
     return FeedForward(dim, hidden_dim, nn.ReLU)
 
 
 def sam2_feed_forward(dim: int, hidden_dim: int) -> nn.Module:
-    """SAM 2 names them `layers.0` and `layers.1`."""
+    """Build the layers by SAM 2's names: `layers.0` and `layers.1`."""
     return MLP(dim, hidden_dim, dim, num_layers=2)
 
 
@@ -71,20 +71,21 @@ class Attention(nn.Module):
         return weights.transpose(1, 2) @ told.flatten(1, 2) + self.out_proj.bias
 
     def _heads(self, x: Tensor) -> Tensor:
-        """(B,N,inner) -> (B,heads,N,c)."""
+        """Reshape (B,N,inner) to (B,heads,N,c)."""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
     def _by_head(self, projection: nn.Linear) -> Tensor:
-        """(heads,c,C)."""
+        """Return the weights by head: (heads,c,C)."""
         return projection.weight.unflatten(0, (self.num_heads, -1))
 
     def _bias_by_head(self, projection: nn.Linear) -> Tensor:
-        """(heads,1,c)."""
+        """Return the bias by head: (heads,1,c)."""
         return projection.bias.unflatten(0, (self.num_heads, -1))[:, None]
 
 
 def _scores(asked: Tensor, cells: Tensor) -> Tensor:
-    """(B,R,C) and (1 or B,N,C) -> (B,R,N). One product a prompt: together they take a path ten times as slow."""
+    """Multiply (B,R,C) and (1 or B,N,C) to (B,R,N). One product a prompt: together they take a path ten times as
+    slow."""
     return torch.stack([one @ image.t() for one, image in zip(asked, cells.expand(len(asked), -1, -1), strict=True)])
 
 
@@ -98,7 +99,7 @@ class ImageTokens:
 
     @classmethod
     def of(cls, image: Tensor, image_pe: Tensor) -> ImageTokens:
-        """Of cells (1 or B,N,C) and the code of their places (1,C,h,w)."""
+        """Make the tokens of cells (1 or B,N,C) and the code of their places (1,C,h,w)."""
         return cls(image, image + as_tokens(image_pe))
 
 

@@ -26,7 +26,8 @@ class EditorHost(Protocol):
         """Return the segmentation's grid as a `vtkOrientedImageData` without voxels."""
 
     def maskLabelmap(self) -> Any:
-        """1 where the mask mode forbids editing the *selected* segment; the intensity range is not in it."""
+        """Return an image that is 1 where the mask mode forbids editing the *selected* segment; the intensity range is
+        not in it."""
 
     def sourceVolumeImageData(self) -> Any:
         """Return the source volume on the segmentation's grid."""

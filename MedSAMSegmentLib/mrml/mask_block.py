@@ -65,7 +65,7 @@ class MaskBlock:
         return MaskBlock(self.mask[array_slices(shared, self.extent)], (shared[0], shared[2], shared[4]))
 
     def mapped(self, target_from_source: NDArray[np.float64], target_extent: Extent) -> tuple[MaskBlock, bool]:
-        """This block on another grid, clipped to `target_extent`, and whether it had to be resampled.
+        """Return this block on another grid, clipped to `target_extent`, and whether it had to be resampled.
 
         `target_from_source` is the 4x4 affine from this grid's voxel indices (i,j,k) to the other's. Grids that differ
         by whole voxels, swapped or flipped axes only are copied voxel by voxel. On all others each voxel takes the
@@ -117,7 +117,7 @@ def corners_of(extent: Extent) -> NDArray[np.float64]:
 
 
 def _signed_permutation(matrix: NDArray[np.float64], extent: Extent) -> NDArray[np.int64] | None:
-    """`matrix` in whole numbers, when it only shifts, swaps and flips whole voxels over `extent`; else None."""
+    """Return `matrix` in whole numbers, when it only shifts, swaps and flips whole voxels over `extent`; else None."""
     whole = np.rint(matrix)
     turns = np.abs(whole[:3, :3])
     if not (np.array_equal(turns.sum(axis=0), np.ones(3)) and np.array_equal(turns.sum(axis=1), np.ones(3))):

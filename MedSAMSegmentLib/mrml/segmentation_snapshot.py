@@ -47,7 +47,7 @@ class SegmentationSnapshot:
         self._refresh_surfaces()
 
     def _refresh_surfaces(self) -> None:
-        """Surfaces made from what was half written are made anew."""
+        """Make surfaces anew that were made from what was half written."""
         surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
         shown = self._segmentation.ContainsRepresentation(surface)
         self._segmentation.InvalidateNonSourceRepresentations()

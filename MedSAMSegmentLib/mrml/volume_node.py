@@ -73,7 +73,8 @@ def geometry_of(node: Any) -> VolumeGeometry:
 
 
 def modality_of(node: Any) -> str | None:
-    """DICOM's modality code from the subject hierarchy or the node, else what the voxels' unit tells, else None."""
+    """Return DICOM's modality code from the subject hierarchy or the node, else what the voxels' unit tells, else
+    None."""
     found = _hierarchy_attribute(node, _MODALITY) or node.GetAttribute(_MODALITY)
     if found:
         return str(found).strip().upper() or None

@@ -1,4 +1,4 @@
-"""What "copy report" copies: enough to find a fault, nothing of the image."""
+"""The report that "copy report" copies: enough to find a fault, nothing of the image."""
 
 from __future__ import annotations
 

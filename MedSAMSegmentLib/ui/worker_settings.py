@@ -1,4 +1,4 @@
-"""Which interpreter computes, where models are kept, how long the worker stays: settings of the application."""
+"""The settings of the application: which interpreter computes, where models are kept, how long the worker stays."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def choose_interpreter(path: str) -> None:
 
 
 def model_folder_is_fixed() -> bool:
-    """Whether the environment says where models are; a choice in the panel would have no effect."""
+    """Return whether the environment says where models are; a choice in the panel would have no effect."""
     return bool(os.environ.get(MODEL_FOLDER_VARIABLE))
 
 

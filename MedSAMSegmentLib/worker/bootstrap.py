@@ -13,7 +13,7 @@ EXIT_UNUSABLE = 4
 
 
 def take_standard_streams():  # type: ignore[no-untyped-def]
-    """Private copies of stdin and stdout; from here on fd 1 is stderr and fd 0 is empty.
+    """Make private copies of stdin and stdout; from here on fd 1 is stderr and fd 0 is empty.
 
     Prints of C libraries, and child processes that read or write their standard streams, then cannot touch frames.
     """
@@ -32,7 +32,7 @@ def take_standard_streams():  # type: ignore[no-untyped-def]
 
 
 def refuse(events, message, cure, detail=""):  # type: ignore[no-untyped-def]
-    """One error frame by hand, for interpreters that cannot import `frames`, and the exit status."""
+    """Write one error frame by hand, for interpreters that cannot import `frames`, and the exit status."""
     fields = {"kind": "error", "id": None, "code": "worker", "message": message, "cure": cure, "detail": detail}
     header = json.dumps(fields).encode("utf-8")
     os.write(events, len(header).to_bytes(4, "big") + header)

@@ -43,7 +43,7 @@ class Child:
         return self._transport
 
     def send(self, header: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
-        """Nothing but hello is sent before the answer to it: a worker of another version gets no volume."""
+        """Send a frame. Nothing but hello goes before the answer to it: a worker of another version gets no volume."""
         self.last_use = self._clock()
         if self.ready is None:
             self._waiting.append((header, arrays))
@@ -79,7 +79,7 @@ class Child:
         return None
 
     def _read(self) -> None:
-        """Events before damaged bytes are still good, so the damage is kept for after them."""
+        """Read what arrived. Events before damaged bytes are still good, so the damage is kept for after them."""
         data = self._transport.read()
         try:
             for frame in self._parser.iter_feed(data):

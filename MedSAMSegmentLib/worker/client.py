@@ -248,7 +248,7 @@ class WorkerClient:
         return self._child.kill_at - self._clock()
 
     def _discard_child(self, error: MedSAMError) -> None:
-        """This child serves no more: kill what is left of it, and end every request."""
+        """Discard the child: kill what is left of it, and end every request."""
         child, self._child = self._child, None
         if child is not None:
             # Even when it has ended: it may have been the launcher of an interpreter that lives on.

@@ -46,7 +46,7 @@ class LaunchedInterpreter:
         self._process_id = 0
 
     def set_interpreter_pid(self, process_id: object) -> None:
-        """The interpreter said its process id."""
+        """Take the process id that the interpreter gave."""
         if self._is_launched and isinstance(process_id, int) and process_id > 1:
             self._process_id = process_id
 

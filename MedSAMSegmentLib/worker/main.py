@@ -83,7 +83,7 @@ class Worker:
                 print(describe(error).detail, file=sys.stderr)
 
     def _handle(self, frame: Frame) -> bool:
-        """False when the worker should end."""
+        """Handle a frame; return False when the worker should end."""
         kind, request_id = frame.header.get("kind"), frame.header.get("id")
         if kind == "hello":
             self._emit(request_id, "ready", _introduction())

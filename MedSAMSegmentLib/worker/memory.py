@@ -27,7 +27,7 @@ def total_bytes() -> int | None:
 
 
 def human_bytes(count: float) -> str:
-    """ "1.5 GB": a size as the user reads it."""
+    """Format a size, "1.5 GB", as the user reads it."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if abs(count) < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -96,7 +96,7 @@ def _sysconf_pages(name: str) -> int | None:
 
 
 def _windows_memory() -> tuple[int | None, int | None]:
-    """Available and total physical memory, by `GlobalMemoryStatusEx`."""
+    """Return the available and total physical memory, by `GlobalMemoryStatusEx`."""
     import ctypes
 
     class MemoryStatus(ctypes.Structure):

@@ -32,7 +32,7 @@ class PrefetchQueue:
         return bool(self._waiting)
 
     def plan(self, session: int, axis: int, index: int, slices: int, seconds: float) -> None:
-        """After slice `index` of `slices` was answered in `seconds`: its neighbours, outwards.
+        """Plan the neighbours, outwards, of slice `index` of `slices`, which was answered in `seconds`.
 
         A session that was slow once stays so: its later answers may be quick because the slice was encoded before.
         """
@@ -51,7 +51,7 @@ class PrefetchQueue:
 
 
 def outwards(index: int, slices: int) -> Iterator[int]:
-    """index + 1, index - 1, index + 2, ... as far as they lie in 0 .. slices - 1."""
+    """Yield index + 1, index - 1, index + 2, ... as far as they lie in 0 .. slices - 1."""
     for distance in count(1):
         pair = [neighbour for neighbour in (index + distance, index - distance) if 0 <= neighbour < slices]
         if not pair:

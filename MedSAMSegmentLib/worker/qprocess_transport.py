@@ -119,7 +119,7 @@ class QProcessTransport:
             signal.connect(slot)
 
     def _disconnect_soon(self) -> None:
-        """PythonQt's connections keep this object, and with it the process, for ever. Not inside their own signals."""
+        """Disconnect, but not inside the signals: PythonQt's connections keep this object and the process for ever."""
         self._qt.QTimer.singleShot(0, self._disconnect)
 
     def _disconnect(self) -> None:

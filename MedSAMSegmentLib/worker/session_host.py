@@ -212,7 +212,8 @@ class SessionHost:
 
 
 def _resolve_custom_weights(model: str, loading: dict[str, Any]) -> tuple[str, dict[str, Any], str]:
-    """Model, loading options and the weights' SHA-256: weights of the user's own are a file for a known network."""
+    """Return model, loading options and the weights' SHA-256: weights of the user's own are a file for a known
+    network."""
     from ..checkpoints.custom_models import CustomModels, is_custom
 
     if not is_custom(model):

@@ -41,7 +41,8 @@ class Transport(Protocol):
         """The last `ERROR_TEXT_BYTES` of the child's stderr."""
 
     def set_interpreter_pid(self, process_id: object) -> None:
-        """The process that computes, as it says itself: another than the one started where a launcher is between."""
+        """Take the id of the process that computes, as it says itself: another than the one started where a launcher is
+        between."""
 
     def kill(self) -> None:
         """End the process now, and the interpreter that it started."""

@@ -112,7 +112,7 @@ def decode_slice(
 
 
 def encode_segmentation(result: Segmentation3D) -> tuple[dict[str, Any], dict[str, NDArray]]:
-    """Figures of the run, and of each object its slices (arrays) and its bits, cropped to where it lies."""
+    """Encode the figures of the run, and of each object its slices (arrays) and its bits, cropped to where it lies."""
     arrays: dict[str, NDArray] = {}
     objects = [_encode_object(n, result.axis, item, arrays) for n, item in enumerate(result.objects)]
     figures = ("model", "strategy", "device", "window", "seconds", "encodes", "predictions")
@@ -152,7 +152,7 @@ def _encode_object(number: int, axis: int, item: ObjectResult, arrays: dict[str,
 
 
 def _pack_slices(packed: PackedMask, axis: int) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """`pack_mask` of (slice, rows, columns) without ever unpacking more than the object's box."""
+    """Run `pack_mask` on (slice, rows, columns) without ever unpacking more than the object's box."""
     rows, columns = (packed.shape_zyx[a] for a in IN_PLANE_AXES[axis])
     shape = (packed.shape_zyx[axis], rows, columns)
     inside = packed.slices

@@ -62,7 +62,7 @@ def test_any_split_of_the_stream_gives_the_same_messages(messages: list, data: s
     parser = FrameParser()
     frames = []
     for start, stop in zip([0, *cuts], [*cuts, len(stream)], strict=True):
-        list(frames.extend(parser.iter_feed(stream[start:stop])))
+        frames.extend(parser.iter_feed(stream[start:stop]))
     parser.finish()
     assert len(frames) == len(messages)
     for frame, (header, arrays) in zip(frames, messages, strict=True):
@@ -74,7 +74,7 @@ def test_a_stream_fed_byte_by_byte_gives_its_messages() -> None:
     odd = np.array([7], dtype=np.uint8)
     parser = FrameParser()
     stream = as_bytes({"kind": "a"}, {"odd": odd, "volume": volume}) + as_bytes({"kind": "b"})
-    frames = [frame for byte in stream for frame in list(parser.iter_feed(bytes([byte])))]
+    frames = [frame for byte in stream for frame in parser.iter_feed(bytes([byte]))]
     assert [frame.header["kind"] for frame in frames] == ["a", "b"]
     assert_same(frames[0], {"kind": "a"}, {"odd": odd, "volume": volume})
     assert frames[0].arrays["volume"].flags.aligned

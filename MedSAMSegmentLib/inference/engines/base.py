@@ -41,7 +41,7 @@ class ImageEncoderEngine(Protocol):
         """Runs the other parts of a SAM 2; None leaves them to the network itself."""
 
     def encode(self, images: Tensor) -> Features:
-        """Network input (1,3,S,S) float32 -> the features, float32, in the order of `SliceNetwork.encode`."""
+        """Encode a network input (1,3,S,S) float32 to the features, float32, in the order of `SliceNetwork.encode`."""
 
 
 @dataclass(frozen=True)

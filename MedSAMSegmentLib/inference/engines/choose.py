@@ -157,7 +157,7 @@ def _label(engine: str, precision: Precision) -> str:
 
 
 def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchEngine | None = None) -> EngineChoice:
-    """Of OpenVINO at these precisions, and torch where that is given, which then is what is left if all else fails.
+    """Choose among OpenVINO at these precisions and torch where that is given, which is left if all else fails.
 
     Raises `DeviceError` when there is nothing left.
     """

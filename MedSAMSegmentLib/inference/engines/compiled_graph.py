@@ -44,7 +44,7 @@ class CompiledGraph:
         self.run([_zeros(port) for port in self._compiled.inputs])
 
     def save(self, path: Path) -> None:
-        """Whole or not at all. Raises OSError or RuntimeError when it cannot be kept."""
+        """Write the file whole or not at all. Raises OSError or RuntimeError when it cannot be kept."""
         content = io.BytesIO()
         self._compiled.export_model(content)
         write_atomically(path, content.getbuffer())
@@ -90,7 +90,7 @@ def _settings(dtype: torch.dtype) -> dict[str, object]:
 
 
 def _zeros(port: Any) -> Tensor:
-    """Of a shape that an input may have."""
+    """Return zeros of a shape that an input may have."""
     whole = port.get_element_type().is_integral()
     sizes = [side.get_length() if side.is_static else 2 for side in port.get_partial_shape()]
     return torch.zeros(sizes, dtype=torch.int64 if whole else torch.float32)

@@ -45,7 +45,7 @@ def graphs_of(network: SliceNetwork, module: nn.Module, images: Tensor) -> list[
 
 
 def _sam_decoder(sam: Sam) -> Graph:
-    """`Sam.answer` for one prompt of any number of tokens and any part."""
+    """Return the graph of `Sam.answer` for one prompt of any number of tokens and any part."""
     encoder = sam.prompt_encoder
     (height, width), dim = encoder.image_embedding_size, encoder.embed_dim
     return Graph(
@@ -57,7 +57,7 @@ def _sam_decoder(sam: Sam) -> Graph:
 
 
 def _sam2_decoder(sam2: Sam2) -> Graph:
-    """`Sam2.answer` for one prompt of any number of tokens."""
+    """Return the graph of `Sam2.answer` for one prompt of any number of tokens."""
 
     def answer(image: Tensor, sparse: Tensor, *high_res: Tensor) -> tuple[Tensor, ...]:
         decoded = sam2.answer(image, sparse, (high_res[0], high_res[1]) if high_res else None)
@@ -71,7 +71,7 @@ def _sam2_decoder(sam2: Sam2) -> Graph:
 
 
 def _attention(sam2: Sam2) -> Graph:
-    """`MemoryAttention.attend_to_memories` for any number of memories."""
+    """Return the graph of `MemoryAttention.attend_to_memories` for any number of memories."""
 
     def attend_to_memories(x: Tensor, key: Tensor, memory: Tensor, cosines: Tensor, sines: Tensor) -> Tensor:
         return sam2.memory_attention.attend_to_memories(x, key, memory, RotaryEmbedding(cosines, sines))
@@ -86,7 +86,7 @@ def _attention(sam2: Sam2) -> Graph:
 
 
 def _memory_encoder(sam2: Sam2) -> Graph:
-    """`MemoryEncoder.forward`."""
+    """Return the graph of `MemoryEncoder.forward`."""
     shapes = ((1, sam2.config.dim, *sam2.config.grid), (1, 1, sam2.image_size, sam2.image_size))
     return Graph(MEMORY, _FunctionModule(sam2, sam2.memory_encoder), lambda: tuple(map(_example, shapes)), shapes)
 

@@ -44,7 +44,7 @@ def _all_ranges() -> Mapping[str, Any]:
 
 
 def quantize_products(model: Any, ranges: Ranges) -> None:
-    """Mark the products of an `openvino.Model` of an image encoder, which is changed, for eight bits.
+    """Quantize the products of an `openvino.Model` of an image encoder, which is changed, for eight bits.
 
     Activations are divided evenly over their range, the weights of each output channel by their largest. Raises
     RuntimeError where the graph lacks a layer that has a range.

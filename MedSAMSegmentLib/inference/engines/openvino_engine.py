@@ -63,7 +63,7 @@ class OpenVinoEngine:
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(1,3,S,S) float32 -> the features, float32."""
+        """Encode (1,3,S,S) float32 to the features, float32."""
         return self._graphs[ENCODER].run([images])
 
     def _decode_part(self, image: Tensor, sparse: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:

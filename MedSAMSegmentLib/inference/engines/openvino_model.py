@@ -149,7 +149,7 @@ def _read(path: Path) -> Any | None:
 
 
 def _save(model: Any, path: Path) -> None:
-    """Both files under temporary names, then moved; the .xml last, as it is what a reader looks for."""
+    """Write both files under temporary names, then moved; the .xml last, as it is what a reader looks for."""
     import openvino
 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as folder:

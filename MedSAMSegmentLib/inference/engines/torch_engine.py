@@ -28,7 +28,7 @@ class TorchEngine:
 
     @torch.inference_mode()
     def encode(self, images: Tensor) -> Features:
-        """(1,3,S,S) float32, on any device -> the features, float32, on this engine's device."""
+        """Encode (1,3,S,S) float32, on any device, to the features, float32, on this engine's device."""
         with reduced_precision(self.device.device, self.device.dtype):
             features = self._network.encode(images.to(self.device.device))
         return tuple(feature.float() for feature in features)

@@ -18,7 +18,8 @@ DAYS = 14
 
 
 def touch_files(*paths: Path) -> None:
-    """A file's age is the time since it was last read. Where it cannot be set, that since it was written."""
+    """Set the time of the last use. A file's age is the time since it was last read. Where it cannot be set, that since
+    it was written."""
     for path in paths:
         with contextlib.suppress(OSError):
             os.utime(path)

@@ -30,8 +30,8 @@ def make_strategy(name: str) -> Strategy:
 
 
 def default_strategy(entry: ModelEntry, reference: bool = False) -> str:
-    """`memory` for models that have one, `handover` to repeat the official script. Else `consensus`: on the seven
-    public cases of `Testing/bench` it scores better than the 3D box on every slice and than the official handover
+    """Return `memory` for models that have one, `handover` to repeat the official script. Else `consensus`: on the
+    seven public cases of `Testing/bench` it scores better than the 3D box on every slice and than the official handover
     (Resources/docs/accuracy.md)."""
     if entry.kind == "memory":
         return "memory"

@@ -45,7 +45,8 @@ class Appearance:
             self.foreign = ratio >= FOREIGN_RATIO
 
     def likeness(self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
-        """Bhattacharyya coefficient, 0..1, between the grey values under `mask`, not empty, and the object's."""
+        """Return the Bhattacharyya coefficient, 0..1, between the grey values under `mask`, not empty, and the
+        object's."""
         return float(np.sqrt(self.inside * distribution(grey_levels(pixels)[mask])).sum())
 
     def without_foreign(self, pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -81,7 +82,7 @@ def grey_levels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def distribution(levels: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Relative frequency of each bin, smoothed over its neighbours by 1-2-1; never zero."""
+    """Return the relative frequency of each bin, smoothed over its neighbours by 1-2-1; never zero."""
     counts = np.bincount(levels, minlength=BINS).astype(np.float64) + FLOOR
     smooth = np.convolve(np.pad(counts, 1, mode="edge"), [0.25, 0.5, 0.25], "valid")
     return smooth / smooth.sum()

@@ -65,7 +65,7 @@ class EnsembleSlices(Protocol):
         """Pixels, of what the model sees of a slice."""
 
     def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
-        """As `PromptableSlices.predict`."""
+        """Answer prompts, as `PromptableSlices.predict`."""
 
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Resample a mask (rows, columns) of a slice to the network's low-res answers, `plane` (h,w)."""

@@ -61,7 +61,7 @@ class _TrackedGroup:
         self._swept = False
 
     def keys(self) -> Iterator[SliceResult]:
-        """Prompts the tracker, and says what the prompted slices hold unless the sweeps are to say it."""
+        """Prompt the tracker, and yield what the prompted slices hold unless the sweeps are to say it."""
         for result in self._prompt():
             if not self.keys_with_sweep:
                 self._given.add((result.object_index, result.index))
@@ -93,7 +93,7 @@ class _TrackedGroup:
         return self.tracker.add_points(number, index, prompts.points_xy, prompts.labels, prompts.box_xyxy)
 
     def _correct(self) -> Iterator[SliceResult]:
-        """Clicks on slices that have no outline refine what tracking finds there, so these are tracked first."""
+        """Refine by clicks what tracking finds on slices without an outline, so these are tracked first."""
         extents: dict[Hashable, tuple[int, int]] = {
             number: (min(*plan.corrections, *plan.keys), max(*plan.corrections, *plan.keys))
             for number, plan in self.plans.items()
@@ -126,7 +126,8 @@ class _TrackedGroup:
             yield from self._new_results(frame, rules)
 
     def _start(self, direction: Direction) -> int | None:
-        """Downwards alone begins at the last key slice, so that the slices between keys are done as well."""
+        """Return the first slice: downwards alone begins at the last key slice, so that the slices between keys are
+        done as well."""
         return max(index for plan in self.plans.values() for index in plan.keys) if direction == "down" else None
 
     def _stop_rules(self) -> dict[int, StopRule]:

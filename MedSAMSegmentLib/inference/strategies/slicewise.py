@@ -49,7 +49,7 @@ class SlicewiseStrategy(ABC):
 
     @abstractmethod
     def next_prompts(self, slices: PromptableSlices, sweep: Sweep, index: int, options: RunOptions) -> SlicePrompts:
-        """Prompts for slice `index`; `sweep.previous` is the mask of the slice before."""
+        """Return the prompts for slice `index`; `sweep.previous` is the mask of the slice before."""
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
         for group in objects_sharing_slices(plans):

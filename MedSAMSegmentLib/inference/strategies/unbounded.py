@@ -54,7 +54,7 @@ class UnboundedPropagation:
         `crop` of the key slice is what the network is shown, and moves along; None is all of a slice.
         """
         self._slices = slices
-        self._part = crop
+        self._crop = crop
         self._sweep = sweep
         self._appearance = appearance
         self._key_box = key_box
@@ -98,7 +98,7 @@ class UnboundedPropagation:
         rows, columns = previous.shape
         whole = (0, 0, columns - 1, rows - 1)
         bounds = search_bounds(neighbour, whole)
-        crop = None if self._part is None else following_crop(self._part, bounds, (rows, columns))
+        crop = None if self._crop is None else following_crop(self._crop, bounds, (rows, columns))
         slices = zoomed(self._slices, crop)
         longer_side = slices.longer_side
         ensemble = PromptEnsemble(slices, index, bounds, self._appearance)

@@ -40,7 +40,7 @@ def zoom_crop(box: PixelBox, shape: tuple[int, int]) -> Crop | None:
 
 
 def following_crop(crop: Crop, box: PixelBox, shape: tuple[int, int]) -> Crop | None:
-    """`crop` moved along with an object that now may fill `box`; None where the whole slice will do."""
+    """Return `crop` moved along with an object that now may fill `box`; None where the whole slice will do."""
     return _square_crop(box, max(_longer_side(crop), FOLLOWING_FACTOR * _longer_side(box)), shape)
 
 

@@ -17,7 +17,7 @@ SLICE_WIDGET = "qMRMLSliceWidget"
 
 
 class DrawingTarget(Protocol):
-    """What a gesture calls: the controller."""
+    """The target of gestures: the controller."""
 
     def drawing_begins(self) -> None: ...
     def draw_box(self, view_widget: Any, corners_xy: Any, extend: bool = False) -> None: ...

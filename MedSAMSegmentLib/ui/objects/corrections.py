@@ -15,7 +15,7 @@ from ...results import PackedMask
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """What the last run left in a segment, on the volume's grid, and the prompts that led to it."""
+    """The mask that the last run left in a segment, on the volume's grid, and the prompts that led to it."""
 
     packed: PackedMask
     prompts: tuple[Prompt, ...]
@@ -36,7 +36,8 @@ class Written:
 
 @dataclass(frozen=True, eq=False)
 class Continuation:
-    """How to run: prompts, the slices that must not change, and the first and last slice that erased ones leave."""
+    """The next run of an object: prompts, the slices that must not change, and the first and last slice that erased
+    ones leave."""
 
     prompts: list[Prompt]
     locked: frozenset[int]

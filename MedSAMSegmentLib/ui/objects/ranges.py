@@ -25,7 +25,7 @@ def limited_at(settings: EffectSettings, end: End, plane: SlicePlane, item: Queu
 
 
 def range_text(settings: EffectSettings, plane: SlicePlane, size: int, offset_mm: float) -> str:
-    """Which slices these are, and which one the view shows: a view itself says millimetres only."""
+    """Say which slices these are, and which one the view shows: a view itself says millimetres only."""
     first, last = settings.slice_range or (0, size - 1)
     text = _("The range is slices {first} to {last}; slice {n}, at {offset} mm, is shown here.")
     return text.format(first=first, last=min(last, size - 1), n=plane.index, offset=f"{offset_mm:.1f}")

@@ -22,7 +22,7 @@ AS_DISPLAYED = "displayed"
 
 @dataclass(frozen=True)
 class EffectSettings:
-    """What the user chose.
+    """The user's choices.
 
     `intensity` is "auto", `AS_DISPLAYED` or a preset of `intensity.PRESETS`. `range_rule` says where a run ends: by
     itself, with the ROI, or at the slices `first` and `last` (indices of the volume, inclusive). `time_series` says

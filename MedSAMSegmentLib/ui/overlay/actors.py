@@ -47,7 +47,7 @@ class Layer:
 
     @property
     def count(self) -> int:
-        """How many polygons or lines are shown."""
+        """Number of polygons or lines that are shown."""
         return self.data.GetNumberOfCells() if self.actor.GetVisibility() else 0
 
     def set_lines(self, segments_xy: NDArray[np.float64]) -> None:

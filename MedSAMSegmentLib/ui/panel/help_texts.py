@@ -16,7 +16,7 @@ from .wheel_files import ABI_PYTHON, EVERYWHERE, WheelSystem, wheel_system
 
 
 def offline_help(model_folder: str, python: str = sys.executable) -> str:
-    """What to carry to a machine without internet, and where to put it. Plain text. `python` is Slicer's own."""
+    """Say what to carry to a machine without internet, and where to put it. Plain text. `python` is Slicer's own."""
     lines = [*_packages(python), "", *_folder(model_folder)]
     for entry in entries():
         lines.extend(_weights(entry))

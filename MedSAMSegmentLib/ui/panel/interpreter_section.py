@@ -1,4 +1,4 @@
-"""Which Python computes, whether it can, and the installation of what it lacks."""
+"""The Python that computes, whether it can, and the installation of what it lacks."""
 
 from __future__ import annotations
 

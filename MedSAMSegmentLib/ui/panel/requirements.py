@@ -1,4 +1,4 @@
-"""What Slicer's Python must have for the worker to run in it, and what of it is missing. Nothing is imported."""
+"""The packages that Slicer's Python needs for the worker, and those that are missing. Nothing is imported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def is_installed(name: str) -> bool:
 
 
 def missing(version_of: VersionOf = installed_version) -> list[Requirement]:
-    """What is not there, or there in a version that is too old."""
+    """Return what is not there, or there in a version that is too old."""
     return [required for required in (TORCH, *SMALL) if not _is_met(required, version_of(required.name))]
 
 
@@ -64,7 +64,7 @@ def missing_text(required: Requirement, version_of: VersionOf = installed_versio
 
 
 def question(needed: Sequence[Requirement], *, extension_first: bool) -> str:
-    """What the one dialog says: names, sizes, licences, and what becomes of torch.
+    """Return the text of the one dialog: names, sizes, licences, and what becomes of torch.
 
     `extension_first`: torch is missing, and so is the extension that installs it.
     """

@@ -15,7 +15,7 @@ from ...worker.failure import describe
 
 
 class Section(Protocol):
-    """What the panel asks of its parts."""
+    """The panel's needs of its parts."""
 
     frame: Any
     last_error: MedSAMError | None

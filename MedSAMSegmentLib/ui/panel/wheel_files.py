@@ -22,7 +22,7 @@ class WheelFile:
 
 @dataclass(frozen=True)
 class WheelSystem:
-    """What pip calls a system, and the files for it beside those for every system."""
+    """A system by pip's name, and the files for it beside those for every system."""
 
     platforms: tuple[str, ...]
     files: tuple[WheelFile, ...]

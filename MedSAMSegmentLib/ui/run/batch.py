@@ -28,7 +28,7 @@ class _Found:
 
 @dataclass(eq=False)
 class BatchSummary:
-    """How a batch ended. `error` is what stopped it, or the last row's failure; `written` are those of `total` rows
+    """The end of a batch. `error` is what stopped it, or the last row's failure; `written` are those of `total` rows
     that were written, `partial` tells that a part of one was kept."""
 
     total: int = 0

@@ -1,4 +1,4 @@
-"""Where what the effect does ends: every command and every answer of the worker comes through here.
+"""The boundary at which errors end: every command and every answer of the worker comes through here.
 
 Beyond it are Qt and VTK, which print an exception and go on: the user would see nothing, and wait.
 """

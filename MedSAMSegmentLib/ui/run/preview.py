@@ -78,5 +78,5 @@ class LivePreview:
 
 
 def outlines(prompts: Iterable[Prompt]) -> bool:
-    """Whether something tells where the object is: points that exclude do not."""
+    """Return whether something tells where the object is: points that exclude do not."""
     return any(not isinstance(prompt, Point) or prompt.positive for prompt in prompts)

@@ -1,4 +1,4 @@
-"""What a run needs from others, as protocols: the worker that computes, and the view that shows."""
+"""The protocols of a run's partners: the worker that computes, and the view that shows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RunState(Enum):
 
 @dataclass(frozen=True)
 class SessionTarget:
-    """What a session is opened on. Equal targets share one open session, so only prompts travel.
+    """The target of a session. Equal targets share one open session, so only prompts travel.
 
     `volume_id` and `volume_time` name the node and its state; `window` is a preset id, "auto" or (lo, hi). `part` is
     the axis, first and last slice that are sent; None sends all. `time_series`: k counts frames in time.
@@ -73,7 +73,7 @@ class SlicePreview:
 
 @dataclass(frozen=True)
 class SessionInfo:
-    """What the worker chose: shown beside the model."""
+    """The worker's choices: shown beside the model."""
 
     device: str = ""
 
@@ -125,7 +125,7 @@ class InferenceService(Protocol):
 
 
 class RunView(Protocol):
-    """What a run tells its surroundings."""
+    """The surroundings of a run, and what it tells them."""
 
     def run_state_changed(self) -> None: ...
     def session_opened(self, info: SessionInfo) -> None: ...

@@ -80,7 +80,7 @@ class RequestScheduler:
 
     @property
     def opened(self) -> SessionTarget | None:
-        """What the worker holds open."""
+        """The target that the worker holds open."""
         return self._opened
 
     @property

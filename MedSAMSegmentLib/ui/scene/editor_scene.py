@@ -1,4 +1,4 @@
-"""What the effect reads from the scene and writes to it. Everything about MRML that the controller needs."""
+"""The effect's reading and writing of the scene: everything about MRML that the controller needs."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class EffectScene:
         return read_slice(self.segmentation_node, segment_id, geometry, plane.axis, plane.index)
 
     def voxels_of_segment(self, segment_id: str) -> int:
-        """How many voxels it holds, on its own grid. Raises `OutputError` when it is no labelmap."""
+        """Count the voxels that the segment holds, on its own grid. Raises `OutputError` when it is no labelmap."""
         block, _ = stored_block(self.segmentation_node, segment_id)
         return block.voxels
 

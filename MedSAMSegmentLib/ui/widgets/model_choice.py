@@ -64,7 +64,7 @@ def missing_html() -> str:
 
 
 def licence_text(entry: ModelEntry) -> str:
-    """What a user should know before using the weights."""
+    """Say what a user should know before using the weights."""
     lines = [f"{entry.title}: {entry.licence}.", entry.licence_note, entry.good_for, entry.citation + "."]
     return "\n\n".join(line for line in lines if line)
 

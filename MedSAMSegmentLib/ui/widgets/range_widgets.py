@@ -62,7 +62,7 @@ class RangeWidgets:
             widget.visible = settings.range_rule == "slices"
 
     def show_limits(self, slices: int) -> None:
-        """What lies beyond the volume is kept until the user changes it; the run cuts it."""
+        """Show the volume's limits. What lies beyond them is kept until the user changes it; the run cuts it."""
         for box in (self.first, self.last):
             quietly(box, box.setRange, 0, max(slices - 1, 0))
         self._show_numbers()
