@@ -1,4 +1,4 @@
-"""Which object a prompt belongs to, and what taking it back leaves."""
+"""The object that a prompt belongs to, and what taking it back leaves."""
 
 from __future__ import annotations
 

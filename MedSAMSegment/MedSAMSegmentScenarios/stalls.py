@@ -1,4 +1,4 @@
-"""How long the event loop stood still while a scenario ran: what a user would feel as a freeze."""
+"""The longest stall of the event loop while a scenario ran: a freeze, to the user."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ DERIVED = (".lock", ".record.json")
 
 @dataclass
 class SuiteReport:
-    """What became of the scenarios, by name."""
+    """The results of the scenarios, by name."""
 
     passed: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def skip_unless_possible(story: Scenario) -> None:
 
 @dataclass(frozen=True)
 class Belongings:
-    """What is the user's: no scenario may change it.
+    """The user's own files and settings: no scenario may change them.
 
     `models` maps each file of the model folder and of the default one to its size and modification time, `settings`
     the application's settings of this extension, `variables` its environment variables. `layout` is that of the views.

@@ -1,4 +1,4 @@
-"""What was drawn in a view becomes a prompt of an object in the queue."""
+"""From drawings in a view to prompts of an object in the queue."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def _box_around_line(geometry: ViewGeometry, corners_xy: list[XY]) -> Box:
 def runnable_objects(
     queue: ObjectQueue, scene: EffectScene, drawing: Drawing, volume: SceneVolume, *, roi_is_range: bool = False
 ) -> list[QueuedObject]:
-    """What waits, and the selected segment when it was edited by hand.
+    """Return the objects that wait, and the selected segment when it was edited by hand.
 
     When there is neither: the chosen ROI where it is new; else what failed where the current object did; else the
     selected segment again. An ROI that is the range of runs comes last. Empty when there is nothing to run. Raises
@@ -187,7 +187,7 @@ def runnable_objects(
 
 
 def is_edited(item: QueuedObject, scene: EffectScene, volume: SceneVolume) -> bool:
-    """Whether the user changed the segment since a run wrote it; Undo is no change."""
+    """Tell whether the user changed the segment since a run wrote it; Undo is no change."""
     if item.written is None:
         return False
     mask = scene.segment_mask(item.segment_id, volume.geometry)

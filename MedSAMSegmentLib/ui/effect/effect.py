@@ -36,7 +36,7 @@ MODULE_NAME = "MedSAMSegment"
 
 
 class Effect:
-    """What `SegmentEditorEffect` delegates to. Made in `setupOptionsFrame`, ended by `cleanup`.
+    """The parts that `SegmentEditorEffect` delegates to. Made in `setupOptionsFrame`, ended by `cleanup`.
 
     `service` replaces the worker in tests.
     """

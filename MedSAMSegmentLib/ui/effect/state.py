@@ -1,4 +1,4 @@
-"""What the effect's commands share: scene, objects, options, the volume at hand, and what shows them."""
+"""The state that the effect's commands share: scene, objects, options, the volume at hand, and what shows them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class _Drawn:
 
 
 class PromptSet:
-    """What was drawn for one object, in order. A drawing across another axis starts over: a run goes along one axis.
+    """The drawings for one object, in order. A drawing across another axis starts over: a run goes along one axis.
 
     `roi` is the 3D box of an object that an ROI marks.
     """
@@ -139,7 +139,7 @@ class ObjectState(Enum):
 
 @dataclass(frozen=True)
 class WrittenResult:
-    """What a run found: the measurement of the segment as written, and the slices that deserve a look.
+    """The result of a run: the measurement of the segment as written, and the slices that deserve a look.
 
     `axis` is that of the run, `voxels` the segment's size on its own grid. `measurement` comes after the rest.
     """
@@ -195,11 +195,11 @@ class QueuedObject:
 
     @property
     def plane(self) -> SlicePlane | None:
-        """Where to look for it: the slice drawn on last, else a key slice."""
+        """The slice to look at: the one drawn on last, else a key slice."""
         return self.prompts.latest or next(iter(self.keys), None)
 
     def remember(self, written: Written) -> None:
-        """What the segment holds now; earlier states are kept, for Undo brings them back."""
+        """Remember what the segment holds now; earlier states are kept, for Undo brings them back."""
         if self.written is not None:
             self.earlier = [*self.earlier[1 - KEPT_STATES :], self.written]
         self.written = written
@@ -243,7 +243,7 @@ class QueuedObject:
         self.state = ObjectState.LOOK if result.flagged else ObjectState.DONE
 
     def state_of(self, current: NDArray[np.bool_]) -> Written | None:
-        """What was written last before the user edited it to `current` (z,y,x); None when it was emptied.
+        """Return what was written last before the user edited it to `current` (z,y,x); None when it was emptied.
 
         A segment that is exactly as an earlier run left it was brought there by Undo, not edited.
         """
@@ -324,7 +324,7 @@ class ObjectQueue:
         return [r for r in self.unfinished() if not r.fruitless and r.state is not ObjectState.UNDONE]
 
     def options_changed(self) -> None:
-        """What failed may succeed with other options."""
+        """Let what failed run again: it may succeed with other options."""
         for item in self.rows:
             item.fruitless = False
 

@@ -145,7 +145,7 @@ class ModelsSection:
             self._start("remove", choice.entry.id)
 
     def _start(self, *arguments: str) -> bool:
-        """Whether the job runs now."""
+        """Start a job and tell whether it runs now."""
         say(self.status, "")
         try:
             self.jobs.start(*arguments)

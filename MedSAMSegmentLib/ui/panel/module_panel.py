@@ -41,7 +41,7 @@ class ModulePanel:
         layout.addStretch(1)
 
     def _make_start(self) -> Any:
-        """What the module is for, and the button that most users need here."""
+        """Make the section that says what the module is for, with the button that most users need here."""
         frame, layout = collapsible(_("Segment Editor"), "SegmentEditor")
         about = _(
             "Segment an object in 3D: in the Segment Editor choose the effect <b>MedSAM</b>, drag a box around the "

@@ -38,7 +38,7 @@ from .request import GuardedView, RequestScheduler
 
 
 class EffectPanel(Protocol):
-    """What the effect shows: the options frame in Slicer, a recorder in tests."""
+    """The display of the effect: the options frame in Slicer, a recorder in tests."""
 
     def show_device(self, text: str) -> None: ...
     def show_run(self, state: RunState, propagates: bool, waiting: int) -> None: ...
@@ -275,7 +275,7 @@ class RunCoordinator:
         self._panel.show_event(Failed(error))
 
     def show_results(self) -> None:
-        """What the last run found, as far as its objects still hold it."""
+        """Show what the last run found, as far as its objects still hold it."""
         self._panel.show_results([item for item in self._written if item in self._queue.rows])
 
     def _measured(self) -> None:
@@ -287,11 +287,11 @@ class RunCoordinator:
         self.show_results()
 
     def show_hint(self) -> None:
-        """What the user can do next."""
+        """Say what the user can do next."""
         self._panel.show_event(Ready(len(self._queue.waiting())))
 
     def show_estimate(self, rows: Sequence[QueuedObject], volume: SceneVolume | None, settings: EffectSettings) -> None:
-        """What a run of these objects takes. During a run that of its start stays."""
+        """Show what a run of these objects takes. During a run that of its start stays."""
         if self.requests.propagates:
             return
         estimate = (

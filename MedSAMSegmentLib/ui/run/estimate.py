@@ -96,7 +96,7 @@ class PerSlice:
 
 
 class Throughput:
-    """What was measured last; a run says more than a preview."""
+    """Seconds per slice as measured last; a run says more than a preview."""
 
     def __init__(self) -> None:
         self._runs: dict[tuple[str, str], float] = {}
@@ -127,7 +127,7 @@ COPIES = 2
 def slices_at_most(
     item: QueuedObject, settings: EffectSettings, roi: Box | None, shape_zyx: tuple[int, int, int]
 ) -> int:
-    """How many slices a run of this object can compute; 0 for an object without a prompt within the range."""
+    """Return how many slices a run of this object can compute; 0 for an object without a prompt within the range."""
     axis, drawn = item.axis, bool(item.prompts.planes or item.keys)
     prompt = None if drawn else item.prompts.roi
     first, last = _span(settings, roi, prompt, axis, shape_zyx[axis])

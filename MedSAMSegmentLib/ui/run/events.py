@@ -1,4 +1,4 @@
-"""What happened, as values: run code emits them, `widgets.messages` alone makes text of them."""
+"""Events as values: run code emits them, `widgets.messages` alone makes text of them."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class RunProgress:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """What a run takes at most. `slices` counts all objects together.
+    """The most that a run takes. `slices` counts all objects together.
 
     `seconds` is None until a slice was measured, and a lower bound with `or_more`. `needed_bytes` of memory come on
     top of what is in use, `free_bytes` is what the system can give, None where it does not tell. `model` is a title.

@@ -86,7 +86,7 @@ def plan_run(
 def _continuation(
     item: QueuedObject, scene: EffectScene, volume: SceneVolume, drawn: tuple[Prompt, ...]
 ) -> tuple[Continuation, Written | None]:
-    """How the object goes on from what its segment holds, and the earlier result that the new one replaces."""
+    """Return how the object goes on from what its segment holds, and the earlier result that the new one replaces."""
     axis = item.axis
     keys = [plane.index for plane in item.keys if plane.axis == axis]
     afresh = Continuation(list(drawn), frozenset(), (0, volume.geometry.shape_zyx[axis] - 1))

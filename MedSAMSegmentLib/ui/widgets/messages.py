@@ -1,4 +1,4 @@
-"""What the effect says, as Qt rich text with links that it understands itself."""
+"""The effect's texts, as Qt rich text with links that it understands itself."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def error_html(error: MedSAMError) -> str:
 
 
 def cancelled_text(written: int, total: int, partial: bool) -> str:
-    """What a cancelled run left in the segments."""
+    """Return what a cancelled run left in the segments."""
     if total > 1:
         text = _("Cancelled. {n} of {total} objects were written.").format(n=written, total=total)
         return text + " " + _("Of one only the slices done were kept.") if partial else text
@@ -239,7 +239,7 @@ def duration_text(seconds: float) -> str:
 
 
 def estimate_html(estimate: RunEstimate) -> str:
-    """What the run takes at most; a second sentence where the memory is not enough, with what to do."""
+    """Return what the run takes at most; a second sentence where the memory is not enough, with what to do."""
     text = _("At most {n} slice(s).").format(n=estimate.slices)
     if estimate.seconds is not None:
         pattern = _("At most {n} slice(s), {time} or more.") if estimate.or_more else _("At most {n} slice(s), {time}.")
