@@ -74,6 +74,23 @@ def show_slice(view_name: str, ras: Sequence[float]) -> None:
     slicer.app.processEvents()
 
 
+def wait_for_layout(quiet_rounds: int = 5, seconds: float = 5.0) -> None:
+    """Let the event loop run until the slice views keep their size: the options of a chosen effect may widen the
+    panel, and a gesture aimed before that would land elsewhere."""
+    end, quiet, before = time.monotonic() + seconds, 0, _view_sizes()
+    while quiet < quiet_rounds and time.monotonic() < end:
+        slicer.app.processEvents()
+        time.sleep(0.005)
+        now = _view_sizes()
+        quiet, before = (quiet + 1 if now == before else 0), now
+
+
+def _view_sizes() -> list[tuple[int, ...]]:
+    layout = slicer.app.layoutManager()
+    nodes = (layout.sliceWidget(name).mrmlSliceNode() for name in layout.sliceViewNames())
+    return [tuple(node.GetDimensions()) for node in nodes]
+
+
 def wait_until(condition: Callable[[], bool], what: str, seconds: float = 1200.0) -> None:
     """Let the event loop run until a condition holds."""
     end = time.monotonic() + seconds

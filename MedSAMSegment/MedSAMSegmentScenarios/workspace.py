@@ -22,7 +22,7 @@ from MedSAMSegmentLib.ui.run.estimate import RunEstimator
 
 from .phantom import Phantom
 from .stand_in_service import StandInService
-from .user import User, show_slice, wait_until
+from .user import User, show_slice, wait_for_layout, wait_until
 
 EFFECT = "MedSAM"
 
@@ -49,8 +49,10 @@ class Workspace:
             self.parts.service.shutdown()
         self.runs.requests.service = self.service if stand_in else self.parts.service
         self.runs.requests.forget_session()
+        self.runs.last_error = None
         self.runs.estimator = RunEstimator(self.state.scene)
         self.set(**asdict(EffectSettings()))
+        wait_for_layout()
 
     @property
     def parts(self) -> Effect:
