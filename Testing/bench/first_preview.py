@@ -25,7 +25,6 @@ from PySide6 import QtCore
 
 HERE = Path(__file__).resolve().parent
 TICK = 0.05
-DRAWING_SECONDS = 1.5
 SIDE = 512
 MODEL = "lite_medsam"
 
@@ -159,9 +158,9 @@ def main(slices: int = 300, modality: str | None = "CT") -> None:
 
     masks = []
     try:
-        with table.phase(f"cold: the worker starts while the user draws ({DRAWING_SECONDS:g} s)"):
-            service.prepare()
-            loop.run_until(lambda: False, DRAWING_SECONDS)
+        with table.phase("cold: the effect is chosen; worker, torch and model"):
+            service.prepare(MODEL)
+            loop.run_until(lambda: not client.busy)
         with table.phase("cold: from the release of the mouse to the open volume"):
             ask(lambda done, failed: service.open(target("first"), done, failed))
         with table.phase("cold: from the open volume to the first preview"):
