@@ -107,6 +107,25 @@ class WindowedVolume:
 
 WindowChoice = str | Window | tuple[float, float]
 
+ValueRange = tuple[float, float]
+"""The lowest and the highest finite value of a volume."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """One scaling to 0..255 for every voxel of a volume, so that it can be applied to any part of it.
+
+    `window` is None where values are kept; `description` says what was chosen, in words.
+    """
+
+    window: Window | None
+    description: str
+    convert: Callable[[NDArray], NDArray[np.uint8]]
+
+
+class _VoxelsNeeded(Exception):
+    """The choice depends on more than the type and the range of the values."""
+
 
 def to_uint8(
     volume: NDArray, window: WindowChoice = "auto", *, modality: str | None = None, reference: bool = False
@@ -119,23 +138,70 @@ def to_uint8(
     `InputError` for an array that is empty, not real, or has no finite value.
     """
     array = np.asarray(volume)
-    lowest, highest = _checked_range(array)
+    _require_image(array)
+    span = _finite_range(array)
     if array.ndim == 4:
-        return _colour(array, window, lowest, highest)
-    preset, fixed, why = _choose(array, window, modality, lowest, highest)
-    if fixed is None and preset.percentiles is None:
-        return _kept(array, lowest, highest, why or preset.title)
+        return _scaled(array, _colour(array.dtype, window, span))
+    preset, fixed, why = _choose(array.dtype, lambda: _is_whole(array), window, modality, span)
     keep_zero = fixed is None and preset.percentiles is not None
-    if fixed is None:
+    if keep_zero:
         fixed = _percentile_window(array, preset, exact=reference)
-    if fixed is None:
-        constant = np.zeros(array.shape, np.uint8)
-        return WindowedVolume(constant, None, f"{why or preset.title}; all voxels are equal, the image is black")
-    if reference:
-        result = _scale_to_data(array, fixed, lowest, highest, keep_zero)
-    else:
-        result = _scale_to_window(array, fixed, keep_zero)
-    return WindowedVolume(result, fixed, f"{why or preset.title} [{fixed.lo:g}, {fixed.hi:g}]")
+        if fixed is None:
+            constant = np.zeros(array.shape, np.uint8)
+            return WindowedVolume(constant, None, f"{why or preset.title}; all voxels are equal, the image is black")
+    scaling = _grey(array.dtype, preset, fixed, why, span, keep_zero=keep_zero)
+    if reference and fixed is not None:
+        return WindowedVolume(_scale_to_data(array, fixed, *span, keep_zero), fixed, scaling.description)
+    return _scaled(array, scaling)
+
+
+def scaling_of(
+    dtype: np.dtype, *, colour: bool, window: WindowChoice, modality: str | None, value_range: ValueRange
+) -> Scaling | None:
+    """Return how `to_uint8` scales a volume of this type and range of values, without its voxels.
+
+    None where the choice needs them all: percentiles, or a guess from values with fractions. Raises as `to_uint8`.
+    """
+    if colour:
+        return _colour(dtype, window, value_range)
+
+    def whole() -> bool:
+        if dtype.kind != "f":
+            return True
+        raise _VoxelsNeeded
+
+    try:
+        preset, fixed, why = _choose(dtype, whole, window, modality, value_range)
+    except _VoxelsNeeded:
+        return None
+    if fixed is None and preset.percentiles is not None:
+        return None
+    return _grey(dtype, preset, fixed, why, value_range)
+
+
+def window_of(volume: NDArray, window: WindowChoice = "auto", *, modality: str | None = None) -> Window | None:
+    """Return the window that `to_uint8` finds for a grey volume (z,y,x), which is not scaled. Raises as `to_uint8`."""
+    array = np.asarray(volume)
+    _require_image(array)
+    preset, fixed, _ = _choose(array.dtype, lambda: _is_whole(array), window, modality, _finite_range(array))
+    if fixed is None and preset.percentiles is not None:
+        return _percentile_window(array, preset, exact=False)
+    return fixed
+
+
+def range_in_steps(volume: NDArray) -> Iterator[ValueRange | None]:
+    """Yield None for a few megabytes each, and last the range of the finite values of a volume.
+
+    The range is (inf, -inf) where no value is finite. Values that are not real numbers raise `InputError`.
+    """
+    _require_image(volume)
+    lowest, highest = math.inf, -math.inf
+    for slab in _slabs(volume):
+        values = slab[np.isfinite(slab)] if slab.dtype.kind == "f" else slab
+        if values.size:
+            lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
+        yield None
+    yield lowest, highest
 
 
 def parse_window(window: WindowChoice) -> str | Window:
@@ -161,64 +227,68 @@ def _unknown(window: object) -> Window:
     raise UsageError(f"The window {window!r} is not known.", f"Use LEVEL/WIDTH or one of {known}.")
 
 
-def _checked_range(array: NDArray) -> tuple[float, float]:
-    """Return the lowest and highest finite value."""
+def _require_image(array: NDArray) -> None:
     if array.dtype.kind not in "biuf":
         raise InputError(f"The image's values are of type {array.dtype}.", "Use real numbers.")
     if array.ndim not in (2, 3, 4) or (array.ndim == 4 and array.shape[-1] != 3):
         raise InputError(f"The image has the shape {array.shape}.", "Use z,y,x or z,y,x and three colours.")
     if array.size == 0:
         raise InputError("The image is empty.", "Use an image with at least one voxel.")
-    lowest, highest = math.inf, -math.inf
-    for slab in _slabs(array):
-        values = slab[np.isfinite(slab)] if slab.dtype.kind == "f" else slab
-        if values.size:
-            lowest, highest = min(lowest, float(values.min())), max(highest, float(values.max()))
-    if lowest > highest:
+
+
+def _finite_range(array: NDArray) -> ValueRange:
+    """Lowest and highest finite value. Raises `InputError` when there is none."""
+    found = next(span for span in range_in_steps(array) if span is not None)
+    if found[0] > found[1]:
         raise InputError("The image has no finite value.", "Repair or export it again.")
-    return lowest, highest
+    return found
 
 
 def _choose(
-    array: NDArray, window: WindowChoice, modality: str | None, lowest: float, highest: float
+    dtype: np.dtype, whole: Callable[[], bool], window: WindowChoice, modality: str | None, span: ValueRange
 ) -> tuple[Preset, Window | None, str]:
-    """Return the preset, its fixed window if it has one, and the reason if "auto" chose it."""
+    """Return the preset, its fixed window if it has one, and the reason if "auto" chose it.
+
+    `whole()` tells whether all values are whole numbers.
+    """
     choice = parse_window(window)
     if isinstance(choice, Window):
         return PRESETS["none"], choice, f"window {choice.level:g}/{choice.width:g}"
     if choice != "auto":
         preset = PRESETS[choice]
         return preset, preset.window, ""
-    name, reason = _automatic(array, modality, lowest, highest)
+    name, reason = _automatic(dtype, whole, modality, *span)
     preset = PRESETS[name]
     return preset, preset.window, f"auto: {preset.title} ({reason})"
 
 
-def _automatic(array: NDArray, modality: str | None, lowest: float, highest: float) -> tuple[str, str]:
+def _automatic(
+    dtype: np.dtype, whole: Callable[[], bool], modality: str | None, lowest: float, highest: float
+) -> tuple[str, str]:
     kind = (modality or "").strip().upper()
     name = MODALITY_PRESETS.get(kind)
     window = PRESETS[name].window if name else None
     if window and (highest <= window.lo or lowest >= window.hi):
         return "grey", f"modality {kind}, but no voxel lies within the window"
-    if array.dtype == np.uint8 and name in (None, "grey"):
+    if dtype == np.uint8 and name in (None, "grey"):
         return "none", "8-bit image"
-    return (name, f"modality {kind}") if name else _by_values(array, lowest, highest)
+    return (name, f"modality {kind}") if name else _by_values(whole, lowest, highest)
 
 
-def _by_values(array: NDArray, lowest: float, highest: float) -> tuple[str, str]:
-    if _like_ct(array, lowest, highest):
+def _by_values(whole: Callable[[], bool], lowest: float, highest: float) -> tuple[str, str]:
+    if _like_ct(whole, lowest, highest):
         return "ct-abdomen", f"values from {lowest:g} to {highest:g}, as in CT"
-    if lowest >= 0 and 200 < highest <= 255 and _is_whole(array):
+    if lowest >= 0 and 200 < highest <= 255 and whole():
         return "none", "whole values within 0..255"
     return "mr", "no modality known"
 
 
-def _like_ct(array: NDArray, lowest: float, highest: float) -> bool:
+def _like_ct(whole: Callable[[], bool], lowest: float, highest: float) -> bool:
     # Air is -1000 HU; scanners pad down to about -3024, which says nothing about how high bone must reach.
     if not (-3100 <= lowest <= -500 and highest > -0.5 * max(lowest, -1024.0)):
         return False
     # A phase image is negative too, but symmetric. Resampling leaves fractions and goes a little beyond air.
-    return -highest != lowest if _is_whole(array) else -1200 <= lowest <= -900 and abs(highest + lowest) > 100
+    return -highest != lowest if whole() else -1200 <= lowest <= -900 and abs(highest + lowest) > 100
 
 
 def _is_whole(array: NDArray) -> bool:
@@ -248,7 +318,22 @@ def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> Window
     return Window(lo, hi) if lo < hi else None
 
 
-def _scale_to_window(array: NDArray, window: Window, keep_zero: bool) -> NDArray[np.uint8]:
+def _grey(
+    dtype: np.dtype, preset: Preset, fixed: Window | None, why: str, span: ValueRange, *, keep_zero: bool = False
+) -> Scaling:
+    if fixed is None:
+        return _kept(dtype, span, why or preset.title)
+    return Scaling(fixed, f"{why or preset.title} [{fixed.lo:g}, {fixed.hi:g}]", _to_window(dtype, fixed, keep_zero))
+
+
+def _scaled(array: NDArray, scaling: Scaling) -> WindowedVolume:
+    result = np.empty(array.shape, np.uint8)
+    for source, target in zip(_slabs(array), _slabs(result), strict=True):
+        target[...] = scaling.convert(source)
+    return WindowedVolume(result, scaling.window, scaling.description)
+
+
+def _to_window(dtype: np.dtype, window: Window, keep_zero: bool) -> Callable[[NDArray], NDArray[np.uint8]]:
     def scale(values: NDArray) -> NDArray:
         values = _finite(values, window.lo).astype(np.float64)
         scaled = (np.clip(values, window.lo, window.hi) - window.lo) * (255.0 / (window.hi - window.lo))
@@ -257,7 +342,7 @@ def _scale_to_window(array: NDArray, window: Window, keep_zero: bool) -> NDArray
         # Rounding of the product must not turn white into 254.
         return (np.minimum(scaled, 255.0) + 1e-9).astype(np.uint8)
 
-    return _apply(array, scale)
+    return _by_table(dtype, scale)
 
 
 def _scale_to_data(array: NDArray, window: Window, lowest: float, highest: float, keep_zero: bool) -> NDArray[np.uint8]:
@@ -278,21 +363,30 @@ def _scale_to_data(array: NDArray, window: Window, lowest: float, highest: float
 
 
 def _apply(array: NDArray, scale: Callable[[NDArray], NDArray]) -> NDArray[np.uint8]:
-    """Apply `scale` to each voxel, slab by slab; through a table where the type has few values."""
-    result = np.empty(array.shape, np.uint8)
+    """Apply `scale` to each voxel, slab by slab."""
+    return _scaled(array, Scaling(None, "", _by_table(array.dtype, scale))).volume_u8
+
+
+def _by_table(dtype: np.dtype, scale: Callable[[NDArray], NDArray]) -> Callable[[NDArray], NDArray[np.uint8]]:
+    """Return `scale` through a table where the type has few values, once that many were asked for."""
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        return scale
+    limits = np.iinfo(dtype)
+    unsigned = np.dtype(f"u{dtype.itemsize}")
     table: NDArray[np.uint8] | None = None
-    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2 and array.size > 1 << 16:
-        limits = np.iinfo(array.dtype)
-        table = scale(np.arange(limits.min, limits.max + 1))
-        unsigned = np.dtype(f"u{array.dtype.itemsize}")
-        # Viewed as unsigned, a negative value v is found at v + 2**bits.
-        table = np.roll(table, limits.min)
-    for source, target in zip(_slabs(array), _slabs(result), strict=True):
+    seen = 0
+
+    def convert(values: NDArray) -> NDArray[np.uint8]:
+        nonlocal table, seen
+        seen += values.size
+        if table is None and seen <= 1 << 16:
+            return scale(values)
         if table is None:
-            target[...] = scale(source)
-        else:
-            np.take(table, source.astype(unsigned, copy=False), out=target)
-    return result
+            # Looked up as unsigned, a negative value v is found at v + 2**bits.
+            table = np.roll(scale(np.arange(limits.min, limits.max + 1)), limits.min)
+        return np.asarray(np.take(table, values.astype(unsigned, copy=False)))
+
+    return convert
 
 
 def _slabs(array: NDArray) -> Iterator[NDArray]:
@@ -308,29 +402,32 @@ def _finite(values: NDArray, fill: float) -> NDArray:
     return np.nan_to_num(values, nan=fill, posinf=fill, neginf=fill)
 
 
-def _kept(array: NDArray, lowest: float, highest: float, why: str) -> WindowedVolume:
-    if array.dtype == np.bool_:
-        return WindowedVolume(array.astype(np.uint8) * 255, None, "mask, as black and white")
+def _kept(dtype: np.dtype, span: ValueRange, why: str) -> Scaling:
+    lowest, highest = span
+    if dtype == np.bool_:
+        return Scaling(None, "mask, as black and white", lambda values: values.astype(np.uint8) * 255)
     if lowest < 0 or highest > 255:
         raise InputError(
             f"The image's values run from {lowest:g} to {highest:g}, not within 0 to 255.",
             "Choose a window, or auto.",
         )
-    return WindowedVolume(_apply(array, lambda values: _finite(values, lowest).astype(np.uint8)), None, why)
+    return Scaling(None, why, _by_table(dtype, lambda values: _finite(values, lowest).astype(np.uint8)))
 
 
-def _colour(array: NDArray, window: WindowChoice, lowest: float, highest: float) -> WindowedVolume:
+def _colour(dtype: np.dtype, window: WindowChoice, span: ValueRange) -> Scaling:
+    lowest, highest = span
     choice = parse_window(window)
     if isinstance(choice, Window):
-        scaled = _scale_to_window(array, choice, keep_zero=False)
-        return WindowedVolume(scaled, choice, f"colour, window {choice.level:g}/{choice.width:g} on each channel")
+        words = f"colour, window {choice.level:g}/{choice.width:g} on each channel"
+        return Scaling(choice, words, _to_window(dtype, choice, keep_zero=False))
     if choice not in ("auto", "rgb", "none"):
         raise UsageError(f"The preset {choice} is for grey images; this one is in colour.", "Use auto or rgb.")
     if lowest >= 0 and highest <= 255:
-        return _kept(array, lowest, highest, "colour, kept within 0..255")
+        return _kept(dtype, span, "colour, kept within 0..255")
     if choice == "none":
-        return _kept(array, lowest, highest, "")
+        return _kept(dtype, span, "")
     if lowest == highest:
-        return WindowedVolume(np.zeros(array.shape, np.uint8), None, "colour; all voxels are equal, the image is black")
-    span = Window(lowest, highest)
-    return WindowedVolume(_scale_to_window(array, span, keep_zero=False), span, f"colour [{lowest:g}, {highest:g}]")
+        words = "colour; all voxels are equal, the image is black"
+        return Scaling(None, words, lambda values: np.zeros(values.shape, np.uint8))
+    wide = Window(lowest, highest)
+    return Scaling(wide, f"colour [{lowest:g}, {highest:g}]", _to_window(dtype, wide, keep_zero=False))

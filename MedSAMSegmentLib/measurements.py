@@ -7,6 +7,7 @@ that is not, so one voxel is as wide as its spacing; diameters are those of the 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 from .geometry import IN_PLANE_AXES, VolumeGeometry, axis_from_name
 
 Point3 = tuple[float, float, float]
+
+_STEP = np.pi / 16
+_DIRECTIONS = np.array([[np.cos(n * _STEP), np.sin(n * _STEP)] for n in range(16)]).T
 
 
 @dataclass(frozen=True)
@@ -43,42 +47,48 @@ class Measurement:
 
 def measure(mask_zyx: NDArray, geometry: VolumeGeometry, axis: int | str = 0) -> Measurement:
     """Measure a mask (z,y,x). The diameters are the longest over all slices across `axis`."""
-    mask = np.asarray(mask_zyx) != 0
     number = axis_from_name(axis)
-    voxels = int(np.count_nonzero(mask))
-    volume = voxels * geometry.voxel_volume_ml
-    if voxels == 0:
-        return Measurement(0, 0.0, number)
-    index, ends, perpendicular = _longest_over_slices(mask, geometry, number)
-    longest_mm, perpendicular_mm = (
-        float(np.linalg.norm(_metric(geometry, number) @ (b - a))) for a, b in (ends, perpendicular)
-    )
-    return Measurement(
-        voxels,
-        volume,
-        number,
-        index,
-        Diameter(longest_mm, *(_ijk(p, number, index) for p in ends)),
-        Diameter(perpendicular_mm, *(_ijk(p, number, index) for p in perpendicular)),
-    )
+    slices = np.moveaxis(np.asarray(mask_zyx) != 0, number, 0)
+    painted = [int(index) for index in np.flatnonzero(slices.any(axis=(1, 2)))]
+    steps = measure_in_steps(painted, lambda index: slices[index], geometry, number)
+    return next(found for found in steps if found is not None)
 
 
-def _longest_over_slices(mask: NDArray[np.bool_], geometry: VolumeGeometry, axis: int) -> tuple[int, NDArray, NDArray]:
-    """Return the slice, ends (2,2) of its longest diameter and of the perpendicular one, x,y in pixels."""
+def measure_in_steps(
+    indices: Iterable[int], slice_of: Callable[[int], NDArray[np.bool_]], geometry: VolumeGeometry, axis: int
+) -> Iterator[Measurement | None]:
+    """Yield None for a slice's work each, and last what `measure` returns.
+
+    `indices` are the slices across `axis` that are not empty, `slice_of` gives the mask (rows, columns) of one.
+    """
     metric = _metric(geometry, axis)
-    slices = np.moveaxis(mask, axis, 0)
-    outlines = {int(index): _outline(slices[index]) for index in np.flatnonzero(slices.any(axis=(1, 2)))}
-    # A slice whose bounding box is smaller than the best diameter cannot beat it: most are never looked at.
-    bounds = {index: _bounding_diagonal(points @ metric.T) for index, points in outlines.items()}
-    best_length, best_index, best_ends, best_hull = -1.0, 0, np.zeros((2, 2)), np.zeros((1, 2))
+    voxels = 0
+    outlines: dict[int, NDArray[np.float64]] = {}
+    bounds: dict[int, float] = {}
+    for index in indices:
+        mask = slice_of(index)
+        voxels += int(np.count_nonzero(mask))
+        outlines[index] = _outline(mask)
+        # A slice that cannot be as long as the best diameter is not looked at any further: most are not.
+        bounds[index] = _longest_at_most(outlines[index] @ metric.T)
+        yield None
+    if not outlines:
+        yield Measurement(0, 0.0, axis)
+        return
+    length, at, ends, hull = -1.0, 0, np.zeros((2, 2)), np.zeros((1, 2))
     for index in sorted(bounds, key=lambda i: -bounds[i]):
-        if bounds[index] <= best_length:
+        if bounds[index] <= length:
             break
-        hull = convex_hull(outlines[index])
-        length, ends = _farthest_pair(hull, metric)
-        if length > best_length + 1e-9:
-            best_length, best_index, best_ends, best_hull = length, index, ends, hull
-    return best_index, best_ends, _longest_across(best_hull, best_ends, metric)
+        corners = convex_hull(outlines[index])
+        longest, pair = _farthest_pair(corners, metric)
+        if longest > length + 1e-9:
+            length, at, ends, hull = longest, index, pair, corners
+        yield None
+    lines = (ends, _longest_across(hull, ends, metric))
+    longest_line, across = (
+        Diameter(float(np.linalg.norm(metric @ (b - a))), _ijk(a, axis, at), _ijk(b, axis, at)) for a, b in lines
+    )
+    yield Measurement(voxels, voxels * geometry.voxel_volume_ml, axis, at, longest_line, across)
 
 
 def _metric(geometry: VolumeGeometry, axis: int) -> NDArray[np.float64]:
@@ -99,8 +109,14 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.concatenate([np.column_stack(pair) for pair in points]).astype(np.float64)
 
 
-def _bounding_diagonal(points: NDArray[np.float64]) -> float:
-    return float(np.linalg.norm(np.ptp(points, axis=0)))
+def _longest_at_most(points: NDArray[np.float64]) -> float:
+    """An upper bound, half a per cent above it at most, of the longest distance between points (n,2).
+
+    In the direction of the longest one, their extent is that distance; the nearest direction looked at is half a step
+    away from it.
+    """
+    extent = float(np.ptp(points @ _DIRECTIONS, axis=0).max())
+    return extent / float(np.cos(_STEP / 2)) * (1 + 1e-9)
 
 
 def convex_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -79,7 +79,7 @@ class PackedMask:
         rows, columns = self._slice_shape
         if index not in self._bits:
             return np.zeros(self._slice_shape, dtype=bool)
-        return np.unpackbits(self._bits[index], count=rows * columns).reshape(rows, columns).astype(bool)
+        return np.unpackbits(self._bits[index], count=rows * columns).reshape(rows, columns).view(bool)
 
     def unpack(self) -> NDArray[np.bool_]:
         """Return the whole mask (z,y,x)."""

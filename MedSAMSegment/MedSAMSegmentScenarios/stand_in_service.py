@@ -48,7 +48,7 @@ class StandInService:
     def release(self) -> None:
         self.hold_after = None
 
-    def prepare(self) -> None:
+    def prepare(self, model: str = "", device: str = "auto") -> None:
         self.prepared = True
 
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:

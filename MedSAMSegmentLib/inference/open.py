@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from ..geometry import VolumeGeometry
-from ..intensity import WindowChoice, to_uint8
+from ..intensity import WindowChoice, WindowedVolume, to_uint8
 from ..registry import ModelEntry, get
 from .session import VolumeSession
 
@@ -30,7 +30,7 @@ DEFAULT_CACHE_BYTES = 400 * 2**20
 
 def open_session(
     model: str | SlicePredictor | None,
-    volume_zyx: NDArray,
+    volume_zyx: NDArray | WindowedVolume,
     spacing_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0),
     *,
     geometry: VolumeGeometry | None = None,
@@ -46,7 +46,7 @@ def open_session(
     store: CheckpointStore | None = None,
     time_series: bool = False,
 ) -> VolumeSession:
-    """Open a volume (z,y,x) or (z,y,x,3) with a model.
+    """Open a volume (z,y,x) or (z,y,x,3) with a model. One that is windowed already is taken as it is.
 
     `model` is an id of the registry, or a predictor of `load_predictor` to share one loaded model between volumes.
     `geometry` replaces `spacing_zyx` (mm) when the grid is oblique. `window` is a preset, "auto", "LEVEL/WIDTH" or
@@ -56,13 +56,16 @@ def open_session(
     """
     if mode not in MODES:
         raise UsageError(f"The mode {mode!r} is not known.", f"Use one of {', '.join(MODES)}.")
-    array = np.asarray(volume_zyx)
+    array = volume_zyx.volume_u8 if isinstance(volume_zyx, WindowedVolume) else np.asarray(volume_zyx)
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
         raise InputError(f"The array has the shape {array.shape}.", "Give z,y,x, or z,y,x,3 for colour.")
     grid = geometry or VolumeGeometry.from_spacing(array.shape[:3], spacing_zyx)
     if grid.shape_zyx != array.shape[:3]:
         raise InputError(f"The geometry is for {grid.shape_zyx}, the array has {array.shape[:3]}.")
-    windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
+    if isinstance(volume_zyx, WindowedVolume):
+        windowed = volume_zyx
+    else:
+        windowed = to_uint8(array, window, modality=modality, reference=mode == "reference")
     if model is None or isinstance(model, str):
         engine, precision = options_for_mode(mode, engine, precision)
         model = load_predictor(

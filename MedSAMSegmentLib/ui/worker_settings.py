@@ -10,7 +10,9 @@ from pathlib import Path
 
 import slicer
 
+from ..checkpoints.custom_models import find_entry, is_custom
 from ..checkpoints.store import CheckpointStore
+from ..errors import MedSAMError
 from ..paths import MODEL_FOLDER_VARIABLE
 from ..worker.client import WorkerClient
 from ..worker.launch import LaunchCommand, worker_command
@@ -65,6 +67,16 @@ def choose_model_folder(path: str) -> None:
 
 def model_store() -> CheckpointStore:
     return CheckpointStore(chosen_model_folder(), interpreter=chosen_interpreter())
+
+
+def is_at_hand(model_id: str) -> bool:
+    """Tell whether the weights of a model are in the folder, as they were when their hash was checked."""
+    store = model_store()
+    try:
+        entry = find_entry(model_id, store)
+        return is_custom(model_id) or store.state(entry) == "ready"
+    except MedSAMError:
+        return False
 
 
 def idle_minutes() -> float:

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from ..errors import MedSAMError, WorkerError
 from .exit_status import explain_exit
 from .frames import Frame, FrameParser, encode_frame
+from .outbox import Outbox
 from .protocol import PROTOCOL, Hello, error_from_fields, request_payload
 from .transport import Transport
 
 HELLO_ID = 0
 DETAIL_CHARACTERS = 8000
+BACKLOG_BYTES = 4 << 20
+"""No part of a volume is added to so many bytes that wait already: a request behind them waits for no more."""
 
 Clock = Callable[[], float]
 
@@ -29,7 +32,8 @@ class Child:
         self._parser = FrameParser()
         self._inbox: deque[Frame] = deque()
         self._broken: WorkerError | None = None
-        self._waiting: deque[tuple[dict[str, Any], Mapping[str, NDArray]]] = deque()
+        self.outbox = Outbox()
+        """What is to be sent once the child has said hello, and as fast as it takes it."""
         self.ready: dict[str, Any] | None = None
         self.kill_at: float | None = None
         self.last_use = clock()
@@ -42,20 +46,22 @@ class Child:
     def transport(self) -> Transport:
         return self._transport
 
-    def send(self, header: dict[str, Any], arrays: Mapping[str, NDArray]) -> None:
-        """Send a frame. Nothing but hello goes before the answer to it: a worker of another version gets no volume."""
+    def send(self) -> None:
+        """Send what was put into the outbox, as far as the child takes it now."""
         self.last_use = self._clock()
-        if self.ready is None:
-            self._waiting.append((header, arrays))
-        else:
-            self._write(header, arrays)
+        self.send_more()
 
-    def withdraw(self, request_id: int) -> bool:
-        """Take back a request that was not sent yet; False when it was."""
-        kept = [item for item in self._waiting if item[0]["id"] != request_id]
-        taken = len(kept) < len(self._waiting)
-        self._waiting = deque(kept)
-        return taken
+    def send_more(self) -> None:
+        """Go on with the outbox.
+
+        Nothing but hello is sent before the answer to it: a worker of another version gets no volume.
+        """
+        if self.ready is None:
+            return
+        for message in self.outbox.take(lambda: self._transport.backlog < BACKLOG_BYTES):
+            self._write(*message)
+        if self.outbox.has_steps and self._transport.backlog < BACKLOG_BYTES:
+            self._transport.wake()
 
     def next_event(self) -> Frame | None:
         """Return the next event that has arrived, if any. Raises the `MedSAMError` that makes this child useless."""
@@ -101,8 +107,7 @@ class Child:
             )
         self.ready = frame.header
         self._transport.set_interpreter_pid(frame.header.get("pid"))
-        while self._waiting:
-            self._write(*self._waiting.popleft())
+        self.send_more()
 
     def _check_time(self) -> None:
         now = self._clock()

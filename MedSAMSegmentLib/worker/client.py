@@ -15,8 +15,9 @@ from ..errors import Cancelled, MedSAMError, UsageError, WorkerError
 from .child import Child
 from .frames import Frame
 from .launch import LaunchCommand
+from .outbox import Outbox
 from .pending import Pending
-from .protocol import CancelRequest, SelfCheck, Shutdown, request_payload
+from .protocol import CancelRequest, Request, SelfCheck, Shutdown
 from .transport import Transport
 
 T = TypeVar("T")
@@ -83,11 +84,20 @@ class WorkerClient:
     def submit(self, pending: Pending[T]) -> Pending[T]:
         """Send a request, starting the worker if there is none. Raises `WorkerError` when it cannot start."""
         child = self._alive()
-        self._last_id += 1
-        pending.request_id = self._last_id
-        child.send(*request_payload(pending.request, self._last_id))
-        self._pending[self._last_id] = pending
+        child.outbox.add(self._register(pending), pending.make_request)
+        child.send()
         return pending
+
+    def submit_behind(self, session: int, pending: Pending[T], *, all_parts: bool = True) -> Pending[T]:
+        """Send a request behind the parts of its volume that were queued; see `Outbox.add_behind`."""
+        child = self._alive()
+        child.outbox.add_behind(session, self._register(pending), pending.make_request, all_parts=all_parts)
+        child.send()
+        return pending
+
+    def outbox(self) -> Outbox:
+        """Return what waits to be sent, starting the worker if there is none. Raises `WorkerError`."""
+        return self._alive().outbox
 
     def self_check(
         self,
@@ -107,11 +117,11 @@ class WorkerClient:
         if pending.over or self._child is None or pending.request_id not in self._pending:
             return
         pending.cancel_asked = True
-        if self._child.withdraw(pending.request_id):
+        if self._child.outbox.withdraw(pending.request_id):
             del self._pending[pending.request_id]
             pending.fail(Cancelled())
             return
-        self._child.send(*request_payload(CancelRequest(pending.request_id), 0))
+        self._tell(self._child, CancelRequest(pending.request_id))
         if self._child.kill_at is None:
             self._child.kill_at = self._clock() + self._grace_seconds
 
@@ -119,8 +129,8 @@ class WorkerClient:
         """Drop a request whose answer nobody wants (a preview that a newer one replaces). Never kills the worker."""
         if pending.over or self._child is None or self._pending.pop(pending.request_id, None) is None:
             return
-        if not self._child.withdraw(pending.request_id):
-            self._child.send(*request_payload(CancelRequest(pending.request_id), 0))
+        if not self._child.outbox.withdraw(pending.request_id):
+            self._tell(self._child, CancelRequest(pending.request_id))
         pending.fail(Cancelled())
 
     def poll(self) -> None:
@@ -131,6 +141,8 @@ class WorkerClient:
         try:
             self._take_events()
             self._check_deadlines()
+            if self._child is not None:
+                self._child.send_more()
         finally:
             self._polling = False
 
@@ -161,7 +173,7 @@ class WorkerClient:
             if child.ready is None or self._pending:
                 child.transport.kill()
             else:
-                child.send(*request_payload(Shutdown(), 0))
+                self._tell(child, Shutdown())
                 child.transport.close_input()
             if not child.transport.reap(self._grace_seconds):
                 child.transport.kill()
@@ -173,6 +185,18 @@ class WorkerClient:
             transport.reap(self._grace_seconds)
         self._leaving.clear()
         self._fail_all(Cancelled())
+
+    def _register(self, pending: Pending[Any]) -> int:
+        self._last_id += 1
+        pending.request_id = self._last_id
+        self._pending[self._last_id] = pending
+        return self._last_id
+
+    @staticmethod
+    def _tell(child: Child, request: Request) -> None:
+        """Send what is not answered to anybody."""
+        child.outbox.add(0, lambda: request)
+        child.send()
 
     def _alive(self) -> Child:
         if self._child is not None and self._child.transport.exit_status is not None and not self._polling:
@@ -228,7 +252,7 @@ class WorkerClient:
             self._discard_child(WorkerError("The worker was ended because it did not stop.", "Start the run again."))
         elif child is not None and self._is_idle(child, now):
             self._child = None
-            child.send(*request_payload(Shutdown(), 0))
+            self._tell(child, Shutdown())
             child.transport.close_input()
             self._leaving.append((child.transport, now + self._grace_seconds))
         for transport, until in list(self._leaving):

@@ -24,7 +24,7 @@ from ..errors import MedSAMError, WorkerError
 from .failure import describe
 from .frames import Frame, FrameLimits, FrameParser, encode_frame
 from .memory import available_bytes, total_bytes
-from .protocol import PROTOCOL, error_fields, parse_request
+from .protocol import PROTOCOL, VolumePart, error_fields, parse_request
 from .session_host import SessionFactory, SessionHost
 
 READ_BYTES = 1 << 20
@@ -91,9 +91,22 @@ class Worker:
         if kind == "shutdown":
             self._emit(request_id, "done", {})
             return False
+        if kind == VolumePart.kind:
+            self._take_part(frame)
+            return True
         self._answer(frame, request_id)
         self._stopped.discard(request_id)
         return True
+
+    def _take_part(self, frame: Frame) -> None:
+        """A part that cannot be read tells that the other end speaks another language; it is no one's answer."""
+        try:
+            part = parse_request(frame)
+        except MedSAMError as error:
+            self._emit(None, "error", error_fields(error))
+        else:
+            assert isinstance(part, VolumePart)
+            self._host.receive(part)
 
     def _answer(self, frame: Frame, request_id: Any) -> None:
         def emit(kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> None:
@@ -103,7 +116,9 @@ class Worker:
             return request_id in self._stopped or self._parent_gone.is_set()
 
         try:
-            fields, arrays = self._host.answer(parse_request(frame), emit, should_stop)
+            request = parse_request(frame)
+            assert not isinstance(request, VolumePart), "a part is no question"
+            fields, arrays = self._host.answer(request, emit, should_stop)
             self._emit(request_id, "done", fields, arrays)
         except Exception as error:  # noqa: BLE001 - the one boundary: nothing may end the worker without a sentence
             failure = describe(error)
@@ -159,6 +174,14 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(fd, rest[:READ_BYTES]) :]
 
 
+def _widen(pipe: int) -> None:
+    """Let more bytes wait in the pipe: while torch is imported the reading thread seldom gets its turn."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, READ_BYTES)
+
+
 def _introduction() -> dict[str, Any]:
     return {
         "protocol": PROTOCOL,
@@ -182,6 +205,7 @@ def run(
     parser.add_argument("--orphan-grace", type=float, default=2.0, help="seconds to end in when the parent is gone")
     options = parser.parse_args(list(arguments))
     faulthandler.enable()
+    _widen(read_fd)
     # Ctrl+C in a terminal reaches the whole group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = Worker(read_fd, write_fd, SessionHost(session_factory, memory), options.orphan_grace).serve()

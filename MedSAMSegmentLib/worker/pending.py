@@ -25,13 +25,13 @@ def ignore_event() -> None:
 class Pending(Generic[T]):
     """One request: on its way, then over with `result` or `error`; one of `on_done` and `on_error` is called, once.
 
-    `stage` is what the worker last said it does. `decode` and `decode_slice` turn the frames of `done` and `slice`
-    into what the callbacks get.
+    `request` may be a function that makes it when it is sent. `stage` is what the worker last said it does. `decode`
+    and `decode_slice` turn the frames of `done` and `slice` into what the callbacks get.
     """
 
     def __init__(
         self,
-        request: Request,
+        request: Request | Callable[[], Request],
         decode: Callable[[Frame], T],
         *,
         on_done: Callable[[T], None] | None = None,
@@ -53,6 +53,10 @@ class Pending(Generic[T]):
         self._on_error = on_error
         self._on_progress = on_progress
         self._on_slice = on_slice
+
+    def make_request(self) -> Request:
+        """Return the request as it is to be sent."""
+        return self.request() if callable(self.request) else self.request
 
     @property
     def over(self) -> bool:

@@ -31,6 +31,7 @@ class PopenTransport:
         self._errors = Tail()
         self._error_thread: threading.Thread | None = None
         self._outgoing: queue.SimpleQueue[Sequence[bytes | memoryview] | None] = queue.SimpleQueue()
+        self._backlog = 0
 
     def start(self, command: LaunchCommand) -> None:
         try:
@@ -58,7 +59,19 @@ class PopenTransport:
         self._error_thread.start()
 
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
+        with self._changed:
+            self._backlog += sum(len(piece) for piece in pieces)
         self._outgoing.put(pieces)
+
+    @property
+    def backlog(self) -> int:
+        with self._changed:
+            return self._backlog
+
+    def wake(self) -> None:
+        with self._changed:
+            self._news = True
+            self._changed.notify_all()
 
     def close_input(self) -> None:
         self._outgoing.put(None)
@@ -119,7 +132,11 @@ class PopenTransport:
                     for piece in pieces:
                         rest = memoryview(piece)
                         while rest:
-                            rest = rest[stdin.write(rest) :]
+                            written = stdin.write(rest)
+                            rest = rest[written:]
+                            with self._changed:
+                                self._backlog -= written
+                    self.wake()
         except OSError:
             # The child is gone; its exit status says the rest.
             return

@@ -1,12 +1,14 @@
 """The messages between client and worker, as dataclasses.
 
-Requests: `hello`, `open`, `segment_slice`, `propagate`, `self_check`, `cancel`, `close`, `shutdown`.
+Requests: `hello`, `prepare`, `part`, `open`, `segment_slice`, `propagate`, `self_check`, `cancel`, `close`, `shutdown`.
 Events: `ready`, `progress`, `slice`, `done`, `error`. Every request carries an id that its events repeat; `done` and
 `error` are its last. `cancel`, `close` and `shutdown` are answered too, but for `cancel` of something that is over.
+`part` is never answered: what is wrong with it is the answer to the next request for its volume.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
@@ -15,11 +17,12 @@ from numpy.typing import NDArray
 
 from ..errors import MedSAMError, WorkerError, error_types
 from ..prompts import Prompt
-from .frames import Frame
+from .frames import DTYPES, Frame
 from .wire_prompts import decode_objects, encode_objects
 
-PROTOCOL = 1
+PROTOCOL = 2
 DETAIL_CHARACTERS = 20_000
+MOST_VOXELS = 1 << 34
 CURE = "Use the same version of the library on both ends."
 
 Fields: TypeAlias = dict[str, Any]
@@ -37,36 +40,99 @@ class Hello:
         return {"protocol": self.protocol}, {}
 
 
+@dataclass(frozen=True)
+class Prepare:
+    """Load a model before a volume is opened with it. `options` are those of loading that JSON can hold."""
+
+    kind: ClassVar[str] = "prepare"
+    model: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        return {"model": self.model, "options": dict(self.options)}, {}
+
+    @classmethod
+    def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> Prepare:
+        return cls(str(header["model"]), dict(header["options"]))
+
+
+@dataclass(frozen=True, eq=False)
+class VolumePart:
+    """A block of voxels (z,y,x[,3]) of the volume `session`, which has `shape`; `first_zyx` is its first voxel.
+
+    Parts may come before the volume is opened and after, in any order, and more than once.
+    """
+
+    kind: ClassVar[str] = "part"
+    session: int
+    shape: tuple[int, ...]
+    first_zyx: tuple[int, int, int]
+    values: NDArray
+
+    def payload(self) -> tuple[Fields, Arrays]:
+        fields = {"session": self.session, "shape": list(self.shape), "first_zyx": list(self.first_zyx)}
+        return fields, {"values": self.values}
+
+    @classmethod
+    def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> VolumePart:
+        k, j, i = (int(n) for n in header["first_zyx"])
+        return cls(int(header["session"]), _volume_shape(header["shape"]), (k, j, i), arrays["values"])
+
+
 @dataclass(frozen=True, eq=False)
 class OpenVolume:
-    """Open a volume (z,y,x[,3]) as `session`, a number that the client chooses.
+    """Open the volume of `shape` (z,y,x[,3]) and `dtype` as `session`, a number that the client chooses.
 
     `model` is an id of the registry, or of a model of the user's own in the worker's model folder. `options` are those
-    of `inference.open_session` that JSON can hold.
+    of `inference.open_session` that JSON can hold. With `value_range`, the lowest and highest finite value of the
+    volume, it can be opened before all its parts are there; without, all have to be.
     """
 
     kind: ClassVar[str] = "open"
     session: int
     model: str
-    volume: NDArray
+    shape: tuple[int, ...]
+    dtype: str
     spacing_zyx: tuple[float, float, float] = (1.0, 1.0, 1.0)
     options: Mapping[str, Any] = field(default_factory=dict)
+    value_range: tuple[float, float] | None = None
 
     def payload(self) -> tuple[Fields, Arrays]:
         fields = {
             "session": self.session,
             "model": self.model,
+            "shape": list(self.shape),
+            "dtype": self.dtype,
             "spacing_zyx": list(self.spacing_zyx),
             "options": dict(self.options),
+            "value_range": None if self.value_range is None else list(self.value_range),
         }
-        return fields, {"volume": self.volume}
+        return fields, {}
 
     @classmethod
     def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> OpenVolume:
         spacing = tuple(float(s) for s in header["spacing_zyx"])
-        if len(spacing) != 3:
-            raise ValueError("spacing_zyx")
-        return cls(int(header["session"]), str(header["model"]), arrays["volume"], spacing, dict(header["options"]))
+        span = header["value_range"]
+        ends = None if span is None else tuple(float(value) for value in span)
+        if len(spacing) != 3 or (ends is not None and (len(ends) != 2 or not ends[0] <= ends[1])):
+            raise ValueError("spacing_zyx or value_range")
+        return cls(
+            int(header["session"]),
+            str(header["model"]),
+            _volume_shape(header["shape"]),
+            DTYPES[str(header["dtype"])].name,
+            spacing,
+            dict(header["options"]),
+            ends,
+        )
+
+
+def _volume_shape(values: Sequence[Any]) -> tuple[int, ...]:
+    """z,y,x[,3]. Raises ValueError for anything else."""
+    shape = tuple(int(n) for n in values)
+    if len(shape) not in (3, 4) or min(shape) < 1 or shape[3:] not in ((), (3,)) or math.prod(shape) > MOST_VOXELS:
+        raise ValueError("shape")
+    return shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,11 +229,13 @@ class Shutdown:
         return {}, {}
 
 
-Request: TypeAlias = Hello | OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume | CancelRequest | Shutdown
-SessionRequest: TypeAlias = OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume
+AnsweredRequest: TypeAlias = Prepare | OpenVolume | SegmentSlice | Propagate | SelfCheck | CloseVolume
+SessionRequest: TypeAlias = AnsweredRequest | VolumePart
+Request: TypeAlias = Hello | SessionRequest | CancelRequest | Shutdown
 
 _PARSED: dict[str, type[SessionRequest]] = {
-    request.kind: request for request in (OpenVolume, SegmentSlice, Propagate, SelfCheck, CloseVolume)
+    request.kind: request
+    for request in (Prepare, VolumePart, OpenVolume, SegmentSlice, Propagate, SelfCheck, CloseVolume)
 }
 
 

@@ -59,6 +59,13 @@ class QProcessTransport:
         self._outgoing.extend(memoryview(piece) for piece in pieces)
         self._write_more()
 
+    @property
+    def backlog(self) -> int:
+        return sum(len(piece) for piece in self._outgoing) + int(self._process.bytesToWrite())
+
+    def wake(self) -> None:
+        self._qt.QTimer.singleShot(0, self._notify)
+
     def close_input(self) -> None:
         self._close_after_write = True
         self._write_more()
@@ -110,7 +117,7 @@ class QProcessTransport:
         self._connections = [
             (process.readyReadStandardOutput, self._notify),
             (process.readyReadStandardError, self._take_errors),
-            (process.bytesWritten, self._write_more),
+            (process.bytesWritten, self._on_written),
             (process.finished, self._on_finished),
             (process.errorOccurred, self._on_error),
             (self._timer.timeout, self._notify),
@@ -127,7 +134,12 @@ class QProcessTransport:
             signal.disconnect(slot)
         self._connections = []
 
-    def _write_more(self, *_: object) -> None:
+    def _on_written(self, *_: object) -> None:
+        self._write_more()
+        if not self._outgoing:
+            self._notify()
+
+    def _write_more(self) -> None:
         """Hand Qt one chunk at a time: it copies what it is given, and a volume need not be in memory twice."""
         process = self._process
         while self._outgoing and process.bytesToWrite() < WRITE_BYTES:

@@ -1,7 +1,7 @@
 """A volume open in the worker: the session API with callbacks, in the indices of the whole volume.
 
-Only the slices of the range are sent. The volume is opened again by itself when the worker was replaced, or when a
-request needs slices that were not sent; otherwise only prompts travel.
+Only the slices of the range are sent, a slice that is asked for before the others. The volume is opened again by itself
+when the worker was replaced, or when a request needs slices beyond the range; otherwise only prompts travel.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError, MedSAMError
 from ..geometry import axis_from_name
-from ..intensity import PRESETS, Window, parse_window, to_uint8
+from ..intensity import Window, window_of
 from ..prompts import Box, Line, MaskPrompt, ObjectPrompts, Prompt
 from ..results import Progress, Segmentation3D, SliceResult
 from .client import WorkerClient
-from .frames import DTYPES, Frame
+from .frames import Frame
 from .memory import available_bytes, check_volume_fits
 from .pending import Pending
 from .protocol import CloseVolume, OpenVolume, Propagate, SegmentSlice
+from .volume_stream import VolumeStream
 from .wire_masks import decode_segmentation, decode_slice
 from .wire_prompts import Shape3, shift_prompt
 
@@ -61,7 +61,7 @@ class RemoteVolume:
         self._memory = memory
         self._on_opened = on_opened
         self._options = _plain_options(options)
-        self._session: int | None = None
+        self._stream: VolumeStream | None = None
         self._generation = -1
         self._opening: Pending[dict[str, Any]] | None = None
         if volume_zyx.ndim not in (3, 4) or min(volume_zyx.shape) < 1:
@@ -101,9 +101,15 @@ class RemoteVolume:
         together = list(prompts) if isinstance(prompts, Sequence) else [prompts]
         self._ensure(along, index, index, together)
         offset = self.offset_zyx
-        request = SegmentSlice(self._number, along, index - offset[along], self._shifted(together))
-        decode = self._slice_decoder(offset)
-        return self._client.submit(Pending(request, decode, on_done=on_done, on_error=on_error))
+        stream, at = self._open_stream, index - offset[along]
+        request = SegmentSlice(stream.session, along, at, self._shifted(together))
+        pending = Pending(request, self._slice_decoder(offset), on_done=on_done, on_error=on_error)
+        outbox = self._client.outbox()
+        if stream.opened:
+            outbox.add_urgent_steps(stream.session, stream.slice_first(along, at))
+            return self._client.submit(pending)
+        outbox.add_steps(stream.session, stream.slice_first(along, at))
+        return self._client.submit_behind(stream.session, pending, all_parts=False)
 
     def propagate(
         self,
@@ -129,9 +135,11 @@ class RemoteVolume:
         plain = {**_plain_options(options), "axis": along}
         if slice_range is not None:
             plain["slice_range"] = [first - offset[along], last - offset[along]]
-        request = Propagate(self._number, [self._shifted(p) for p in listed], plain, slices=on_slice is not None)
+        session = self._open_stream.session
+        request = Propagate(session, [self._shifted(p) for p in listed], plain, slices=on_slice is not None)
         shape = self.shape_zyx
-        return self._client.submit(
+        return self._client.submit_behind(
+            session,
             Pending(
                 request,
                 lambda frame: decode_segmentation(frame.header, frame.arrays, offset, shape),
@@ -140,7 +148,7 @@ class RemoteVolume:
                 on_progress=on_progress,
                 on_slice=on_slice,
                 decode_slice=self._slice_decoder(offset),
-            )
+            ),
         )
 
     def cancel(self, pending: Pending[Any]) -> None:
@@ -148,20 +156,28 @@ class RemoteVolume:
         self._client.cancel(pending)
 
     def close(self) -> None:
-        """Free the volume in the worker, if it is still there."""
-        if self._is_open():
-            self._client.submit(Pending(CloseVolume(self._number), lambda frame: None))
-        self._session = None
+        """Free the volume in the worker, if it is still there, behind the requests that wait for it."""
+        stream = self._stream
+        if stream is not None and self._is_open():
+            outbox = self._client.outbox()
+            closing: Pending[None] = Pending(CloseVolume(stream.session), lambda frame: None)
+            if outbox.waits(stream.session):
+                self._client.submit_behind(stream.session, closing)
+            else:
+                stream.stop()
+                outbox.drop_steps(stream.session)
+                self._client.submit(closing)
+        self._stream = None
 
     @property
-    def _number(self) -> int:
-        assert self._session is not None
-        return self._session
+    def _open_stream(self) -> VolumeStream:
+        assert self._stream is not None
+        return self._stream
 
     def _is_open(self) -> bool:
         if self._opening is not None and self._opening.over and self._opening.error is not None:
             return False
-        return self._session is not None and self._client.running and self._generation == self._client.generation
+        return self._stream is not None and self._client.running and self._generation == self._client.generation
 
     def _ensure(
         self, axis: int, first: int, last: int, prompts: Sequence[Prompt], on_progress: OnProgress | None = None
@@ -192,29 +208,58 @@ class RemoteVolume:
         return all(lower - 0.5 <= first and last < upper + 0.5 for (first, last), (lower, upper) in held)
 
     def _open(self, on_error: OnError | None, on_progress: OnProgress | None = None) -> Pending[dict[str, Any]]:
-        part = self._volume[tuple(slice(first, last + 1) for first, last in self._part)]
-        check_volume_fits(part.nbytes, part.size, self._memory(), copies=2)
-        options = dict(self._options)
-        if self._part != self._whole:
-            options["window"] = self._whole_window()
-        self._session = next(_SESSION_NUMBERS)
-        request = OpenVolume(self._session, self._model, _sendable(part), self._spacing, options)
+        stream = self._new_stream()
+        check_volume_fits(stream.nbytes, stream.voxels, self._memory(), copies=2)
+
+        def failed(error: MedSAMError) -> None:
+            stream.stop()
+            if on_error is not None:
+                on_error(error)
+
         pending = Pending(
-            request, lambda frame: frame.header, on_done=self._on_opened, on_error=on_error, on_progress=on_progress
+            lambda: self._open_request(stream),
+            lambda frame: frame.header,
+            on_done=self._on_opened,
+            on_error=failed,
+            on_progress=on_progress,
         )
-        self._opening = self._client.submit(pending)
+        outbox = self._client.outbox()
+        outbox.add_steps(stream.session, stream.before_open())
+        self._stream = stream
+        self._opening = self._client.submit_behind(stream.session, pending)
+        outbox.add_steps(stream.session, stream.after_open(), rest=True)
         self._generation = self._client.generation
         return self._opening
+
+    def _new_stream(self) -> VolumeStream:
+        choice = (self._options.get("window", "auto"), self._options.get("modality"))
+        usual = self._options.get("mode", "default") == "default"
+        return VolumeStream(next(_SESSION_NUMBERS), self._volume, self._part, choice, known=usual)
+
+    def _open_request(self, stream: VolumeStream) -> OpenVolume:
+        stream.opened = True
+        options = dict(self._options)
+        if stream.value_range is None and stream.shape[:3] != self.shape_zyx:
+            options["window"] = self._whole_window()
+        return OpenVolume(
+            stream.session,
+            self._model,
+            stream.shape,
+            stream.dtype.name,
+            self._spacing,
+            options,
+            stream.value_range,
+        )
 
     def _whole_window(self) -> Any:
         """Return the window of the whole volume: one found from the intensities must not be found from the part
         alone."""
         given = self._options.get("window", "auto")
-        chosen = parse_window(tuple(given) if isinstance(given, list) else given)
-        fixed = isinstance(chosen, Window) or (chosen in PRESETS and PRESETS[chosen].percentiles is None)
-        if fixed or self._volume.ndim == 4:
+        if self._volume.ndim == 4:
             return given
-        found = to_uint8(self._volume, chosen, modality=self._options.get("modality")).window
+        found = window_of(
+            self._volume, tuple(given) if isinstance(given, list) else given, modality=self._options.get("modality")
+        )
         if found is not None:
             return [found.lo, found.hi]
         # Without a window the values were kept, or all are equal; then those of the part are, too.
@@ -243,15 +288,6 @@ class RemoteVolume:
     def _slice_decoder(self, offset: Shape3) -> Callable[[Frame], SliceResult]:
         shape = self.shape_zyx
         return lambda frame: decode_slice(frame.header, frame.arrays, offset, shape)
-
-
-def _sendable(array: NDArray) -> NDArray:
-    """Return the array in a type and order that can travel; a copy only where it must be."""
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8)
-    if array.dtype.name not in DTYPES:
-        raise InputError(f"Voxels of the type {array.dtype} cannot be segmented.", "Convert the volume to a real type.")
-    return np.ascontiguousarray(array, dtype=DTYPES[array.dtype.name])
 
 
 def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:

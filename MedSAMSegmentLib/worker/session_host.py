@@ -7,14 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Cancelled, MedSAMError, WorkerError
-from ..intensity import WindowedVolume
+from ..intensity import WindowedVolume, scaling_of
 from ..results import Progress, Segmentation3D, SliceResult
+from .arriving_volume import ArrivingVolume
+from .failure import describe
+from .frames import DTYPES
 from .memory import available_bytes, check_volume_fits
 from .prefetch import PrefetchQueue
-from .protocol import CloseVolume, OpenVolume, Propagate, SegmentSlice, SelfCheck, SessionRequest
+from .protocol import (
+    CURE,
+    AnsweredRequest,
+    CloseVolume,
+    OpenVolume,
+    Prepare,
+    Propagate,
+    SegmentSlice,
+    SelfCheck,
+    VolumePart,
+)
 from .self_check import self_check
 from .wire_masks import encode_segmentation, encode_slice
 
@@ -47,7 +61,11 @@ class Session(Protocol):
     def close(self) -> None: ...
 
 
-SessionFactory = Callable[[OpenVolume, Callable[[str], None]], Session]
+Report = Callable[[str], None]
+SessionFactory = Callable[[OpenVolume, ArrivingVolume, Report], Session]
+
+LOADING = ("device", "precision", "engine", "weights", "download")
+"""Options of `open` that are those of loading a model."""
 
 
 class LibrarySessions:
@@ -65,30 +83,57 @@ class LibrarySessions:
         from ..inference import open, slice_predictor  # noqa: F401
         from ..inference.strategies import consensus  # noqa: F401
 
-    def __call__(self, request: OpenVolume, report: Callable[[str], None]) -> Session:
+    def load(self, model: str, loading: Mapping[str, Any], report: Report) -> SlicePredictor:
+        """Return the model, loaded with these options unless it is loaded already."""
         report("load torch")
         self.warm_up()
-        from ..inference.open import load_predictor, open_session
+        from ..inference.open import load_predictor
 
-        options = dict(request.options)
-        loading: dict[str, Any] = {
-            name: options.pop(name)
-            for name in ("device", "precision", "engine", "weights", "download")
-            if name in options
-        }
-        if loading.get("weights") is not None:
-            loading["weights"] = Path(loading["weights"])
-        if isinstance(options.get("window"), list):
-            options["window"] = tuple(options["window"])
-        model, loading, version = _resolve_custom_weights(request.model, loading)
-        key = (model, version, *sorted(loading.items()))
+        chosen = dict(loading)
+        if chosen.get("weights") is not None:
+            chosen["weights"] = Path(chosen["weights"])
+        name, chosen, version = _resolve_custom_weights(model, chosen)
+        key = (name, version, *sorted(chosen.items()))
         if self._predictor is None or self._key != key:
             self._predictor = None  # frees the last model before the next one is loaded
             report("load model")
-            self._predictor = load_predictor(model, **loading)
+            self._predictor = load_predictor(name, **chosen)
             self._key = key
+        return self._predictor
+
+    def __call__(self, request: OpenVolume, arriving: ArrivingVolume, report: Report) -> Session:
+        options = dict(request.options)
+        loading: dict[str, Any] = {name: options.pop(name) for name in LOADING if name in options}
+        if isinstance(options.get("window"), list):
+            options["window"] = tuple(options["window"])
+        predictor = self.load(request.model, loading, report)
+        from ..inference.open import open_session
+
         report("prepare volume")
-        return open_session(self._predictor, request.volume, request.spacing_zyx, **options)
+        volume = _windowed(request, arriving, options) or arriving.whole()
+        return open_session(predictor, volume, request.spacing_zyx, **options)
+
+
+def _windowed(request: OpenVolume, arriving: ArrivingVolume, options: dict[str, Any]) -> WindowedVolume | None:
+    """Return the 8-bit volume that the parts fill as they come; None where all voxels have to be looked at first.
+
+    Takes the options that were used out of `options`.
+    """
+    if request.value_range is None or options.get("mode", "default") != "default":
+        return None
+    scaling = scaling_of(
+        arriving.dtype,
+        colour=len(arriving.shape) == 4,
+        window=options.get("window", "auto"),
+        modality=options.get("modality"),
+        value_range=request.value_range,
+    )
+    if scaling is None:
+        return None
+    options.pop("window", None)
+    options.pop("modality", None)
+    volume_u8 = arriving.into(np.zeros(arriving.shape, np.uint8), scaling.convert)
+    return WindowedVolume(volume_u8, scaling.window, scaling.description)
 
 
 class SessionHost:
@@ -99,10 +144,12 @@ class SessionHost:
     ) -> None:
         library = LibrarySessions()
         self._factory = factory or library
+        self._load = library.load if factory is None else None
         self._warm_up: Callable[[], None] | None = library.warm_up if factory is None else None
         self._memory = memory
         self._sessions: dict[int, Session] = {}
         self._failed: dict[int, MedSAMError] = {}
+        self._arriving: dict[int, ArrivingVolume] = {}
         self._prefetch = PrefetchQueue()
 
     @property
@@ -120,13 +167,28 @@ class SessionHost:
             warm_up()
             return
         wanted = self._prefetch.take()
+        if self._arriving[wanted.session].lacks(wanted.axis, wanted.index):
+            return
         try:
             self._session(wanted.session).encode_slice(wanted.axis, wanted.index)
         except BaseException:
             self._prefetch.forget()
             raise
 
-    def answer(self, request: SessionRequest, emit: Emit, should_stop: ShouldStop) -> Answer:
+    def receive(self, part: VolumePart) -> None:
+        """Take a part of a volume. What is wrong with it is the answer to the next request for the volume."""
+        number = part.session
+        if number in self._failed:
+            return
+        try:
+            if number not in self._arriving:
+                self._expect(number, part.shape, part.values.dtype)
+            self._arriving[number].add(part)
+        except (MedSAMError, MemoryError) as error:
+            self._drop(number)
+            self._failed[number] = error if isinstance(error, MedSAMError) else describe(error)
+
+    def answer(self, request: AnsweredRequest, emit: Emit, should_stop: ShouldStop) -> Answer:
         """Return the fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
         if should_stop():
             raise Cancelled()
@@ -138,6 +200,10 @@ class SessionHost:
 
         self._prefetch.forget()
         self._warm_up = None
+        if isinstance(request, Prepare):
+            if self._load is not None:
+                self._load(request.model, request.options, report)
+            return {}, {}
         if isinstance(request, OpenVolume):
             return self._open(request, report)
         if isinstance(request, SegmentSlice):
@@ -150,21 +216,45 @@ class SessionHost:
 
     def close_all(self) -> None:
         for number in list(self._sessions):
-            self._sessions.pop(number).close()
+            self._drop(number)
+
+    def _expect(self, number: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        """Make room for a volume. One that was never opened is given up for it: its request was taken back."""
+        for other in [n for n in self._arriving if n not in self._sessions]:
+            del self._arriving[other]
+        arriving = ArrivingVolume(shape, dtype)
+        check_volume_fits(arriving.nbytes, arriving.voxels, self._memory())
+        self._arriving[number] = arriving
 
     def _open(self, request: OpenVolume, report: Callable[[str], None]) -> Answer:
+        number = request.session
+        if number in self._failed:
+            raise self._failed[number]
         try:
-            check_volume_fits(request.volume.nbytes, request.volume.size, self._memory())
-            session = self._factory(request, report)
+            if number not in self._arriving:
+                self._expect(number, request.shape, DTYPES[request.dtype])
+            arriving = self._arriving[number]
+            if (arriving.shape, arriving.dtype) != (request.shape, DTYPES[request.dtype]):
+                raise WorkerError("The parts of a volume do not fit it.", CURE)
+            session = self._factory(request, arriving, report)
         except MedSAMError as error:
             # A request for this volume may already be on its way; it gets the same answer.
-            self._failed[request.session] = error
+            self._drop(number)
+            self._failed[number] = error
             raise
-        self._sessions[request.session] = session
+        self._sessions[number] = session
         return {"device": str(session.device), "window": session.volume.description}, {}
+
+    def _drop(self, number: int) -> None:
+        self._arriving.pop(number, None)
+        session = self._sessions.pop(number, None)
+        if session is not None:
+            session.close()
 
     def _segment_slice(self, request: SegmentSlice, should_stop: ShouldStop) -> Answer:
         session = self._session(request.session)
+        if self._arriving[request.session].lacks(request.axis, request.index):
+            raise WorkerError("The slice has not arrived.", CURE)
         started, encoded = time.monotonic(), session.counters.encodes
         result = session.segment_slice(request.axis, request.index, list(request.prompts), cancel=should_stop)
         # A small box is looked at in two views.
@@ -174,6 +264,8 @@ class SessionHost:
 
     def _propagate(self, request: Propagate, emit: Emit, should_stop: ShouldStop) -> Answer:
         session = self._session(request.session)
+        if not self._arriving[request.session].complete:
+            raise WorkerError("The volume has not arrived as a whole.", CURE)
         options = dict(request.options)
         if options.get("slice_range") is not None:
             first, last = options["slice_range"]
@@ -198,9 +290,7 @@ class SessionHost:
 
     def _close(self, request: CloseVolume) -> Answer:
         self._failed.pop(request.session, None)
-        session = self._sessions.pop(request.session, None)
-        if session is not None:
-            session.close()
+        self._drop(request.session)
         return {}, {}
 
     def _session(self, number: int) -> Session:

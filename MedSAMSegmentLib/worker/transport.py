@@ -22,6 +22,13 @@ class Transport(Protocol):
     def write(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Queue bytes for the child's stdin. A child that is gone shows in `exit_status`, not here."""
 
+    @property
+    def backlog(self) -> int:
+        """Bytes that were queued and that the child has not taken; `on_activity` follows when there are fewer."""
+
+    def wake(self) -> None:
+        """See to it that `on_activity` is called, or `wait` returns, as soon as the event loop had its turn."""
+
     def close_input(self) -> None:
         """Close the child's stdin after what is queued."""
 

@@ -33,6 +33,37 @@ def phantom() -> Any:
     return Phantom()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_choosing_the_effect_readies_the_worker_where_the_model_is_at_hand(
+    application: Any, loaded: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    from MedSAMSegmentScenarios.phantom import Phantom
+    from MedSAMSegmentScenarios.workspace import Workspace
+
+    from MedSAMSegmentLib import registry
+    from MedSAMSegmentLib.checkpoints.records import new_record, write_record
+    from MedSAMSegmentLib.checkpoints.transfer import FileDigest
+
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path / "models"))
+    entry = registry.get("lite_medsam")
+    if there:
+        # What is in the file is not looked at here: its record tells that it was verified as it is.
+        path = tmp_path / "models" / entry.file_name
+        path.parent.mkdir()
+        digest = FileDigest(entry.size_bytes or entry.expected_bytes, str(entry.sha256), str(entry.md5))
+        with path.open("wb") as stream:
+            stream.truncate(digest.size)
+        write_record(path, new_record(path, digest, "a test", False))
+    application.finish_startup()
+    workspace = Workspace(Phantom().node(), stand_in=True)
+    application.app.processEvents()
+    assert workspace.service.prepared is there
+    workspace.service.prepared = False
+    workspace.editor.setActiveEffect(None)
+    application.app.processEvents()
+    assert not workspace.service.prepared
+
+
 STARTUP = """
 import sys
 from pathlib import Path

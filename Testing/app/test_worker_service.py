@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from MedSAMSegmentLib.prompts import Box
@@ -97,6 +98,23 @@ def test_preparing_starts_the_worker_that_then_serves(asker: Asker) -> None:
     asker.open()
     assert asker.preview().mask.any()
     assert (asker.client.worker["pid"], asker.client.generation) == (process, 1)
+
+
+def test_a_model_is_loaded_once_for_each_worker_and_again_for_the_next(asker: Asker) -> None:
+    for _ in range(3):
+        asker.service.prepare("any", "cpu")
+    assert [vars(pending.request) for pending in asker.client._pending.values()] == [
+        {"model": "any", "options": {"device": "cpu"}}
+    ]
+    asker.open()
+    assert not asker.client.busy
+    psutil.Process(asker.client.worker["pid"]).kill()
+    while asker.client.running:
+        asker.client.poll()
+    asker.service.prepare("any", "cpu")
+    assert asker.client.busy
+    asker.open()
+    assert asker.preview().mask.any()
 
 
 def test_preparing_without_an_interpreter_says_nothing_until_there_is_a_request(tmp_path: Path) -> None:

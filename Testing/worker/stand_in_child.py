@@ -14,6 +14,8 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
 LIBRARY, FAULTS = sys.argv[1], sys.argv[2:]
 sys.path[:1] = [LIBRARY]
 
@@ -36,11 +38,11 @@ def fault(name):
 class StandInSession:
     device = "stand-in"
 
-    def __init__(self, request, events):
-        self.array = request.volume
+    def __init__(self, request, arriving, events):
+        self.array = arriving.into(np.zeros(arriving.shape, arriving.dtype), lambda values: values)
         self.events = events
-        self.volume = WindowedVolume(request.volume, None, json.dumps(request.options, sort_keys=True))
-        self.shape_zyx = request.volume.shape[:3]
+        self.volume = WindowedVolume(self.array, None, json.dumps(request.options, sort_keys=True))
+        self.shape_zyx = self.array.shape[:3]
         self.counters = SimpleNamespace(encodes=0)
 
     def _mask(self, prompts, axis, index):
@@ -154,7 +156,7 @@ def main():
 
         FrameParser.iter_feed = no_room
 
-    def factory(request, report):
+    def factory(request, arriving, report):
         report("load model")
         if fault("open-killed"):
             os.kill(os.getpid(), signal.SIGKILL)
@@ -164,7 +166,7 @@ def main():
             from MedSAMSegmentLib.errors import ModelError
 
             raise ModelError("The model is not here.", "Download it.")
-        return StandInSession(request, events)
+        return StandInSession(request, arriving, events)
 
     for folder in (f.removeprefix("path=") for f in FAULTS if f.startswith("path=")):
         sys.path.insert(0, str(Path(folder)))

@@ -100,7 +100,7 @@ def test_only_the_slices_of_the_range_are_sent(
     assert run.shape_zyx == a_volume.shape
     coronal = client.wait(volume.segment_slice(1, 5, A_BOX), WAIT)
     np.testing.assert_array_equal(coronal.mask, expected_mask(a_volume, A_BOX)[:, 5])
-    assert [request.volume.shape for request in opens] == [(8, 20, 24)]
+    assert [request.shape for request in opens] == [(8, 20, 24)]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_request_beyond_the_sent_slices_sends_the_whole_volume(
     volume = RemoteVolume(client, "any", a_volume, slice_range=(2, 9), window="ct-abdomen")
     client.wait(volume.open(), WAIT)
     run = client.wait(volume.propagate([[prompt, A_BOX]], slice_range=slice_range), WAIT)
-    assert [request.volume.shape[0] for request in opens] == ([8] if slice_range is None else [8, 12])
+    assert [request.shape[0] for request in opens] == ([8] if slice_range is None else [8, 12])
     assert run.shape_zyx == a_volume.shape
     assert not run.mask[0].any()
 

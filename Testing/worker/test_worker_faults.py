@@ -22,6 +22,7 @@ from MedSAMSegmentLib.worker.client import WorkerClient
 from MedSAMSegmentLib.worker.frames import Frame, FrameParser
 from MedSAMSegmentLib.worker.launch import BOOTSTRAP, LIBRARY_FOLDER, LaunchCommand, foreign_environment, worker_command
 from MedSAMSegmentLib.worker.popen_transport import PopenTransport
+from MedSAMSegmentLib.worker.protocol import PROTOCOL
 from MedSAMSegmentLib.worker.remote_volume import RemoteVolume
 
 STAND_IN = Path(__file__).with_name("stand_in_child.py")
@@ -370,7 +371,7 @@ def test_an_interpreter_that_cannot_serve_says_why(
 def test_a_worker_of_another_protocol_version_gets_no_volume(tmp_path: Path, a_volume: Volume) -> None:
     change = f"sys.path.insert(0, {str(LIBRARY_FOLDER)!r}); import MedSAMSegmentLib.worker.main as m; m.PROTOCOL = 99"
     client = client_of_python(tmp_path, change)
-    assert "version 99 of the protocol, this program version 1" in failure_of(client, a_volume).message
+    assert f"version 99 of the protocol, this program version {PROTOCOL}" in failure_of(client, a_volume).message
     client.close()
 
 

@@ -24,6 +24,7 @@ from MedSAMSegmentLib.worker.protocol import (
     OpenVolume,
     Propagate,
     SegmentSlice,
+    VolumePart,
     error_fields,
     error_from_fields,
     parse_request,
@@ -100,20 +101,37 @@ def test_every_prompt_arrives_as_it_was() -> None:
     np.testing.assert_array_equal(received.objects[1][2].mask, mask)
 
 
-def test_an_opened_volume_arrives_with_its_voxels_and_options() -> None:
-    volume = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
-    received = over_the_wire(OpenVolume(3, "lite_medsam", volume, (5.0, 0.7, 0.7), {"window": [-160, 240]}))
-    np.testing.assert_array_equal(received.volume, volume)
-    assert received.volume.dtype == np.int16
-    assert (received.session, received.model, received.spacing_zyx) == (3, "lite_medsam", (5.0, 0.7, 0.7))
-    assert received.options == {"window": [-160, 240]}
+def test_an_opened_volume_arrives_with_its_options() -> None:
+    sent = OpenVolume(3, "lite_medsam", (2, 3, 4), "int16", (5.0, 0.7, 0.7), {"window": [-160, 240]}, (-5.0, 7.0))
+    assert vars(over_the_wire(sent)) == vars(sent)
+
+
+def test_a_part_of_a_volume_arrives_with_its_voxels() -> None:
+    values = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    received = over_the_wire(VolumePart(3, (9, 8, 7), (1, 2, 3), values))
+    np.testing.assert_array_equal(received.values, values)
+    assert received.values.dtype == np.int16
+    assert (received.session, received.shape, received.first_zyx) == (3, (9, 8, 7), (1, 2, 3))
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 4), (3, 4), (2, 3, 4, 2), (1 << 20, 1 << 20, 1 << 20), (-1, 3, 4)])
+def test_a_volume_of_no_possible_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(WorkerError, match="a form that is not known"):
+        over_the_wire(VolumePart(3, shape, (0, 0, 0), np.zeros((1, 1, 1), np.int16)))
+    with pytest.raises(WorkerError, match="a form that is not known"):
+        over_the_wire(OpenVolume(3, "any", shape, "int16"))
 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.sampled_from(["open", "segment_slice", "propagate", "close", "self_check", "what"]),
+    st.sampled_from(["prepare", "part", "open", "segment_slice", "propagate", "close", "self_check", "what"]),
     st.dictionaries(
-        st.sampled_from(["session", "model", "axis", "index", "objects", "options", "slices", "spacing_zyx"]),
+        st.sampled_from(
+            [
+                *("session", "model", "axis", "index", "objects", "options", "slices", "spacing_zyx"),
+                *("shape", "dtype", "first_zyx", "value_range"),
+            ]
+        ),
         st.none()
         | st.integers()
         | st.text(max_size=3)

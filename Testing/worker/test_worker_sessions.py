@@ -13,7 +13,8 @@ import pytest
 from MedSAMSegmentLib.checkpoints.custom_models import CustomModel
 from MedSAMSegmentLib.errors import CheckpointError
 from MedSAMSegmentLib.inference import open as library
-from MedSAMSegmentLib.worker.protocol import CloseVolume, OpenVolume
+from MedSAMSegmentLib.worker.arriving_volume import ArrivingVolume
+from MedSAMSegmentLib.worker.protocol import CloseVolume, OpenVolume, Prepare, VolumePart
 from MedSAMSegmentLib.worker.session_host import LibrarySessions, SessionHost
 
 VOLUME = np.zeros((4, 6, 5), np.int16)
@@ -44,7 +45,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
 
 
 def ask(sessions: LibrarySessions, model: str = "medsam2", **options: Any) -> None:
-    sessions(OpenVolume(1, model, VOLUME, options=options), lambda stage: None)
+    arriving = ArrivingVolume(VOLUME.shape, VOLUME.dtype)
+    arriving.add(VolumePart(1, VOLUME.shape, (0, 0, 0), VOLUME))
+    sessions(OpenVolume(1, model, VOLUME.shape, "int16", options=options), arriving, lambda stage: None)
 
 
 def test_frames_in_time_are_opened_as_a_time_series(calls: Calls) -> None:
@@ -107,3 +110,17 @@ def test_a_host_imports_torch_ahead_once_and_not_after_a_request(monkeypatch: py
     asked = SessionHost()
     asked.answer(CloseVolume(1), lambda *_: None, lambda: False)
     assert not asked.has_idle_work
+
+
+def test_a_prepared_model_serves_the_volume_that_is_opened_with_it(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LibrarySessions, "warm_up", lambda self: None)
+    sessions = LibrarySessions()
+    sessions.load("medsam2", {"device": "cpu"}, lambda stage: None)
+    ask(sessions, device="cpu", window=[0.0, 9.0])
+    assert calls.loaded == [("medsam2", {"device": "cpu"})]
+    host = SessionHost()
+    assert host.answer(Prepare("medsam2", {"device": "cpu"}), lambda *_: None, lambda: False) == ({}, {})
+    assert len(calls.loaded) == 2
+    assert not host.has_idle_work, "torch is there with the model"

@@ -19,6 +19,7 @@ class EffectController:
 
     def __init__(self, state: EffectState, later: Later) -> None:
         self._state = state
+        self._later = later
         self._sync = UndoSync(
             state.queue, state.scene, state.runs, active=lambda: state.active, later=later, changed=state.refresh
         )
@@ -40,6 +41,7 @@ class EffectController:
         self.volume_changed()
         state.runs.come_back(hint=state.volume is not None)
         state.refresh()
+        self._prepare_later()
 
     def deactivate(self) -> None:
         """Another effect was chosen: what runs ends, our actors go."""
@@ -88,7 +90,10 @@ class EffectController:
 
     def volume_changed(self) -> None:
         """The chosen volume, its voxels or its place may be others now."""
-        self._state.update_volume()
+        before = self._state.volume
+        after = self._state.update_volume()
+        if after is not None and not after.same_as(before):
+            self._prepare_later()
 
     def apply_settings(self, settings: EffectSettings) -> None:
         """Take over new settings. What changes the answer asks for a new preview."""
@@ -102,6 +107,7 @@ class EffectController:
         changed = any(getattr(before, name) != getattr(settings, name) for name in ("model", "device", "intensity"))
         if changed and state.active and state.volume is not None:
             state.runs.renew_preview(state.volume, settings)
+            self._prepare_later()
         state.show_estimate()
 
     def _let_roi_be_a_range(self) -> None:
@@ -111,6 +117,16 @@ class EffectController:
             state.remove_row(row)
             state.runs.drop_preview()
             state.refresh()
+
+    def _prepare_later(self) -> None:
+        """Let the worker load the model while the user looks for the object; not within the change of effects."""
+
+        def prepare() -> None:
+            state = self._state
+            if state.active and state.volume is not None and not state.scene.closing:
+                state.runs.prepare_at_hand(state.settings)
+
+        self._later(guarded(prepare, self._state.runs.fail))
 
     def _heard(self, handler: Callable[[], Any]) -> Callable[[], None]:
         return guarded(handler, self._state.runs.fail)

@@ -32,7 +32,7 @@ class DrawingCommands:
     def drawing_begins(self) -> None:
         """Start the worker while the user draws: the preview need not wait for that."""
         if self._state.volume is not None:
-            self._state.runs.prepare()
+            self._state.runs.prepare(self._state.settings)
 
     def draw_box(self, view_widget: Any, corners_xy: Sequence[XY], extend: bool = False) -> None:
         """Take a rectangle dragged in a view; with `extend` it belongs to the current object."""

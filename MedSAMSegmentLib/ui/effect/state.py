@@ -17,6 +17,7 @@ from ..run.protocols import InferenceService
 from ..scene.editor_scene import EffectScene, SceneVolume
 from ..scene.navigation import Navigator
 from ..scene.observers import SceneObservers
+from ..worker_settings import is_at_hand
 
 Later = Callable[[Callable[[], None]], None]
 
@@ -44,7 +45,14 @@ class EffectState:
         self.active = False
         self.volume: SceneVolume | None = None
         self.runs = RunCoordinator(
-            service, panel, self.scene, self.queue, self.painter, changed=self.refresh, later=later
+            service,
+            panel,
+            self.scene,
+            self.queue,
+            self.painter,
+            changed=self.refresh,
+            later=later,
+            at_hand=is_at_hand,
         )
         self.navigator = Navigator(self.scene)
         self.painting = ViewPainting(host, self.scene, self.painter, views)

@@ -92,9 +92,13 @@ def merged(
     Locked slices are taken over from `current` unchanged.
     """
     combined = result.unpack()
-    kept = current & ~previous.packed.unpack() if previous is not None else current
-    combined |= kept
     target, source = np.moveaxis(combined, result.axis, 0), np.moveaxis(current, result.axis, 0)
+    before = previous.packed if previous is not None else None
+    if before is not None and before.axis != result.axis:
+        target |= source & ~np.moveaxis(before.unpack(), result.axis, 0)
+    else:
+        for index in painted_slices(current, result.axis):
+            target[index] |= source[index] & ~before.get_slice(index) if before is not None else source[index]
     for index in locked:
         target[index] = source[index]
     return combined

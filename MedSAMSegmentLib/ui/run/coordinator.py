@@ -54,7 +54,7 @@ class RunCoordinator:
     """The `RunView` of its own `requests`. `changed()` is called when what is shown may have changed.
 
     `writing` is true while segments and selection change by our own hand: that is no news to the effect. `later` calls
-    a function when the event loop runs again.
+    a function when the event loop runs again. `at_hand` tells whether a model's weights are on this machine, verified.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class RunCoordinator:
         estimator: RunEstimator | None = None,
         clock: Callable[[], float] = time.monotonic,
         later: Callable[[Callable[[], None]], None] = lambda action: action(),
+        at_hand: Callable[[str], bool] = lambda model: False,
     ) -> None:
         self.requests = RequestScheduler(service, GuardedView(self, self.fail))
         self.preview = LivePreview(self.requests, scene, painter)
@@ -83,6 +84,7 @@ class RunCoordinator:
         self._changed = changed
         self._clock = clock
         self._later = later
+        self._at_hand = at_hand
         self.measuring = DeferredMeasurement(
             lambda action: later(guarded(action, self.fail)), guarded(self._measured, self.fail)
         )
@@ -103,9 +105,15 @@ class RunCoordinator:
 
     # Commands
 
-    def prepare(self) -> None:
-        """Start the worker, so that the first answer need not wait for that."""
-        self.requests.service.prepare()
+    def prepare(self, settings: EffectSettings) -> None:
+        """Start the worker, and load the model where it is at hand, so that the first answer need not wait for that."""
+        model = settings.model if self._at_hand(settings.model) else ""
+        self.requests.service.prepare(model, settings.device)
+
+    def prepare_at_hand(self, settings: EffectSettings) -> None:
+        """Start the worker only if it has a model to load: nobody has drawn anything yet."""
+        if not self.busy and self._at_hand(settings.model):
+            self.prepare(settings)
 
     def drop_preview(self) -> None:
         """Take the preview out of the views; nothing is written."""

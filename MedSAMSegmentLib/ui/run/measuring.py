@@ -1,14 +1,18 @@
-"""Measures what was written one object at a time, so that the views show a run's result before its figures."""
+"""Measures what was written, in steps: the views show a run's result before its figures, and never stand still."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ...geometry import VolumeGeometry
-from ...measurements import measure
+from ...measurements import Measurement, measure_in_steps
 from ..objects.corrections import Written
 from ..objects.queue import QueuedObject, WrittenResult
+
+STEP_SECONDS = 0.03
+"""After so long the event loop has its turn."""
 
 Job = tuple[QueuedObject, WrittenResult, Written]
 
@@ -20,6 +24,7 @@ class DeferredMeasurement:
         self._later = later
         self._changed = changed
         self._jobs: deque[tuple[Job, VolumeGeometry]] = deque()
+        self._steps: Iterator[Measurement | None] | None = None
 
     @property
     def busy(self) -> bool:
@@ -35,14 +40,38 @@ class DeferredMeasurement:
 
     def clear(self) -> None:
         self._jobs.clear()
+        self._steps = None
 
     def _next(self) -> None:
         if not self._jobs:
             return
-        (item, result, written), geometry = self._jobs.popleft()
+        (item, result, written), geometry = self._jobs[0]
         try:
-            item.measured(result, measure(written.packed.unpack(), geometry, written.axis))
-        finally:
-            if self._jobs:
+            if self._steps is None:
+                packed = written.packed
+                self._steps = measure_in_steps(packed.slices, packed.get_slice, geometry, written.axis)
+            found = _for_a_moment(self._steps)
+            if found is None:
                 self._later(self._next)
+                return
+            item.measured(result, found)
+        except BaseException:
+            self._end_job()
+            raise
+        self._end_job()
         self._changed()
+
+    def _end_job(self) -> None:
+        self._steps = None
+        self._jobs.popleft()
+        if self._jobs:
+            self._later(self._next)
+
+
+def _for_a_moment(steps: Iterator[Measurement | None]) -> Measurement | None:
+    """Return the measurement, or None where it takes longer: it goes on with the next call."""
+    until = time.monotonic() + STEP_SECONDS
+    for found in steps:
+        if found is not None or time.monotonic() > until:
+            return found
+    return None

@@ -98,8 +98,8 @@ class InferenceService(Protocol):
     with `Cancelled`.
     """
 
-    def prepare(self) -> None:
-        """Get ready for the first request, without a wait and without a word."""
+    def prepare(self, model: str = "", device: str = "auto") -> None:
+        """Get ready for the first request, without a wait and without a word; with `model` load that, too."""
 
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None: ...
 

@@ -13,6 +13,7 @@ from ...prompts import Prompt
 from ...results import Progress, Segmentation3D, SliceResult
 from ...worker.client import WorkerClient
 from ...worker.pending import Pending
+from ...worker.protocol import Prepare
 from ...worker.remote_volume import RemoteVolume
 from ..objects.slice_plane import SlicePlane
 from .protocols import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
@@ -29,14 +30,19 @@ class WorkerService:
         self._timer = PreviewTimer(clock)
         self._volume: RemoteVolume | None = None
         self._pending: Pending[Any] | None = None
+        self._prepared = (0, "", "")
 
-    def prepare(self) -> None:
+    def prepare(self, model: str = "", device: str = "auto") -> None:
         """Start the worker before it is asked for anything, so that the first answer does not wait for its start.
 
-        Says nothing when it cannot start: the first request will.
+        With `model`, let it load that. Says nothing when something fails: the first request will.
         """
         with contextlib.suppress(MedSAMError):
             self.client.prepare()
+            wanted = (self.client.generation, model, device)
+            if model and wanted != self._prepared:
+                self._prepared = wanted
+                self.client.submit(Pending(Prepare(model, {"device": device}), lambda frame: None))
 
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:
         self._close_volume()
