@@ -51,6 +51,7 @@ class WorkerClient:
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._child: Child | None = None
+        self._started: tuple[str, tuple[str, ...], dict[str, str]] | None = None
         self._leaving: list[tuple[Transport, float]] = []
         # Kept a while: a Qt object must not be freed inside its own signal.
         self._gone: deque[Transport] = deque(maxlen=4)
@@ -111,6 +112,15 @@ class WorkerClient:
     def prepare(self) -> None:
         """Start the worker ahead of the first request, and end nothing if it is there."""
         self._alive()
+
+    def renew(self) -> None:
+        """End a worker that was started for something else: another interpreter or model folder was chosen since.
+
+        The next request starts a new one. A worker that is busy goes on. Raises `WorkerError` where the command that
+        is wanted now cannot be made.
+        """
+        if self._child is not None and not self._pending and self._command().identity != self._started:
+            self._dismiss(self._child)
 
     def cancel(self, pending: Pending[Any]) -> None:
         """Ask for the end of a request; `on_error` gets `Cancelled` at its answer, or when the worker is killed."""
@@ -205,6 +215,7 @@ class WorkerClient:
         if self._child is None:
             transport = self._transport()
             command = self._command()
+            self._started = command.identity
             self._child = Child(transport, lambda t: t.start(command), self._clock, self._hello_seconds)
             transport.on_activity = self.poll
             self.generation += 1
@@ -251,10 +262,7 @@ class WorkerClient:
         if child is not None and child.kill_at is not None and now > child.kill_at:
             self._discard_child(WorkerError("The worker was ended because it did not stop.", "Start the run again."))
         elif child is not None and self._is_idle(child, now):
-            self._child = None
-            self._tell(child, Shutdown())
-            child.transport.close_input()
-            self._leaving.append((child.transport, now + self._grace_seconds))
+            self._dismiss(child)
         for transport, until in list(self._leaving):
             if transport.exit_status is not None:
                 self._leaving.remove((transport, until))
@@ -270,6 +278,13 @@ class WorkerClient:
         if self._child is None or self._child.kill_at is None:
             return LONGEST_WAIT
         return self._child.kill_at - self._clock()
+
+    def _dismiss(self, child: Child) -> None:
+        """Let a child that nothing is asked of end by itself."""
+        self._child = None
+        self._tell(child, Shutdown())
+        child.transport.close_input()
+        self._leaving.append((child.transport, self._clock() + self._grace_seconds))
 
     def _discard_child(self, error: MedSAMError) -> None:
         """Discard the child: kill what is left of it, and end every request."""

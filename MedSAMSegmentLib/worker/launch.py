@@ -15,6 +15,7 @@ from .launcher import without_launcher
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 LIBRARY_FOLDER = Path(__file__).parents[2]
 
+OWN_PREFIX = "MEDSAM_"
 FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
 """What Slicer sets for its own Python and what would break another one."""
 
@@ -26,6 +27,15 @@ class LaunchCommand:
     program: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+
+    @property
+    def identity(self) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        """Return what a worker is started for: program, arguments, and our own variables of its environment.
+
+        Slicer's modules change other variables at any time, which is no reason to start anew.
+        """
+        ours = {name: value for name, value in self.environment.items() if name.startswith(OWN_PREFIX)}
+        return self.program, self.arguments, ours
 
 
 def worker_command(

@@ -1,4 +1,4 @@
-"""What waits to be sent to the worker, in the order in which it has to arrive."""
+"""The messages that wait to be sent to the worker, in the order in which they have to arrive."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 REPO = Path(__file__).resolve().parents[2]
 FILES = [
     *sorted((REPO / "MedSAMSegmentLib" / "ui" / "panel").glob("*.py")),
-    REPO / "MedSAMSegmentLib" / "ui" / "cures.py",
+    *sorted((REPO / "MedSAMSegmentLib" / "ui" / "widgets").glob("*.py")),
     REPO / "MedSAMSegment" / "MedSAMSegment.py",
 ]
 NO_SENTENCES = {

@@ -218,6 +218,29 @@ def test_an_idle_worker_ends_and_the_next_request_opens_the_volume_again(
     assert client.generation == 2
 
 
+def test_a_worker_of_another_command_is_renewed_when_nothing_is_asked_of_it(
+    start_client: StartClient, a_volume: Volume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another model folder or interpreter was chosen; any other variable is no reason."""
+    client = start_client()
+    volume = RemoteVolume(client, "any", a_volume)
+    client.wait(volume.segment_slice(0, 5, A_BOX), WAIT)
+    monkeypatch.setenv("SOME_VARIABLE", "1")
+    client.renew()
+    assert client.running
+    process = psutil.Process(client.worker["pid"])
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", "elsewhere")
+    asked = volume.segment_slice(0, 6, A_BOX)
+    client.renew()
+    assert client.running, "a busy worker goes on"
+    client.wait(asked, WAIT)
+    client.renew()
+    assert not client.running
+    client.wait(volume.segment_slice(0, 5, A_BOX), WAIT)
+    assert client.generation == 2
+    process.wait(WAIT)
+
+
 def test_closing_the_client_ends_an_idle_worker_in_order(start_client: StartClient, a_volume: Volume) -> None:
     client = start_client(grace_seconds=WAIT)
     client.wait(RemoteVolume(client, "any", a_volume).open(), WAIT)

@@ -38,6 +38,7 @@ class WorkerService:
         With `model`, let it load that. Says nothing when something fails: the first request will.
         """
         with contextlib.suppress(MedSAMError):
+            self.client.renew()
             self.client.prepare()
             wanted = (self.client.generation, model, device)
             if model and wanted != self._prepared:
@@ -46,6 +47,7 @@ class WorkerService:
 
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:
         self._close_volume()
+        self.client.renew()
         answered = False
 
         def opened(fields: dict[str, Any]) -> None:
@@ -128,6 +130,7 @@ class WorkerService:
 
     def _opened(self) -> RemoteVolume:
         assert self._volume is not None, "open comes first"
+        self.client.renew()
         return self._volume
 
     def _close_volume(self) -> None:
