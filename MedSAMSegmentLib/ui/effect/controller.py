@@ -62,7 +62,8 @@ class EffectController:
     def scene_closed(self) -> None:
         """The scene goes: nothing of ours may refer to its nodes."""
         self._state.drop_all(_("The scene was closed; nothing was written."))
-        self._state.observers.stop()
+        # The effect stays active, as one that is not per segment does: the next scene that is loaded is heard of.
+        self._state.observers.start(None, self._state.host.scene())
 
     def selection_changed(self) -> None:
         """Segment, segmentation or volume may have been chosen anew.
