@@ -173,6 +173,10 @@ def the_roi_of_a_loaded_scene_is_shown_as_chosen() -> None:
         slicer.app.processEvents()
         load(bundle)
     slicer.app.processEvents()
+    if workspace.editor.segmentationNode() is None:
+        # The application leaves that to the user.
+        workspace.editor.setSegmentationNode(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode"))
+        workspace.editor.setSourceVolumeNode(slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode"))
     if workspace.editor.activeEffect() is None:
         workspace.editor.setActiveEffectByName(EFFECT)
         slicer.app.processEvents()

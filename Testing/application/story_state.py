@@ -17,6 +17,7 @@ from typing import Any
 
 import qt
 import slicer
+from vtk.util.numpy_support import vtk_to_numpy
 
 STATE = Path(os.environ["MEDSAM_STORY_STATE"])
 INTERVAL_MS = 100
@@ -60,12 +61,13 @@ class StateWriter:
 def described(widget: Any) -> dict[str, Any]:
     """Return place, text and whether it can be used."""
     corner = widget.mapToGlobal(qt.QPoint(0, 0))
+    seen = widget.visibleRegion().boundingRect()
     text = getattr(widget, "plainText", None) or getattr(widget, "text", "")
     return {
         "rectangle": [corner.x(), corner.y(), widget.width, widget.height],
         "enabled": bool(widget.enabled),
         "text": str(text() if callable(text) else text),
-        "shown": not widget.visibleRegion().isEmpty(),
+        "seen": [seen.x(), seen.y(), seen.width(), seen.height()],
     }
 
 
@@ -114,10 +116,11 @@ def voxels_of(segment: Any) -> int:
     labelmap = segment.GetRepresentation("Binary labelmap")
     if labelmap is None or labelmap.GetNumberOfPoints() == 0:
         return 0
-    values = slicer.util.vtk.util.numpy_support.vtk_to_numpy(labelmap.GetPointData().GetScalars())
+    values = vtk_to_numpy(labelmap.GetPointData().GetScalars())
     return int((values == segment.GetLabelValue()).sum())
 
 
+slicer.util.mainWindow().showMaximized()
 slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView)
 volume = slicer.util.loadVolume(os.environ["MEDSAM_STORY_CT"])
 slicer.util.setSliceViewerLayers(background=volume, fit=True)
