@@ -124,14 +124,16 @@ def a_question_about_a_hidden_segment_is_about_the_one_that_is_written() -> None
     display = workspace.segmentation.GetDisplayNode()
     display.SetSegmentVisibility(finished, False)
     scene = workspace.state.scene
-    host, scene._host = scene._host, AskedHost(scene._host, answer=False)
+    host = scene._host
+    asked = AskedHost(host, answer=False)
+    scene._host = asked
     try:
         workspace.draw_box(TWO_BALLS, 1)
         workspace.wait_for_preview()
         workspace.user.press(workspace.parts.frame.runs.segment_slice)
         workspace.propagate()
         workspace.wait()
-        assert scene._host.asked == [], "the selected segment is hidden, another one is written"
+        assert asked.asked == [], "the selected segment is hidden, another one is written"
         assert len(workspace.segment_ids) == 2
 
         written = workspace.segment_ids[1]
@@ -142,11 +144,11 @@ def a_question_about_a_hidden_segment_is_about_the_one_that_is_written() -> None
         workspace.editor.setCurrentSegmentID(finished)
         workspace.propagate()
         workspace.wait()
-        assert scene._host.asked == [written]
+        assert asked.asked == [written]
         assert int(workspace.mask(written).sum()) == first, "the user did not want it"
         assert workspace.editor.currentSegmentID() == finished
         jobs = len(workspace.service.jobs)
-        scene._host._answer = True
+        asked._answer = True
         workspace.propagate()
         workspace.wait()
         assert len(workspace.service.jobs) == jobs + 1

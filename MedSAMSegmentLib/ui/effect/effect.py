@@ -69,6 +69,7 @@ class Effect:
         self.controller.activate()
         self._shortcuts.install(slicer.util.mainWindow() or self._host.optionsFrame().window())
         _when_idle(self._show_settings_again)
+        _when_idle(self._reveal)
 
     def deactivate(self) -> None:
         self._shortcuts.remove()
@@ -94,6 +95,11 @@ class Effect:
         """Lists of nodes are filled when a scene is loaded whole; the effect may have become active in between."""
         if self.state.active and not self.state.scene.closing:
             guarded(self.show_settings, self.state.runs.fail)()
+
+    def _reveal(self) -> None:
+        """Let the user see Propagate; the effect may have been left before the event loop was idle."""
+        if self.state.active:
+            guarded(self.frame.reveal, self.state.runs.fail)()
 
     def _later(self, name: str) -> Callable[[], None]:
         """Return a command of the ROI that runs when the event loop is idle: the ROI itself follows the event first."""

@@ -74,6 +74,14 @@ def _say_choice(box: Any) -> None:
     box.toolTip = "\n".join(str(part) for part in (box.currentText, note, box.whatsThis) if part)
 
 
+def scroll_area_of(widget: Any) -> Any:
+    """Return the scroll area that a widget lies in; None where there is none."""
+    parent = widget.parentWidget()
+    while parent is not None and parent.className() != "QScrollArea":
+        parent = parent.parentWidget()
+    return parent
+
+
 def quietly(widget: Any, action: Callable[..., Any], *arguments: Any) -> None:
     """Call a function while the widget emits nothing."""
     blocked = widget.blockSignals(True)

@@ -13,7 +13,7 @@ from ..run.events import Event, RunEstimate, RunProgress
 from ..run.protocols import RunState
 from .advanced_section import AdvancedSection
 from .choice_section import ChoiceSection
-from .controls import Commands, say
+from .controls import Commands, say, scroll_area_of
 from .messages import event_html, results_html
 from .object_table import ObjectTable
 from .run_section import RunSection
@@ -39,6 +39,13 @@ class OptionsFrame:
         self._settings = settings
         self.choices.show(settings)
         self.advanced.show(settings, roi_node)
+
+    def reveal(self) -> None:
+        """Scroll the module's panel until Propagate is seen: on a small screen the options begin below its end."""
+        button = self.runs.propagate
+        area = scroll_area_of(button)
+        if area is not None:
+            area.ensureWidgetVisible(button)
 
     def choose_tool(self, tool: Tool) -> None:
         settings_module.save(self._host, self._settings.changed(tool=tool))
