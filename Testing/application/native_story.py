@@ -2,11 +2,11 @@
 
     python Testing/application/native_story.py /path/to/Slicer --ct CTChest.nrrd --pictures FOLDER
 
-Needs Linux with Xvfb, a window manager (openbox), xdotool and ImageMagick's import. Starts a screen of 1280 x 720 of
-its own, then goes: panel, self-check, Segment Editor, effect, a drag over a lung, preview, Propagate, Undo, Redo, the
-next object, a correction with Paint, Propagate again, Cancel, quit. What is pressed is pressed by xdotool; the state
-that `story_state.py` writes inside Slicer is only read. Prints a line for each step with its seconds, leaves a picture
-of the screen for each, and ends with 0 when every step came true and no process was left.
+Needs Linux with Xvfb, a window manager (openbox), xdotool and ImageMagick's import. Starts a screen of its own, then
+goes: panel, self-check, Segment Editor, effect, a drag over a lung, preview, Propagate, Undo, Redo, the next object, a
+correction with Paint, Propagate again, Cancel, quit. What is pressed is pressed by xdotool; the state that
+`story_state.py` writes inside Slicer is only read. Prints a line for each step with its seconds, leaves a picture of
+the screen for each, and ends with 0 when every step came true and no process was left.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class StoryError(AssertionError):
 class Story:
     """One session of Slicer on a screen of its own."""
 
-    def __init__(self, slicer: Path, ct: Path, pictures: Path, folder: Path) -> None:
+    def __init__(self, slicer: Path, ct: Path, pictures: Path, folder: Path, screen: str) -> None:
         self.pictures = pictures
         self._state_file = folder / "state.json"
         self.log = folder / "log.txt"
@@ -48,7 +48,7 @@ class Story:
         self._begun = time.monotonic()
         self.environment = {
             **os.environ,
-            "DISPLAY": self._screen(),
+            "DISPLAY": self._screen(screen),
             "MEDSAM_STORY_STATE": str(self._state_file),
             "MEDSAM_STORY_CT": str(ct),
             MARK: folder.name,
@@ -84,6 +84,7 @@ class Story:
             time.sleep(0.05)
         stalls = now.get("stalls") or [0.0]
         print(f"{title}: {time.monotonic() - begun:.1f} s (longest stall so far {max(stalls):.2f} s)", flush=True)
+        time.sleep(0.5)  # what the state tells already is drawn by then
         self.picture(title)
         return now
 
@@ -144,9 +145,9 @@ class Story:
             if process.poll() is None:
                 process.kill()
 
-    def _screen(self) -> str:
+    def _screen(self, size: str) -> str:
         reading, writing = os.pipe()
-        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "1280x720x24"]
+        command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{size}x24"]
         self._processes.append(subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL))
         os.close(writing)
         with os.fdopen(reading) as stream:
@@ -196,9 +197,9 @@ def tell(story: Story) -> None:
     story.key("p")
     story.step("propagated", lambda s: not s["busy"] and sum(s["segments"].values()) > 0, 150)
     first = story.state()["segments"]
-    story.key("ctrl+z")
+    story.key("z")
     story.step("undone", lambda s: sum(s["segments"].values()) == 0 and s["effect"] == "MedSAM", 30)
-    story.key("ctrl+y")
+    story.key("y")
     story.step("redone", lambda s: s["segments"] == first and s["effect"] == "MedSAM", 30)
     story.drag("Red", OTHER_LUNG_BOX, story.state()["views"]["Red"]["offset"])
     story.step("preview of the next object", lambda s: s["preview"] and len(s["rows"]) == 2, 120)
@@ -230,11 +231,12 @@ def main() -> int:
     parser.add_argument("slicer", type=Path, help="the Slicer executable")
     parser.add_argument("--ct", type=Path, required=True, help="the sample chest CT")
     parser.add_argument("--pictures", type=Path, default=Path("story"), help="where the pictures go")
+    parser.add_argument("--screen", default="1280x720", help="size of the screen")
     options = parser.parse_args()
     options.pictures.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="medsam-story-") as name:
         folder = Path(name)
-        story = Story(options.slicer, options.ct.resolve(), options.pictures, folder)
+        story = Story(options.slicer, options.ct.resolve(), options.pictures, folder, options.screen)
         failure = ""
         try:
             tell(story)
