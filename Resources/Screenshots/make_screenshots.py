@@ -4,8 +4,8 @@
     python Resources/Screenshots/make_screenshots.py demo FOLDER       the picture of the demo
 
 `story` takes the pictures that `Testing/application/native_story.py SLICER --ct FILE --screen 1440x900 --pictures
-FOLDER` left, `demo` the one that `medsam-segment demo --output FOLDER` wrote. Each is stored with few colours, below the
-size that a README should load.
+FOLDER` left, `demo` the one that `medsam-segment demo --output FOLDER` wrote. Each is stored with few colours, below
+the size that a README should load.
 """
 
 from __future__ import annotations
