@@ -209,7 +209,7 @@ def tell(story: Story) -> None:
     story.click("Paint")
     story.step("Paint", lambda s: s["effect"] == "Paint", 30)
     offset = story.state()["views"]["Red"]["offset"]
-    story.drag("Red", ((60.0, 30.0), (70.0, -20.0)), offset)
+    story.drag("Red", ((0.0, 45.0), (0.0, 15.0)), offset)
     story.step("painted", lambda s: sum(s["segments"].values()) != two, 30)
     painted = sum(story.state()["segments"].values())
     story.click("MedSAM")

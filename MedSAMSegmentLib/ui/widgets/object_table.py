@@ -14,6 +14,8 @@ from .messages import diameters_text, diameters_tip, state_title, volume_text
 
 HEIGHT = 140
 ROW_HEIGHT = 22
+LONGEST_NAME = 110
+"""Width of the column of names in pixels; longer names are elided. Diameters get what is left."""
 
 
 class ObjectTable:
@@ -63,6 +65,8 @@ class ObjectTable:
                 cell = qt.QTableWidgetItem(text)
                 cell.setToolTip("\n".join(line for line in (tip, item.message) if line))
                 self.table.setItem(number, column, cell)
+        self.table.resizeColumnToContents(0)
+        self.table.setColumnWidth(0, min(self.table.columnWidth(0), LONGEST_NAME))
         if queue.selected >= 0:
             self.table.setCurrentCell(queue.selected, 0)
 
@@ -98,9 +102,10 @@ def _make_table(select: Callable[[int], None]) -> Any:
     table.setColumnCount(len(columns))
     table.setHorizontalHeaderLabels([title for title, _tip in columns])
     header = table.horizontalHeader()
+    modes = {0: qt.QHeaderView.Interactive, len(columns) - 1: qt.QHeaderView.Stretch}
     for column, (_title, tip) in enumerate(columns):
         table.horizontalHeaderItem(column).setToolTip(tip)
-        header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents if column else qt.QHeaderView.Stretch)
+        header.setSectionResizeMode(column, modes.get(column, qt.QHeaderView.ResizeToContents))
     table.verticalHeader().setVisible(False)
     table.verticalHeader().setDefaultSectionSize(ROW_HEIGHT)
     table.textElideMode = qt.Qt.ElideMiddle
