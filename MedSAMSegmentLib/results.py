@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InputError
-from .geometry import slice_shape
+from .geometry import IN_PLANE_AXES, slice_shape
 
 FLAG_EMPTY = "empty"
 FLAG_AREA_JUMP = "area-jump"
@@ -49,44 +49,131 @@ class SliceScore:
     key: bool = False
 
 
+@dataclass(frozen=True, eq=False)
+class _PackedSlice:
+    """The bits of a slice's tight box: its first row and column, and its shape (rows, columns)."""
+
+    row: int
+    column: int
+    shape: tuple[int, int]
+    bits: NDArray[np.uint8]
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        rows, columns = self.shape
+        return (slice(self.row, self.row + rows), slice(self.column, self.column + columns))
+
+    def unpack(self) -> NDArray[np.bool_]:
+        rows, columns = self.shape
+        return np.unpackbits(self.bits, count=rows * columns).reshape(rows, columns).view(bool)
+
+    def equals(self, other: _PackedSlice) -> bool:
+        same_place = (self.row, self.column, self.shape) == (other.row, other.column, other.shape)
+        return same_place and np.array_equal(self.bits, other.bits)
+
+
 class PackedMask:
-    """A mask of a volume held as one packed row of bits a slice: an eighth of the bytes, where something is."""
+    """A mask of a volume held as the packed bits of each slice's tight box: little more than what is in it."""
 
     def __init__(self, shape_zyx: tuple[int, int, int], axis: int) -> None:
         self.shape_zyx = shape_zyx
         self.axis = axis
         self._slice_shape = slice_shape(shape_zyx, axis)
-        self._bits: dict[int, NDArray[np.uint8]] = {}
+        self._slices: dict[int, _PackedSlice] = {}
+
+    @classmethod
+    def of(
+        cls,
+        mask_zyx: NDArray[np.bool_],
+        axis: int,
+        *,
+        first_zyx: tuple[int, int, int] = (0, 0, 0),
+        shape_zyx: tuple[int, int, int] | None = None,
+    ) -> PackedMask:
+        """Pack a mask (z,y,x) by its slices across `axis`.
+
+        A part of the mask of a volume of `shape_zyx` begins at the voxel `first_zyx` of it; all else is False.
+        """
+        z, y, x = mask_zyx.shape
+        packed = cls(shape_zyx or (z, y, x), axis)
+        row, column = (first_zyx[a] for a in IN_PLANE_AXES[axis])
+        for number, part in enumerate(np.moveaxis(mask_zyx, axis, 0)):
+            packed.set_part(first_zyx[axis] + number, part, (row, column))
+        return packed
 
     @property
     def nbytes(self) -> int:
-        return sum(bits.nbytes for bits in self._bits.values())
+        return sum(part.bits.nbytes for part in self._slices.values())
 
     @property
     def slices(self) -> list[int]:
         """Indices of the slices that hold at least one voxel."""
-        return sorted(self._bits)
+        return sorted(self._slices)
 
     def set_slice(self, index: int, mask: NDArray[np.bool_]) -> None:
         if mask.shape != self._slice_shape:
             raise InputError(f"A mask of {mask.shape} does not fit a slice of {self._slice_shape}.")
-        if mask.any():
-            self._bits[index] = np.packbits(mask)
-        else:
-            self._bits.pop(index, None)
+        self.set_part(index, mask, (0, 0))
+
+    def set_part(self, index: int, mask: NDArray[np.bool_], corner: tuple[int, int]) -> None:
+        """Make a slice equal to `mask` (rows, columns) from the row and column `corner` on, and False elsewhere."""
+        ends = (corner[0] + mask.shape[0], corner[1] + mask.shape[1])
+        if min(corner) < 0 or ends[0] > self._slice_shape[0] or ends[1] > self._slice_shape[1]:
+            raise InputError(f"A mask of {mask.shape} at {corner} does not fit a slice of {self._slice_shape}.")
+        rows = np.flatnonzero(mask.any(axis=1))
+        if rows.size == 0:
+            self._slices.pop(index, None)
+            return
+        part = mask[rows[0] : rows[-1] + 1]
+        columns = np.flatnonzero(part.any(axis=0))
+        part = part[:, columns[0] : columns[-1] + 1]
+        row, column = corner[0] + int(rows[0]), corner[1] + int(columns[0])
+        self._slices[index] = _PackedSlice(row, column, (part.shape[0], part.shape[1]), np.packbits(part))
 
     def get_slice(self, index: int) -> NDArray[np.bool_]:
-        rows, columns = self._slice_shape
-        if index not in self._bits:
-            return np.zeros(self._slice_shape, dtype=bool)
-        return np.unpackbits(self._bits[index], count=rows * columns).reshape(rows, columns).view(bool)
+        mask = np.zeros(self._slice_shape, dtype=bool)
+        if index in self._slices:
+            mask[self._slices[index].place] = self._slices[index].unpack()
+        return mask
+
+    def same_slice(self, other: PackedMask, index: int) -> bool:
+        """Tell whether both hold the same on a slice. They are of one shape and axis."""
+        mine, its = self._slices.get(index), other._slices.get(index)
+        return mine is its if mine is None or its is None else mine.equals(its)
+
+    def tight(self) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
+        """Return the part (z,y,x) that holds all voxels, and the z,y,x of its first voxel; one voxel for an empty
+        mask."""
+        if not self._slices:
+            return np.zeros((1, 1, 1), dtype=bool), (0, 0, 0)
+        parts = self._slices.values()
+        row, column = min(p.row for p in parts), min(p.column for p in parts)
+        rows = max(p.row + p.shape[0] for p in parts) - row
+        columns = max(p.column + p.shape[1] for p in parts) - column
+        first, last = min(self._slices), max(self._slices)
+        lower, extent = [row, column], [rows, columns]
+        lower.insert(self.axis, first)
+        extent.insert(self.axis, last - first + 1)
+        mask = np.zeros(extent, dtype=bool)
+        across = np.moveaxis(mask, self.axis, 0)
+        for index, part in self._slices.items():
+            down, along = part.row - row, part.column - column
+            across[index - first, down : down + part.shape[0], along : along + part.shape[1]] = part.unpack()
+        return mask, (lower[0], lower[1], lower[2])
+
+    def across(self, axis: int) -> PackedMask:
+        """Return the same mask, packed by its slices across `axis`."""
+        if axis == self.axis:
+            return self
+        mask, first = self.tight()
+        return PackedMask.of(mask, axis, first_zyx=first, shape_zyx=self.shape_zyx)
 
     def unpack(self) -> NDArray[np.bool_]:
         """Return the whole mask (z,y,x)."""
         volume = np.zeros(self.shape_zyx, dtype=bool)
         across = np.moveaxis(volume, self.axis, 0)
-        for index in self._bits:
-            across[index] = self.get_slice(index)
+        for index, part in self._slices.items():
+            across[index][part.place] = part.unpack()
         return volume
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from typing import Any
+
 import numpy as np
+import qt
 import slicer
 
 from MedSAMSegmentLib.ui.run.request import RunState
@@ -163,3 +167,97 @@ def the_module_is_reloaded_during_a_run() -> None:
     workspace.service.release()
     workspace.wait()
     np.testing.assert_array_equal(workspace.mask(), PHANTOM.ball(0))
+
+
+def ended_after(action: Callable[[Workspace], Any]) -> Workspace:
+    """A run over an empty segment, and what happens when the event loop has its turn while the result is written."""
+    workspace = Workspace(PHANTOM.node(), stand_in=True)
+    workspace.draw_box(PHANTOM)
+    workspace.wait_for_preview()
+    scene, done = workspace.state.scene, []
+    write = scene.write
+
+    def act() -> None:
+        done.append(workspace.runs.writing)
+        action(workspace)
+
+    def interrupted(*arguments: Any) -> Generator[None, None, Any]:
+        steps = write(*arguments)
+        try:
+            for _ in range(3):
+                yield next(steps)
+            qt.QTimer.singleShot(0, act)
+            while not done:
+                yield
+            return (yield from steps)
+        finally:
+            steps.close()
+
+    scene.write = interrupted  # type: ignore[method-assign]
+    try:
+        workspace.propagate()
+        wait_until(lambda: not workspace.runs.busy and workspace.runs.batch is None, "end")
+        workspace.wait()
+    finally:
+        del scene.write
+    assert done == [False], "what happens in between is news"
+    return workspace
+
+
+@scenario
+def nothing_else_begins_while_a_result_is_written() -> None:
+    enabled: list[bool] = []
+    said: list[str] = []
+
+    def look(workspace: Workspace) -> None:
+        enabled.append(workspace.parts.frame.runs.propagate.enabled)
+        workspace.parts.running.propagate()
+        said.append(workspace.status)
+        workspace.parts.listing.clear_rows()
+
+    workspace = ended_after(look)
+    np.testing.assert_array_equal(workspace.mask(), PHANTOM.ball(0))
+    assert len(workspace.service.jobs) == 1
+    assert len(workspace.state.queue) == 1
+    assert enabled == [False]
+    assert "A run is on" in said[0]
+
+
+@scenario
+def undo_while_a_result_is_written_does_not_lose_it() -> None:
+    workspace = ended_after(lambda workspace: workspace.editor.undo())
+    np.testing.assert_array_equal(workspace.mask(), PHANTOM.ball(0))
+    workspace.editor.undo()
+    assert not workspace.mask().any()
+
+
+@scenario
+def another_effect_is_chosen_while_a_result_is_written() -> None:
+    workspace = ended_after(lambda workspace: workspace.editor.setActiveEffectByName("Paint"))
+    np.testing.assert_array_equal(workspace.mask(), PHANTOM.ball(0))
+    workspace.editor.setActiveEffectByName(EFFECT)
+    workspace.editor.undo()
+    assert not workspace.mask().any()
+
+
+@scenario
+def the_segment_is_deleted_while_a_result_is_written() -> None:
+    def delete(workspace: Workspace) -> None:
+        workspace.segmentation.GetSegmentation().RemoveSegment(workspace.segment_id)
+
+    workspace = ended_after(delete)
+    assert workspace.segment_ids == []
+    assert "deleted" in workspace.status
+
+
+@scenario
+def the_segmentation_is_deleted_while_a_result_is_written() -> None:
+    workspace = ended_after(lambda workspace: slicer.mrmlScene.RemoveNode(workspace.segmentation))
+    assert len(workspace.state.queue) == 0
+
+
+@scenario
+def the_scene_is_closed_while_a_result_is_written() -> None:
+    workspace = ended_after(lambda _workspace: slicer.mrmlScene.Clear())
+    assert len(workspace.state.queue) == 0
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0

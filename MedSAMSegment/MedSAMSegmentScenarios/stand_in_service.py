@@ -52,7 +52,7 @@ class StandInService:
         self.prepared = True
 
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None:
-        volume = np.array(target.read())
+        volume = np.asarray(target.read())
         self._volume = volume[..., 0] if volume.ndim == 4 else volume
         self.opened.append(target)
         self.holds_volume = True
@@ -173,7 +173,7 @@ def _rectangle(prompt: Prompt, axis: int) -> tuple[int, int, int, int]:
     if isinstance(prompt, Box):
         return prompt.in_plane(axis)
     if isinstance(prompt, MaskPrompt):
-        rows, columns = np.nonzero(prompt.mask)
+        rows, columns = (np.flatnonzero(prompt.mask.any(axis=other)) for other in (1, 0))
         return (int(columns.min()), int(rows.min()), int(columns.max()), int(rows.max()))
     points = prompt.points if isinstance(prompt, Line) else (prompt,)
     xs, ys = zip(*(point.in_plane(axis) for point in points), strict=True)

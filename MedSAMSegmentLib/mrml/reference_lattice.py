@@ -74,19 +74,18 @@ def require_shape(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry) -> None
         )
 
 
-def place_on_lattice(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
-    """Return the mask of a volume as a tight block on the lattice.
-
-    On the volume's own grid the voxels are copied; on another each takes the nearest value (`MaskBlock.mapped`).
-    What lies beyond the lattice is cut off, as for every effect. Raises `GeometryError` when the mask does not have
-    the volume's shape.
-    """
-    require_shape(mask_zyx, geometry)
-    return place_block(MaskBlock(np.asarray(mask_zyx, dtype=bool)), geometry, lattice)
+def extent_of(geometry: VolumeGeometry) -> Extent:
+    """Return the voxels of a volume, in its own indices."""
+    nk, nj, ni = geometry.shape_zyx
+    return (0, ni - 1, 0, nj - 1, 0, nk - 1)
 
 
 def place_block(block: MaskBlock, geometry: VolumeGeometry, lattice: Lattice) -> Placement:
-    """Return a part of a volume's mask, in the volume's voxel indices, as a tight block on the lattice."""
+    """Return a part of a volume's mask, in the volume's voxel indices, as a tight block on the lattice.
+
+    On the volume's own grid the voxels are copied; on another each takes the nearest value (`MaskBlock.mapped`).
+    What lies beyond the lattice is cut off, as for every effect.
+    """
     source = block.cropped()
     lattice_from_volume = lattice.from_volume(geometry)
     placed, resampled = source.mapped(lattice_from_volume, lattice.extent)

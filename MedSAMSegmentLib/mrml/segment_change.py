@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -63,10 +63,15 @@ class Target:
         return block.mapped(lattice_from_own, self.lattice.extent)[0]
 
 
-def apply_change(host: EditorHost, change: Change, target: Target) -> WriteOutcome:
+PIECE_VOXELS = 8_000_000
+"""A larger labelmap goes to the editor in pieces: it takes about a tenth of a second for so many voxels."""
+
+
+def change_in_steps(host: EditorHost, change: Change, target: Target) -> Generator[None, None, WriteOutcome]:
     """Write one change into one segment, as masking and overwrite mode allow. The caller has saved the undo state.
 
-    Raises `OutputError` when the segment is not what it has to be afterwards: the editor itself fails in silence.
+    Yields where the event loop may have a turn; the segment must not be edited by others then. Raises `OutputError`
+    when the segment is not what it has to be afterwards: the editor itself fails in silence.
     """
     wanted = change.placement.block
     with _selected(host, target.segment_id):
@@ -74,8 +79,10 @@ def apply_change(host: EditorHost, change: Change, target: Target) -> WriteOutco
         extent = _scope(change, before)
         editable = editable_area(host, extent) if is_masked(host) else np.ones((1, 1, 1), bool)
         expected = _expected(before.over(extent), change, extent, editable)
-        _send(host, change, before, target)
-        after = target.stored()
+    yield
+    for _ in _send(host, change, before, target):
+        yield
+    after = target.stored()
     wrong = int(np.count_nonzero(expected != after.over(extent)))
     wrong += abs(_beyond(after, extent) - _beyond(before, extent))
     if wrong:
@@ -89,44 +96,86 @@ def apply_change(host: EditorHost, change: Change, target: Target) -> WriteOutco
     )
 
 
-def _send(host: EditorHost, change: Change, before: MaskBlock, target: Target) -> None:
+def _send(host: EditorHost, change: Change, before: MaskBlock, target: Target) -> Iterator[None]:
+    """Let the editor do it, and yield after each of its operations."""
     wanted = change.placement.block
     if change.add_only:
-        _modify(host, wanted, host.ModificationModeAdd, target)
-    elif change.region is not None:
-        _send_region(host, wanted, change.region, before, target)
-    else:
-        # Over all that the segment holds: beyond the labelmap, "Set" erases voxels that masking protects.
+        yield from _add(host, wanted, target)
+        return
+    if change.region is not None:
+        yield from _send_region(host, wanted, change.region, before, target)
+        return
+    gone = MaskBlock(before.mask & ~wanted.over(before.extent), before.first_ijk)
+    if gone.mask.any() and _shows_surface(target):
+        # Each operation makes the surface anew: one is enough. It goes over all that the segment holds: beyond the
+        # labelmap, "Set" erases voxels that masking protects.
         extent = _joint_extent(before, wanted)
         whole = MaskBlock(wanted.over(extent), (extent[0], extent[2], extent[4]))
         _modify(host, whole, host.ModificationModeSet, target)
+        yield
+    else:
+        # Quicker than "Set", and not more than a part at a time.
+        yield from _remove(host, gone, before, target)
+        yield from _add(host, wanted, target)
 
 
-def _send_region(host: EditorHost, wanted: MaskBlock, region: MaskBlock, before: MaskBlock, target: Target) -> None:
+def _send_region(
+    host: EditorHost, wanted: MaskBlock, region: MaskBlock, before: MaskBlock, target: Target
+) -> Iterator[None]:
     shared = extent_intersection(before.extent, region.extent)
     if not is_empty(shared):
         gone = before.over(shared) & region.over(shared) & ~wanted.over(shared)
-        _remove(host, MaskBlock(gone, (shared[0], shared[2], shared[4])), before, target)
-    if wanted.mask.any():
-        _modify(host, wanted, host.ModificationModeAdd, target)
+        yield from _remove(host, MaskBlock(gone, (shared[0], shared[2], shared[4])), before, target)
+    yield from _add(host, wanted, target)
 
 
-def _remove(host: EditorHost, gone: MaskBlock, before: MaskBlock, target: Target) -> None:
+def _remove(host: EditorHost, gone: MaskBlock, before: MaskBlock, target: Target) -> Iterator[None]:
     if not gone.mask.any():
         return
     mode = host.parameterSetNode().GetMaskMode()
     if mode != slicer.vtkMRMLSegmentationNode.EditAllowedInsideSingleSegment:
-        _modify(host, gone.cropped(), host.ModificationModeRemove, target)
+        for piece in _pieces(gone.cropped(), target):
+            _modify(host, piece, host.ModificationModeRemove, target)
+            yield
         return
     # With this mask mode "Remove" hands the voxels to the mask's segment; "Set" to what is kept does not.
     with _no_overwriting(host):
         kept = MaskBlock(before.mask & ~gone.over(before.extent), before.first_ijk)
         _modify(host, kept, host.ModificationModeSet, target)
+    yield
+
+
+def _add(host: EditorHost, wanted: MaskBlock, target: Target) -> Iterator[None]:
+    if not wanted.mask.any():
+        return
+    for piece in _pieces(wanted, target):
+        _modify(host, piece, host.ModificationModeAdd, target)
+        yield
+
+
+def _pieces(block: MaskBlock, target: Target) -> Iterator[MaskBlock]:
+    """Cut a large block into tight pieces of some slices each, unless a surface is made anew after each."""
+    if block.mask.size <= PIECE_VOXELS or _shows_surface(target):
+        yield block
+        return
+    i, j, k = block.first_ijk
+    count = -(-block.mask.size // PIECE_VOXELS)
+    thickness = -(-len(block.mask) // count)
+    for start in range(0, len(block.mask), thickness):
+        piece = MaskBlock(block.mask[start : start + thickness], (i, j, k + start))
+        if piece.mask.any():
+            yield piece.cropped()
+
+
+def _shows_surface(target: Target) -> bool:
+    name = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    return bool(target.node.GetSegmentation().ContainsRepresentation(name))
 
 
 def _modify(host: EditorHost, block: MaskBlock, mode: int, target: Target) -> None:
     labelmap = oriented_image(block.mask.astype(np.uint8), block.first_ijk, target.lattice.ijk_to_node)
-    host.modifySegmentByLabelmap(target.node, target.segment_id, labelmap, mode)
+    with _selected(host, target.segment_id):
+        host.modifySegmentByLabelmap(target.node, target.segment_id, labelmap, mode)
 
 
 def _not_written(host: EditorHost, wrong: int, target: Target) -> OutputError:

@@ -12,7 +12,7 @@ from ..errors import OutputError
 from ..geometry import VolumeGeometry
 from .images import Extent, array_of, has_voxels
 from .mask_block import MaskBlock
-from .reference_lattice import Lattice
+from .reference_lattice import Lattice, extent_of
 from .transforms import inverse
 
 _NO_VOXEL = np.zeros((1, 1, 1), bool)
@@ -70,8 +70,13 @@ def read_segment(segmentation_node: Any, segment_id: str, geometry: VolumeGeomet
     Exact where the grids agree, the nearest voxel elsewhere. Raises `OutputError` as `stored_block`, `GeometryError`
     for a non-linear transform on the segmentation.
     """
-    nk, nj, ni = geometry.shape_zyx
-    return _read(segmentation_node, segment_id, geometry, (0, ni - 1, 0, nj - 1, 0, nk - 1))
+    extent = extent_of(geometry)
+    return _read(segmentation_node, segment_id, geometry, extent).over(extent)
+
+
+def read_block(segmentation_node: Any, segment_id: str, geometry: VolumeGeometry) -> MaskBlock:
+    """Return the part of `read_segment` that holds its voxels, in the volume's voxel indices."""
+    return _read(segmentation_node, segment_id, geometry, extent_of(geometry))
 
 
 def read_slice(
@@ -80,13 +85,14 @@ def read_slice(
     """Return one slice (rows, columns) of `read_segment`, in a fraction of its time."""
     spans = [(index, index) if a == axis else (0, n - 1) for a, n in enumerate(geometry.shape_zyx)]
     (k0, k1), (j0, j1), (i0, i1) = spans
-    return np.take(_read(segmentation_node, segment_id, geometry, (i0, i1, j0, j1, k0, k1)), 0, axis)
+    extent = (i0, i1, j0, j1, k0, k1)
+    return np.take(_read(segmentation_node, segment_id, geometry, extent).over(extent), 0, axis)
 
 
-def _read(segmentation_node: Any, segment_id: str, geometry: VolumeGeometry, extent: Extent) -> NDArray[np.bool_]:
+def _read(segmentation_node: Any, segment_id: str, geometry: VolumeGeometry, extent: Extent) -> MaskBlock:
+    """Return the segment's voxels within `extent` of the volume."""
     block, lattice = stored_block(segmentation_node, segment_id)
     if lattice is None:
-        i0, i1, j0, j1, k0, k1 = extent
-        return np.zeros((k1 - k0 + 1, j1 - j0 + 1, i1 - i0 + 1), bool)
+        return block
     volume_from_lattice = inverse(lattice.from_volume(geometry))
-    return block.mapped(volume_from_lattice, extent)[0].over(extent)
+    return block.mapped(volume_from_lattice, extent)[0]

@@ -5,9 +5,9 @@ Masking, editable area and overwrite mode of the editor hold as for its own effe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,18 @@ from ..geometry import VolumeGeometry, axis_from_name
 from .editor_host import EditorHost
 from .mask_block import MaskBlock
 from .new_segment import NewSegment
-from .reference_lattice import Lattice, Placement, place_block, place_on_lattice, reference_lattice, require_shape
-from .segment_change import Change, Target, WriteOutcome, apply_change
+from .reference_lattice import Lattice, Placement, place_block, reference_lattice, require_shape
+from .segment_change import Change, Target, WriteOutcome, change_in_steps
 from .segment_reader import segment_of
-from .segmentation_snapshot import rollback_on_error
+from .segmentation_snapshot import labelmap_states, rollback_on_error
 
-__all__ = ["ObjectToWrite", "SegmentWriter", "SliceRange", "WritableObject", "WriteOutcome"]
+__all__ = ["Mask", "ObjectToWrite", "SegmentWriter", "SliceRange", "WritableObject", "WriteOutcome"]
+
+
+Mask: TypeAlias = "NDArray[np.bool_] | MaskBlock"
+"""A mask on the volume's grid: the whole of it (z,y,x), or the part that holds its voxels."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,16 +44,16 @@ class WritableObject(Protocol):
     """A mask and its segment. `mask` is looked at once, so that it may be made only then."""
 
     @property
-    def mask(self) -> NDArray[np.bool_]: ...
+    def mask(self) -> Mask: ...
     @property
     def target(self) -> str | NewSegment: ...
 
 
 @dataclass(frozen=True, eq=False)
 class ObjectToWrite:
-    """One mask (z,y,x, bool, on the volume's grid) and its segment: the id of an existing one, or a new one."""
+    """One mask and its segment: the id of an existing one, or a new one."""
 
-    mask: NDArray[np.bool_]
+    mask: Mask
     target: str | NewSegment
 
 
@@ -58,7 +64,7 @@ class SegmentWriter:
         self._host = host
 
     def replace(
-        self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str, *, allow_empty: bool = False
+        self, mask: Mask, geometry: VolumeGeometry, segment_id: str, *, allow_empty: bool = False
     ) -> WriteOutcome:
         """Make the segment equal to the mask.
 
@@ -66,22 +72,18 @@ class SegmentWriter:
         segmentation's geometry, or the segment is gone; `GeometryError` for a non-linear transform. Raises
         `OutputError` too when the editor did not write what it should have.
         """
-        self._require_voxels(mask_zyx, allow_empty)
-        return self._write_one(Change(self._placed(mask_zyx, geometry, segment_id)), segment_id)
+        return self._write_one(Change(self._placed(mask, geometry, segment_id, allow_empty)), segment_id)
 
-    def add(self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str) -> WriteOutcome:
+    def add(self, mask: Mask, geometry: VolumeGeometry, segment_id: str) -> WriteOutcome:
         """Add the mask to the segment. Raises as `replace`."""
-        self._require_voxels(mask_zyx, allow_empty=False)
-        return self._write_one(Change(self._placed(mask_zyx, geometry, segment_id), add_only=True), segment_id)
+        return self._write_one(Change(self._placed(mask, geometry, segment_id), add_only=True), segment_id)
 
-    def replace_slices(
-        self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str, slices: SliceRange
-    ) -> WriteOutcome:
+    def replace_slices(self, mask: Mask, geometry: VolumeGeometry, segment_id: str, slices: SliceRange) -> WriteOutcome:
         """Make the segment equal to the mask on some of the volume's slices and leave it as it is on all others.
 
         An empty slice of the mask empties the segment there. Raises as `replace`, empty masks apart.
         """
-        region, part = _slab(mask_zyx, geometry, slices)
+        region, part = _slab(_block_of(mask, geometry), geometry, slices)
         segment_of(self._segmentation_node(), segment_id)
         lattice = self._lattice()
         change = Change(place_block(part, geometry, lattice), place_block(region, geometry, lattice).block)
@@ -93,33 +95,76 @@ class SegmentWriter:
         Where masks overlap the overwrite mode decides, later ones above earlier ones. An empty mask leaves its
         segment as it is and makes no new one. Raises as `replace`; then no segment is changed and none was added.
         """
+        return _to_the_end(self._steps(objects, geometry))
+
+    def write_in_steps(
+        self, objects: Sequence[WritableObject], geometry: VolumeGeometry
+    ) -> Generator[None, None, list[WriteOutcome]]:
+        """Do what `write_objects` does, and yield where the event loop may have a turn.
+
+        When somebody else changes segments meanwhile, what was written is taken back and all of it is written anew, at
+        once. Closing the generator takes it back too.
+        """
+        segmentation = self._segmentation_node().GetSegmentation()
+        steps = self._steps(objects, geometry)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                outcomes: list[WriteOutcome] = end.value
+                return outcomes
+            before = labelmap_states(segmentation)
+            try:
+                yield
+            except GeneratorExit:
+                steps.close()
+                raise
+            if labelmap_states(segmentation) != before:
+                break
+        steps.close()
+        return self.write_objects(objects, geometry)
+
+    def _steps(
+        self, objects: Sequence[WritableObject], geometry: VolumeGeometry
+    ) -> Generator[None, None, list[WriteOutcome]]:
         node, lattice = self._segmentation_node(), self._lattice()
         for entry in objects:
             if isinstance(entry.target, str):
                 segment_of(node, entry.target)
-        placed = [_place_inside(entry.mask, geometry, lattice) for entry in objects]
+        placed: list[Placement] = []
+        for entry in objects:
+            placed.append(_place_inside(_block_of(entry.mask, geometry), geometry, lattice))
+            yield
         if not any(placement.block.mask.any() for placement in placed):
             return [_nothing(entry) for entry in objects]
         self._host.saveStateForUndo()
         with rollback_on_error(node.GetSegmentation()):
-            return [self._apply(*pair, lattice) for pair in zip(objects, placed, strict=True)]
+            outcomes = []
+            for entry, placement in zip(objects, placed, strict=True):
+                outcomes.append((yield from self._apply(entry, placement, lattice)))
+            return outcomes
 
-    def _apply(self, entry: WritableObject, placement: Placement, lattice: Lattice) -> WriteOutcome:
+    def _apply(
+        self, entry: WritableObject, placement: Placement, lattice: Lattice
+    ) -> Generator[None, None, WriteOutcome]:
         if not placement.block.mask.any():
             return _nothing(entry)
         node, wish = self._segmentation_node(), entry.target
         segment_id = wish.add_to(node.GetSegmentation()) if isinstance(wish, NewSegment) else wish
-        return apply_change(self._host, Change(placement), Target(node, segment_id, lattice))
+        return (yield from change_in_steps(self._host, Change(placement), Target(node, segment_id, lattice)))
 
     def _write_one(self, change: Change, segment_id: str) -> WriteOutcome:
         lattice, node = self._lattice(), self._segmentation_node()
         self._host.saveStateForUndo()
         with rollback_on_error(node.GetSegmentation()):
-            return apply_change(self._host, change, Target(node, segment_id, lattice))
+            return _to_the_end(change_in_steps(self._host, change, Target(node, segment_id, lattice)))
 
-    def _placed(self, mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, segment_id: str) -> Placement:
+    def _placed(self, mask: Mask, geometry: VolumeGeometry, segment_id: str, allow_empty: bool = False) -> Placement:
+        block = _block_of(mask, geometry)
+        if not (allow_empty or block.mask.any()):
+            raise OutputError("Nothing was found; the segment stays as it is.", "Draw a larger box or add a point.")
         segment_of(self._segmentation_node(), segment_id)
-        return _place_inside(mask_zyx, geometry, self._lattice())
+        return _place_inside(block, geometry, self._lattice())
 
     def _lattice(self) -> Lattice:
         return reference_lattice(self._host, self._segmentation_node())
@@ -131,16 +176,29 @@ class SegmentWriter:
             raise OutputError("No segmentation is chosen.", "Choose one in the Segment Editor.")
         return node
 
-    @staticmethod
-    def _require_voxels(mask_zyx: NDArray[np.bool_], allow_empty: bool) -> None:
-        if not (allow_empty or mask_zyx.any()):
-            raise OutputError("Nothing was found; the segment stays as it is.", "Draw a larger box or add a point.")
+
+def _to_the_end(steps: Generator[None, None, T]) -> T:
+    """Go through all steps at once and return what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
-def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice: Lattice) -> Placement:
+def _block_of(mask: Mask, geometry: VolumeGeometry) -> MaskBlock:
+    """Return the mask as a block in the volume's voxel indices. Raises `GeometryError` for another shape."""
+    if isinstance(mask, MaskBlock):
+        return mask
+    require_shape(mask, geometry)
+    return MaskBlock(np.asarray(mask, dtype=bool))
+
+
+def _place_inside(block: MaskBlock, geometry: VolumeGeometry, lattice: Lattice) -> Placement:
     """Return the mask on the lattice. Raises `OutputError` when nothing of it is left there."""
-    placement = place_on_lattice(mask_zyx, geometry, lattice)
-    if placement.block.mask.any() or not mask_zyx.any():
+    placement = place_block(block, geometry, lattice)
+    if placement.block.mask.any() or not block.mask.any():
         return placement
     if placement.outside_voxels:
         raise OutputError(
@@ -153,18 +211,18 @@ def _place_inside(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, lattice
     )
 
 
-def _slab(mask_zyx: NDArray[np.bool_], geometry: VolumeGeometry, slices: SliceRange) -> tuple[MaskBlock, MaskBlock]:
-    """Return all voxels of the slices, and the mask's on them. Raises `OutputError` or `GeometryError`."""
-    require_shape(mask_zyx, geometry)
+def _slab(mask: MaskBlock, geometry: VolumeGeometry, slices: SliceRange) -> tuple[MaskBlock, MaskBlock]:
+    """Return all voxels of the slices, and the mask's on them. Raises `OutputError`."""
     axis = axis_from_name(slices.axis)
     size = geometry.shape_zyx[axis]
     if not 0 <= slices.first <= slices.last < size:
         raise OutputError(
             f"The slices {slices.first} to {slices.last} are not within 0 to {size - 1}.", "Give slices of the volume."
         )
-    part = mask_zyx[tuple(slice(slices.first, slices.last + 1) if a == axis else slice(None) for a in range(3))]
-    i, j, k = (slices.first if 2 - n == axis else 0 for n in range(3))
-    return MaskBlock(np.ones(part.shape, bool), (i, j, k)), MaskBlock(part != 0, (i, j, k))
+    spans = [(slices.first, slices.last) if a == axis else (0, n - 1) for a, n in enumerate(geometry.shape_zyx)]
+    (k0, k1), (j0, j1), (i0, i1) = spans
+    part = mask.over((i0, i1, j0, j1, k0, k1))
+    return MaskBlock(np.ones(part.shape, bool), (i0, j0, k0)), MaskBlock(part, (i0, j0, k0))
 
 
 def _nothing(entry: WritableObject) -> WriteOutcome:

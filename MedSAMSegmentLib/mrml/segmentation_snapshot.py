@@ -55,6 +55,13 @@ class SegmentationSnapshot:
             self._segmentation.CreateRepresentation(surface)
 
 
+def labelmap_states(segmentation: Any) -> list[tuple[str, Any, int]]:
+    """Return each segment's id, its labelmap and the time at which that last changed: equal while nobody edits one."""
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    images = [(each, segmentation.GetSegment(each).GetRepresentation(name)) for each in segmentation.GetSegmentIDs()]
+    return [(segment_id, image, int(image.GetMTime()) if image is not None else 0) for segment_id, image in images]
+
+
 @contextmanager
 def rollback_on_error(segmentation: Any) -> Iterator[None]:
     """Take back what is written within when it ends in an error."""

@@ -153,24 +153,13 @@ def _encode_object(number: int, axis: int, item: ObjectResult, arrays: dict[str,
 
 def _pack_slices(packed: PackedMask, axis: int) -> tuple[dict[str, Any], NDArray[np.uint8]]:
     """Run `pack_mask` on (slice, rows, columns) without ever unpacking more than the object's box."""
-    rows, columns = (packed.shape_zyx[a] for a in IN_PLANE_AXES[axis])
-    shape = (packed.shape_zyx[axis], rows, columns)
-    inside = packed.slices
-    if not inside:
-        return {"shape": list(shape), "lower": [0, 0, 0], "extent": [0, 0, 0]}, np.empty(0, np.uint8)
-    bounds = [_bounds(packed.get_slice(index)) for index in inside]
-    y0, x0 = min(b[0] for b in bounds), min(b[1] for b in bounds)
-    y1, x1 = max(b[2] for b in bounds), max(b[3] for b in bounds)
-    part = np.zeros((inside[-1] - inside[0] + 1, y1 - y0, x1 - x0), dtype=bool)
-    for index in inside:
-        part[index - inside[0]] = packed.get_slice(index)[y0:y1, x0:x1]
-    return {"shape": list(shape), "lower": [inside[0], y0, x0], "extent": list(part.shape)}, np.packbits(part)
-
-
-def _bounds(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """Return the first row and column, and one past the last, of a mask that is not empty."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    order = (axis, *IN_PLANE_AXES[axis])
+    shape = [packed.shape_zyx[a] for a in order]
+    if not packed.slices:
+        return {"shape": shape, "lower": [0, 0, 0], "extent": [0, 0, 0]}, np.empty(0, np.uint8)
+    mask, first = packed.tight()
+    fields = {"shape": shape, "lower": [first[a] for a in order], "extent": [mask.shape[a] for a in order]}
+    return fields, np.packbits(np.moveaxis(mask, axis, 0))
 
 
 def _arrays_of(number: int, arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -193,9 +182,7 @@ def _decode_object(
     part = np.unpackbits(bits, count=math.prod(extent)).reshape(extent).astype(bool)
     packed = PackedMask(shape_zyx, axis)
     for index, inside in enumerate(part):
-        whole = np.zeros((shape_zyx[rows], shape_zyx[columns]), dtype=bool)
-        whole[lower[1] : lower[1] + extent[1], lower[2] : lower[2] + extent[2]] = inside
-        packed.set_slice(index + lower[0], whole)
+        packed.set_part(index + lower[0], inside, (lower[1], lower[2]))
     keys = set(fields["keys"])
     listed = (arrays[name].tolist() for name in ("indices", "scores", "areas"))
     slices = {

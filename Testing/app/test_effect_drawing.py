@@ -9,10 +9,11 @@ from MedSAMSegmentLib.errors import GeometryError, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.mrml.transforms import to_vtk
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
+from MedSAMSegmentLib.results import PackedMask
 from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
 from MedSAMSegmentLib.ui.drawing.prompt_drawing import box_iou, place_box
 from MedSAMSegmentLib.ui.objects import settings
-from MedSAMSegmentLib.ui.objects.corrections import Written, continue_from, merged, painted_slices
+from MedSAMSegmentLib.ui.objects.corrections import Written, changed_slices, continue_from, merged
 from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet, QueuedObject, WrittenResult
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
 from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
@@ -241,7 +242,7 @@ def test_edited_slices_become_key_slices_and_keep_the_prompts_of_the_others():
     before = a_column()
     now = before.copy()
     now[6, 1:5, 1:5] = True
-    again = continue_from(now, 0, [BOX_4], written=Written.of(before, 0, [BOX_4]))
+    again = continue_from(PackedMask.of(now, 0), 0, [BOX_4], written=Written(PackedMask.of(before, 0), (BOX_4,)))
     assert again.locked == {6}
     assert again.prompts[0] is BOX_4
     assert isinstance(again.prompts[1], MaskPrompt)
@@ -255,32 +256,38 @@ def test_a_prompt_on_an_edited_slice_gives_way_to_what_was_painted():
     now = before.copy()
     now[4, 0, 0] = True
     line = Line((2, 2, 4), (3, 3, 4))
-    again = continue_from(now, 0, [line], written=Written.of(before, 0, [line]))
+    again = continue_from(PackedMask.of(now, 0), 0, [line], written=Written(PackedMask.of(before, 0), (line,)))
     assert [type(p) for p in again.prompts] == [MaskPrompt]
 
 
 def test_a_slice_erased_beyond_the_keys_ends_the_object_there():
     before = a_column()
-    again = continue_from(edited(before, s6=False), 0, [BOX_4], written=Written.of(before, 0, [BOX_4]))
+    again = continue_from(
+        PackedMask.of(edited(before, s6=False), 0), 0, [BOX_4], written=Written(PackedMask.of(before, 0), (BOX_4,))
+    )
     assert again.bounds == (0, 5)
     assert again.locked == {6}
 
 
 def test_a_named_key_slice_is_a_prompt_though_nothing_changed():
     before = a_column()
-    again = continue_from(before, 0, [BOX_4], written=Written.of(before, 0, [BOX_4]), keys=[5])
+    again = continue_from(
+        PackedMask.of(before, 0), 0, [BOX_4], written=Written(PackedMask.of(before, 0), (BOX_4,)), keys=[5]
+    )
     assert [type(p) for p in again.prompts] == [Box, MaskPrompt]
     assert again.locked == {5}
 
 
-def test_the_new_mask_replaces_the_old_result_keeps_hand_work_and_locked_slices():
+@pytest.mark.parametrize("axis", [0, 2])
+def test_the_new_mask_replaces_the_old_result_keeps_hand_work_and_locked_slices(axis):
     previous = a_column()
     current = edited(previous, s4=False)
     current[0, 5, 5] = current[4, 0, 0] = True
     result = np.zeros_like(previous)
     result[3:6, 1:3, 1:3] = True
-    packed = Written.of(result, 0, []).packed
-    new = merged(current, packed, previous=Written.of(previous, 0, []), locked=[4])
+    packed = PackedMask.of(result, 0)
+    before = Written(PackedMask.of(previous, axis), ())
+    new = merged(PackedMask.of(current, axis), packed, previous=before, locked=[4]).unpack()
     assert new[0, 5, 5]
     assert not new[2].any()
     assert new[4].sum() == 1
@@ -291,15 +298,18 @@ def test_the_new_mask_replaces_the_old_result_keeps_hand_work_and_locked_slices(
 def test_a_first_run_adds_to_what_is_there():
     current, result = a_column(), np.zeros((9, 6, 6), bool)
     result[0] = True
-    np.testing.assert_array_equal(merged(current, Written.of(result, 0, []).packed), current | result)
+    new = merged(PackedMask.of(current, 0), PackedMask.of(result, 0))
+    np.testing.assert_array_equal(new.unpack(), current | result)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
-def test_what_was_written_is_kept_exactly(axis):
-    mask = a_column()
-    mask[8, 5, 0] = True
-    np.testing.assert_array_equal(Written.of(mask, axis, []).packed.unpack(), mask)
-    assert painted_slices(mask, axis) == {0: [2, 3, 4, 5, 6, 8], 1: [2, 3, 5], 2: [0, 2, 3]}[axis]
+def test_slices_that_differ_from_what_was_written_are_found_across_its_axis(axis):
+    before = a_column()
+    now = before.copy()
+    now[8, 5, 0] = True
+    now[2, 2, 2] = False
+    changed = {0: [2, 8], 1: [2, 5], 2: [0, 2]}[axis]
+    assert changed_slices(Written(PackedMask.of(before, axis), ()), PackedMask.of(now, 0)) == changed
 
 
 # --- queue ---------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_an_object_of_the_roi_alone_takes_the_slices_of_the_roi():
 def test_a_corrected_object_may_begin_anywhere_in_its_range():
     item = an_object(8)
     item.segment_id = "Segment_1"
-    item.written = Written.of(np.zeros(SHAPE, bool), 0, [])
+    item.written = Written(PackedMask(SHAPE, 0), ())
     assert slices_at_most(item, EffectSettings(direction="up"), None, SHAPE) == 40
 
 

@@ -9,6 +9,8 @@ import slicer
 from mrml_scene import affine, blob
 
 from MedSAMSegmentLib.errors import GeometryError, OutputError
+from MedSAMSegmentLib.mrml import segment_change
+from MedSAMSegmentLib.mrml.mask_block import MaskBlock
 from MedSAMSegmentLib.mrml.new_segment import NewSegment, numbered_names
 from MedSAMSegmentLib.mrml.segment_reader import read_segment, read_slice
 from MedSAMSegmentLib.mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange
@@ -28,6 +30,15 @@ MASK_MODES = {
 A = blob(SHAPE, (4, 7, 8), (3, 5, 6))
 B = blob(SHAPE, (5, 8, 12), (3, 5, 6))
 C = blob(SHAPE, (6, 8, 10), (3, 6, 4))
+
+
+@pytest.fixture(autouse=True, params=["at once", "in pieces", "with a surface"])
+def _operations(request, monkeypatch):
+    """The editor takes a labelmap whole, slice by slice as those of large organs, or in as few operations as can be."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(segment_change, "PIECE_VOXELS", 40)
+    elif request.param == "with a surface":
+        monkeypatch.setattr(segment_change, "_shows_surface", lambda _target: True)
 
 
 @pytest.fixture
@@ -450,3 +461,71 @@ def test_a_slice_is_read_as_in_the_whole_segment(
     a_writer.replace(A, a_geometry, "P")
     found = read_slice(a_segmentation_node, "P", a_geometry, axis, index)
     np.testing.assert_array_equal(found, np.take(read("P"), index, axis))
+
+
+def test_a_part_of_the_volumes_mask_is_written_as_the_whole(a_writer, two_segments, a_geometry, read):
+    a_writer.replace(MaskBlock(A).cropped(), a_geometry, "P")
+    np.testing.assert_array_equal(read("P"), A)
+    a_writer.add(MaskBlock(C).cropped(), a_geometry, "P")
+    np.testing.assert_array_equal(read("P"), A | C)
+    a_writer.replace_slices(MaskBlock(B).cropped(), a_geometry, "P", SliceRange(1, 3, 9))
+    expected = A | C
+    expected[:, 3:10] = B[:, 3:10]
+    np.testing.assert_array_equal(read("P"), expected)
+
+
+def _two_objects():
+    return [ObjectToWrite(C, "Q"), ObjectToWrite(A & ~C, NewSegment("new"))]
+
+
+def test_a_write_in_steps_is_one_undo_step(a_writer, two_segments, a_geometry, read, a_host):
+    a_writer.replace(B, a_geometry, "Q")
+    steps = a_writer.write_in_steps(_two_objects(), a_geometry)
+    assert sum(1 for _ in steps) >= 5
+    np.testing.assert_array_equal(read("Q"), C)
+    a_host.logic.Undo()
+    np.testing.assert_array_equal(read("Q"), B)
+    assert a_host.parameterSetNode().GetSegmentationNode().GetSegmentation().GetNumberOfSegments() == 2
+
+
+def test_of_a_write_in_steps_that_is_given_up_nothing_stays(
+    a_writer, two_segments, a_geometry, read, a_segmentation_node
+):
+    a_writer.replace(B, a_geometry, "Q")
+    count = sum(1 for _ in a_writer.write_in_steps(_two_objects(), a_geometry))
+    a_writer.replace(B, a_geometry, "Q")
+    before = list(a_segmentation_node.GetSegmentation().GetSegmentIDs())
+    for taken in range(1, count + 1):
+        steps = a_writer.write_in_steps(_two_objects(), a_geometry)
+        for _ in range(taken):
+            next(steps)
+        steps.close()
+        np.testing.assert_array_equal(read("Q"), B)
+        assert list(a_segmentation_node.GetSegmentation().GetSegmentIDs()) == before
+
+
+def test_a_write_in_steps_outlives_a_change_by_others(
+    a_writer, an_editor, a_volume_node, two_segments, a_geometry, read, a_segmentation_node
+):
+    a_writer.replace(B, a_geometry, "Q")
+    count = sum(1 for _ in a_writer.write_in_steps([ObjectToWrite(C, "Q")], a_geometry))
+    for number in range(count):
+        a_writer.replace(B, a_geometry, "Q")
+        steps = a_writer.write_in_steps([ObjectToWrite(C, "Q")], a_geometry)
+        for at, _ in enumerate(steps):
+            if at == number:
+                a_segmentation_node.GetSegmentation().AddEmptySegment("", "of the user")
+        np.testing.assert_array_equal(read("Q"), C)
+
+
+def test_undo_in_the_midst_of_a_write_does_not_lose_it(a_writer, two_segments, a_geometry, read, a_host):
+    a_writer.replace(B, a_geometry, "Q")
+    steps = a_writer.write_in_steps([ObjectToWrite(C, "Q")], a_geometry)
+    next(steps)
+    next(steps)
+    next(steps)
+    a_host.logic.Undo()
+    assert list(steps) == []
+    np.testing.assert_array_equal(read("Q"), C)
+    a_host.logic.Undo()
+    np.testing.assert_array_equal(read("Q"), B)

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 from ...errors import PromptError
 from ...prompts import Box, Line, Point, Prompt
-from ..objects.corrections import changed_slices, painted_slices
+from ..objects.corrections import changed_slices
 from ..objects.queue import ObjectQueue, ObjectState, QueuedObject
 from ..objects.slice_plane import SlicePlane
 from ..scene.editor_scene import EffectScene, SceneVolume, SelectedSegment
@@ -136,9 +136,9 @@ class Drawing:
         )
 
     def _painted_planes(self, segment_id: str, volume: SceneVolume) -> list[SlicePlane]:
-        mask = self._scene.segment_mask(segment_id, volume.geometry)
+        mask = self._scene.segment_mask(segment_id, volume.geometry, 0)
         # The axis across which the fewest slices hold something is the one that the user painted on.
-        found = {axis: painted_slices(mask, axis) for axis in (0, 1, 2)}
+        found = {axis: mask.across(axis).slices for axis in (0, 1, 2)}
         axis = min(found, key=lambda a: (len(found[a]), a))
         return [SlicePlane(axis, index) for index in found[axis]]
 
@@ -190,7 +190,7 @@ def is_edited(item: QueuedObject, scene: EffectScene, volume: SceneVolume) -> bo
     """Tell whether the user changed the segment since a run wrote it; Undo is no change."""
     if item.written is None:
         return False
-    mask = scene.segment_mask(item.segment_id, volume.geometry)
+    mask = scene.segment_mask(item.segment_id, volume.geometry, item.written.axis)
     state = item.state_of(mask)
     return state is not None and bool(changed_slices(state, mask))
 

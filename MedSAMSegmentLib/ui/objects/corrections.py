@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ...geometry import take_slice
 from ...prompts import Box, Line, MaskPrompt, Point, Prompt
 from ...results import PackedMask
 
@@ -19,15 +15,6 @@ class Written:
 
     packed: PackedMask
     prompts: tuple[Prompt, ...]
-
-    @classmethod
-    def of(cls, mask: NDArray[np.bool_], axis: int, prompts: Iterable[Prompt]) -> Written:
-        """Pack a mask (z,y,x) by its slices across `axis`."""
-        z, y, x = mask.shape
-        packed = PackedMask((z, y, x), axis)
-        for index in painted_slices(mask, axis):
-            packed.set_slice(index, take_slice(mask, axis, index))
-        return cls(packed, tuple(prompts))
 
     @property
     def axis(self) -> int:
@@ -44,28 +31,21 @@ class Continuation:
     bounds: tuple[int, int]
 
 
-def painted_slices(mask: NDArray[np.bool_], axis: int) -> list[int]:
-    """Indices across `axis` of the slices with a voxel."""
-    other = tuple(a for a in range(3) if a != axis)
-    return [int(n) for n in np.flatnonzero(mask.any(axis=other))]
-
-
-def changed_slices(written: Written, now: NDArray[np.bool_]) -> list[int]:
-    """Indices of the slices that differ from what was written."""
-    axis, before = written.axis, written.packed
-    candidates = sorted({*before.slices, *painted_slices(now, axis)})
-    return [n for n in candidates if not np.array_equal(before.get_slice(n), take_slice(now, axis, n))]
+def changed_slices(written: Written, now: PackedMask) -> list[int]:
+    """Indices of the slices, across the axis of `written`, that differ from what was written."""
+    before, after = written.packed, now.across(written.axis)
+    return [n for n in sorted({*before.slices, *after.slices}) if not before.same_slice(after, n)]
 
 
 def continue_from(
-    current: NDArray[np.bool_],
+    current: PackedMask,
     axis: int,
     drawn: Sequence[Prompt],
     *,
     written: Written | None = None,
     keys: Iterable[int] = (),
 ) -> Continuation:
-    """The next run of a segment that holds `current` (z,y,x).
+    """The next run of a segment that holds `current`.
 
     Slices edited since `written`, and those named in `keys`, become mask prompts. Such a slice that is empty now ends
     the object on its side: propagation does not pass it. Of `drawn` the prompts on other slices keep serving.
@@ -73,34 +53,36 @@ def continue_from(
     edited = set(keys)
     if written is not None and written.axis == axis:
         edited.update(changed_slices(written, current))
-    masks = {n: take_slice(current, axis, n) for n in sorted(edited)}
+    slices = current.across(axis)
+    masks = {n: slices.get_slice(n) for n in sorted(edited)}
     painted: list[Prompt] = [MaskPrompt(axis, n, mask) for n, mask in masks.items() if mask.any()]
     erased = [n for n, mask in masks.items() if not mask.any()]
     prompts = [*(p for p in drawn if slice_of(p, axis) not in masks), *painted]
-    return Continuation(prompts, frozenset(edited), _bounds(prompts, erased, axis, current.shape[axis]))
+    return Continuation(prompts, frozenset(edited), _bounds(prompts, erased, axis, current.shape_zyx[axis]))
 
 
 def merged(
-    current: NDArray[np.bool_],
+    current: PackedMask,
     result: PackedMask,
     *,
     previous: Written | None = None,
     locked: Iterable[int] = (),
-) -> NDArray[np.bool_]:
-    """The segment after a run (z,y,x): the result, plus what the user had besides our last result.
+) -> PackedMask:
+    """The segment after a run, across the result's axis: the result, plus what the user had besides our last result.
 
     Locked slices are taken over from `current` unchanged.
     """
-    combined = result.unpack()
-    target, source = np.moveaxis(combined, result.axis, 0), np.moveaxis(current, result.axis, 0)
-    before = previous.packed if previous is not None else None
-    if before is not None and before.axis != result.axis:
-        target |= source & ~np.moveaxis(before.unpack(), result.axis, 0)
-    else:
-        for index in painted_slices(current, result.axis):
-            target[index] |= source[index] & ~before.get_slice(index) if before is not None else source[index]
-    for index in locked:
-        target[index] = source[index]
+    axis = result.axis
+    source = current.across(axis)
+    before = previous.packed.across(axis) if previous is not None else PackedMask(result.shape_zyx, axis)
+    combined = PackedMask(result.shape_zyx, axis)
+    kept = set(locked)
+    for index in sorted({*source.slices, *result.slices} | kept):
+        mask = source.get_slice(index)
+        if index not in kept:
+            mask &= ~before.get_slice(index)
+            mask |= result.get_slice(index)
+        combined.set_slice(index, mask)
     return combined
 
 

@@ -6,12 +6,9 @@ import itertools
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...measurements import Measurement
 from ...prompts import Box, Line, MaskPrompt, Point, Prompt
-from ...results import SliceScore
+from ...results import PackedMask, SliceScore
 from .corrections import Written, changed_slices
 from .slice_plane import SlicePlane
 
@@ -242,12 +239,12 @@ class QueuedObject:
         self.result = result
         self.state = ObjectState.LOOK if result.flagged else ObjectState.DONE
 
-    def state_of(self, current: NDArray[np.bool_]) -> Written | None:
-        """Return what was written last before the user edited it to `current` (z,y,x); None when it was emptied.
+    def state_of(self, current: PackedMask) -> Written | None:
+        """Return what was written last before the user edited it to `current`; None when it was emptied.
 
         A segment that is exactly as an earlier run left it was brought there by Undo, not edited.
         """
-        if self.written is None or not current.any():
+        if self.written is None or not current.slices:
             return None
         states = [*self.earlier, self.written]
         return next((w for w in reversed(states) if not changed_slices(w, current)), self.written)

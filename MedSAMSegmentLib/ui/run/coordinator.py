@@ -100,8 +100,8 @@ class RunCoordinator:
 
     @property
     def propagates(self) -> bool:
-        """Tell whether a propagation runs or waits to run."""
-        return self.requests.propagates
+        """Tell whether a propagation runs or waits to run, or its result is being written."""
+        return self.requests.propagates or (self.batch is not None and self.batch.ending)
 
     # Commands
 
@@ -201,6 +201,7 @@ class RunCoordinator:
             planned=planned,
             send=send,
             ended=self._batch_ended,
+            later=self._write_later,
             keep_partial=settings.keep_partial,
         )
         self.batch = batch
@@ -236,13 +237,14 @@ class RunCoordinator:
             self.abandon(reason)
             return
         self.preview.wanted = None
-        batch.cut(Cancelled(reason))
+        if not batch.ending:
+            batch.cut(Cancelled(reason))
         self.requests.abandon()
 
         def write() -> None:
             if self.batch is batch and unchanged():
                 with self._own_hand():
-                    batch.end()
+                    batch.end_at_once()
             elif self.batch is batch:
                 self.abandon(reason)
 
@@ -261,7 +263,7 @@ class RunCoordinator:
     def fail(self, error: MedSAMError) -> None:
         """A command or an answer ended in an error: a batch that it left behind ends too."""
         try:
-            if self.batch is not None and not self.requests.propagates:
+            if self.batch is not None and not self.propagates:
                 self._end_broken(self.batch, error)
         finally:
             self.show_error(error)
@@ -300,7 +302,7 @@ class RunCoordinator:
 
     def show_estimate(self, rows: Sequence[QueuedObject], volume: SceneVolume | None, settings: EffectSettings) -> None:
         """Show what a run of these objects takes. During a run that of its start stays."""
-        if self.requests.propagates:
+        if self.propagates:
             return
         estimate = (
             self.estimator.of(rows, volume, settings, self.requests.opened) if volume is not None and rows else None
@@ -310,7 +312,7 @@ class RunCoordinator:
     # What the run says
 
     def run_state_changed(self) -> None:
-        self._panel.show_run(self.requests.state, self.requests.propagates, len(self._queue.waiting()))
+        self._panel.show_run(self.requests.state, self.propagates, len(self._queue.waiting()))
 
     def session_opened(self, info: SessionInfo) -> None:
         # What loading the model and the volume took says nothing about the slices.
@@ -378,14 +380,29 @@ class RunCoordinator:
             return
         self._panel.show_event(SliceWritten(plane.index))
 
+    def _write_later(self, step: Callable[[], None]) -> None:
+        """Let a batch go on writing when the event loop runs again; what others change until then is news."""
+
+        def write() -> None:
+            # Once the effect is left, all the rest is written at once.
+            if not self._away:
+                with self._own_hand():
+                    step()
+
+        self._later(guarded(write, self.fail))
+
     @contextmanager
     def _own_hand(self) -> Iterator[None]:
-        self.writing = True
+        before, self.writing = self.writing, True
         try:
             yield
         finally:
-            self.writing = False
-            self._changed()
+            self.writing = before
+            if self.batch is not None and self.batch.ending:
+                # The rest when it has ended: painting all views takes as long as a step.
+                self.run_state_changed()
+            else:
+                self._changed()
 
     def _batch_ended(self, summary: BatchSummary) -> None:
         batch, self.batch = self.batch, None

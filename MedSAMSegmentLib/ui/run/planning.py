@@ -92,8 +92,8 @@ def _continuation(
     afresh = Continuation(list(drawn), frozenset(), (0, volume.geometry.shape_zyx[axis] - 1))
     if not item.segment_id or (item.written is None and not keys):
         return afresh, None
-    current = scene.segment_mask(item.segment_id, volume.geometry)
-    if not current.any():
+    current = scene.segment_mask(item.segment_id, volume.geometry, axis)
+    if not current.slices:
         return afresh, None
     written = item.state_of(current)
     return continue_from(current, axis, drawn, written=written, keys=keys), written

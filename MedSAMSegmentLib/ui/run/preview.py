@@ -70,9 +70,9 @@ class LivePreview:
         )
         item.segment_id = outcome.segment_id
         item.committed.add(plane)
-        stored = self._scene.segment_mask(outcome.segment_id, geometry)
+        stored = self._scene.segment_mask(outcome.segment_id, geometry, plane.axis)
         # What was written is the state against which later edits by hand are found.
-        item.remember(Written.of(stored, plane.axis, item.prompts.all()))
+        item.remember(Written(stored, tuple(item.prompts.all())))
         self.clear()
         return plane
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import slicer
@@ -14,13 +14,15 @@ from slicer.i18n import tr as _
 from ...errors import InputError, OutputError
 from ...geometry import VolumeGeometry
 from ...mrml.markups import box_of_roi, roi_is_placed
+from ...mrml.mask_block import MaskBlock
 from ...mrml.new_segment import NewSegment, numbered_names
 from ...mrml.roi_placement import is_placing, place_new_roi
-from ...mrml.segment_reader import read_segment, read_slice, stored_at, stored_block
+from ...mrml.segment_reader import read_block, read_slice, stored_at, stored_block
 from ...mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
 from ...mrml.slice_view import align_with_volume
 from ...mrml.volume_node import displayed_window_of, geometry_of, modality_of, voxels_of
 from ...prompts import Box
+from ...results import PackedMask
 from ..objects.slice_plane import SlicePlane
 
 ROI_ROLE = "ROI"
@@ -57,23 +59,24 @@ class SceneVolume:
 
 @dataclass(frozen=True, eq=False)
 class MaskToWrite:
-    """`mask()` gives the whole mask (z,y,x); `target` is a segment's id, or the name of a new one."""
+    """`mask()` gives the mask; `segment_id` is that of its segment, "" for a new one called `name`."""
 
-    mask: Callable[[], NDArray[np.bool_]]
+    mask: Callable[[], PackedMask]
     segment_id: str
     name: str
 
 
 @dataclass(frozen=True, eq=False)
 class _LateObject:
-    """An `ObjectToWrite` whose mask is unpacked when it is looked at: many large masks never lie in memory at once."""
+    """A `WritableObject` whose mask is unpacked when it is looked at: many large masks never lie in memory at once."""
 
-    make: Callable[[], NDArray[np.bool_]]
+    make: Callable[[], PackedMask]
     target: str | NewSegment
 
     @property
-    def mask(self) -> NDArray[np.bool_]:
-        return self.make()
+    def mask(self) -> MaskBlock:
+        mask, (k, j, i) = self.make().tight()
+        return MaskBlock(mask, (i, j, k))
 
 
 class EffectScene:
@@ -151,9 +154,11 @@ class EffectScene:
         if self.selected_segment_id != segment_id:
             self.parameter_node.SetSelectedSegmentID(segment_id)
 
-    def segment_mask(self, segment_id: str, geometry: VolumeGeometry) -> NDArray[np.bool_]:
-        """The segment (z,y,x) on the volume's grid."""
-        return read_segment(self.segmentation_node, segment_id, geometry)
+    def segment_mask(self, segment_id: str, geometry: VolumeGeometry, axis: int) -> PackedMask:
+        """Return the segment on the volume's grid, packed by its slices across `axis`. Raises `OutputError` when it
+        is no labelmap."""
+        block = read_block(self.segmentation_node, segment_id, geometry)
+        return PackedMask.of(block.mask, axis, first_zyx=block.first_ijk[::-1], shape_zyx=geometry.shape_zyx)
 
     def segment_stamp(self, segment_id: str) -> int:
         """Grows whenever the segment's voxels change. Raises `OutputError`."""
@@ -227,10 +232,16 @@ class EffectScene:
             if before:
                 self.select_segment(before)
 
-    def write(self, masks: Sequence[MaskToWrite], geometry: VolumeGeometry) -> list[WriteOutcome]:
-        """All masks in one undo step. Raises `OutputError` before anything is changed, or when the check fails."""
+    def write(
+        self, masks: Sequence[MaskToWrite], geometry: VolumeGeometry
+    ) -> Generator[None, None, list[WriteOutcome]]:
+        """Write all masks in one undo step, and yield where the event loop may have a turn.
+
+        Raises `OutputError` before anything is changed, or when the check fails. Closing the generator takes back what
+        was written.
+        """
         late = [_LateObject(m.mask, m.segment_id or NewSegment(m.name)) for m in masks]
-        return self._writer.write_objects(cast(list[ObjectToWrite], late), geometry)
+        return self._writer.write_in_steps(late, geometry)
 
     def write_slice(
         self,
@@ -246,14 +257,14 @@ class EffectScene:
 
         Without `segment_id` into a new segment called `name`. One undo step.
         """
-        volume = np.zeros(geometry.shape_zyx, bool)
-        np.moveaxis(volume, plane.axis, 0)[plane.index] = mask
+        i, j, k = (plane.index if 2 - n == plane.axis else 0 for n in range(3))
+        block = MaskBlock(np.expand_dims(mask, plane.axis), (i, j, k))
         if not segment_id:
-            return self._writer.write_objects([ObjectToWrite(volume, NewSegment(name))], geometry)[0]
+            return self._writer.write_objects([ObjectToWrite(block, NewSegment(name))], geometry)[0]
         if replace:
             slices = SliceRange(plane.axis, plane.index, plane.index)
-            return self._writer.replace_slices(volume, geometry, segment_id, slices)
-        return self._writer.add(volume, geometry, segment_id)
+            return self._writer.replace_slices(block, geometry, segment_id, slices)
+        return self._writer.add(block, geometry, segment_id)
 
     def align_views(self, slice_nodes: Sequence[Any]) -> None:
         """Turn the slice views to the volume's axes."""
