@@ -193,7 +193,7 @@ def ended_after(action: Callable[[Workspace], Any]) -> Workspace:
         finally:
             steps.close()
 
-    scene.write = interrupted  # type: ignore[method-assign]
+    scene.write = interrupted  # type: ignore[assignment, method-assign]
     try:
         workspace.propagate()
         wait_until(lambda: not workspace.runs.busy and workspace.runs.batch is None, "end")
