@@ -67,8 +67,8 @@ def test_the_rarely_used_sections_are_collapsed(host: Any) -> None:
         "Licences and citation": True,
         "Help": True,
     }
-    margins = [s.layout().getContentsMargins() for s in sections(host)]
-    assert all(min(of_one) > 0 for of_one in margins), "contents stand off the edge"
+    margins = [s.layout().contentsMargins() for s in sections(host)]
+    assert all(min(m.left(), m.top(), m.right(), m.bottom()) > 0 for m in margins), "contents stand off the edge"
 
 
 def test_what_is_missing_opens_its_section(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ def test_what_is_set_later_reaches_every_process(
     slicer.util.selectModule("MedSAMSegment")
     panel = module.widgetRepresentation().self().panel
 
+    panel.interpreter.frame.collapsed = False
     application.actions.press(panel.interpreter.check)
     application.wait_until(lambda: panel.interpreter.answer is not None, 120)
     check = variables_of(foreign)
