@@ -69,12 +69,16 @@ class DrawingCommands:
         if not item.prompts:
             state.panel.show_event(Message(_("{name} has no prompt to take back.").format(name=item.name)))
             return
+        if item.state in (ObjectState.DONE, ObjectState.LOOK):
+            text = _("{name} is finished; Undo of the Segment Editor takes its run back.")
+            state.panel.show_event(Message(text.format(name=item.name)))
+            return
         item.prompts.remove_last()
         text = _("The last prompt of {name} was taken back.")
         if not item.prompts and not item.keys and item.written is None:
             state.remove_row(item)
             text = _("The last prompt of {name} was taken back; the object is no longer in the list.")
-        elif item.state not in (ObjectState.DONE, ObjectState.LOOK, ObjectState.UNDONE):
+        elif item.state is not ObjectState.UNDONE:
             item.reopen()
             if item.finished:
                 # Undo may have emptied the segment since.
