@@ -117,6 +117,7 @@ class Story:
 
     def drag(self, view: str, corners_ra: Sequence[tuple[float, float]], superior: float) -> None:
         """Drag with the left button from one place to another of the slice that a view shows; R, A, S in mm."""
+        self._wait_for_layout(view)
         (x0, y0), (x1, y1) = (self.pixel(view, (*corner, superior)) for corner in corners_ra)
         self._mouse(x0, y0)
         self._do(["xdotool", "mousedown", "1"])
@@ -124,9 +125,15 @@ class Story:
             self._mouse(round(x0 + share * (x1 - x0)), round(y0 + share * (y1 - y0)))
         self._do(["xdotool", "mouseup", "1"])
 
-    def point_at(self, view: str, ras: Sequence[float]) -> None:
-        """Move the pointer over a place of a view."""
-        self._mouse(*self.pixel(view, ras))
+    def _wait_for_layout(self, view: str) -> None:
+        """Wait until a view keeps its place: choosing an effect may have widened the panel."""
+        before = None
+        for _ in range(20):
+            now = self.state()["views"][view]["rectangle"]
+            if now == before:
+                return
+            before = now
+            time.sleep(0.6)
 
     def pixel(self, view: str, ras: Sequence[float]) -> tuple[int, int]:
         """Return the pixel of the screen that shows a place."""
@@ -225,6 +232,19 @@ def tell(story: Story) -> None:
     story.step("cancelled", lambda s: not s["busy"] and sum(s["segments"].values()) == corrected, 30)
 
 
+def quit_application(story: Story) -> int:
+    """Close the window as a user does, answer the question about unsaved data, and return the exit status."""
+    story.key("alt+F4")
+    story.step("asked to quit", lambda s: s["dialogs"], 30)
+    for _ in range(3):
+        # The buttons are Save, leave without saving, and cancel: each try presses the next one.
+        story.key("Tab")
+        story.key("Return")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return story.slicer.wait(timeout=10)
+    raise StoryError("Slicer did not quit")
+
+
 def main() -> int:
     """Run the story and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -240,12 +260,7 @@ def main() -> int:
         failure = ""
         try:
             tell(story)
-            story.key("ctrl+q")
-            time.sleep(2)
-            story.picture("asked to quit")
-            story.key("Return")  # the question whether to save: its default button leaves without
-            status = story.slicer.wait(timeout=30)
-            print(f"quit: exit status {status}")
+            print(f"quit: exit status {quit_application(story)}")
         except (StoryError, KeyError, subprocess.SubprocessError) as error:
             failure = f"{type(error).__name__}: {error}"
         finally:
