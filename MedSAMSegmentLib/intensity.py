@@ -67,22 +67,30 @@ class Preset:
     """How the window is found, where the title does not say it."""
 
 
-_PERCENTILES = "0.5 to 99.5 percentile of the voxels above zero."
+def _(text: str) -> str:
+    """Mark a text for translation: Slicer's extraction reads literals in calls of this name, `ui` translates them."""
+    return text
+
+
+_UPTAKE = _("0 to the 99.9 percentile of the uptake.")
+_PERCENTILES = _("0.5 to 99.5 percentile of the voxels above zero.")
 
 PRESETS: dict[str, Preset] = {
     preset.id: preset
     for preset in (
-        Preset("ct-abdomen", "CT abdomen 40/400", Window.from_level(40, 400)),
-        Preset("ct-lung", "CT lung -600/1500", Window.from_level(-600, 1500)),
-        Preset("ct-brain", "CT brain 40/80", Window.from_level(40, 80)),
-        Preset("ct-mediastinum", "CT mediastinum 50/350", Window.from_level(50, 350)),
-        Preset("ct-bone", "CT bone 400/1800", Window.from_level(400, 1800)),
-        Preset("mr", "MR", percentiles=(0.5, 99.5), note=_PERCENTILES),
+        Preset("ct-abdomen", _("CT abdomen 40/400"), Window.from_level(40, 400)),
+        Preset("ct-lung", _("CT lung -600/1500"), Window.from_level(-600, 1500)),
+        Preset("ct-brain", _("CT brain 40/80"), Window.from_level(40, 80)),
+        Preset("ct-mediastinum", _("CT mediastinum 50/350"), Window.from_level(50, 350)),
+        Preset("ct-bone", _("CT bone 400/1800"), Window.from_level(400, 1800)),
+        Preset("mr", _("MR"), percentiles=(0.5, 99.5), note=_PERCENTILES),
         # Uptake is read from zero, and a small hot lesion lies above the 99.5 percentile of a whole body.
-        Preset("pet", "PET", percentiles=(0.0, 99.9), from_zero=True, note="0 to the 99.9 percentile of the uptake."),
-        Preset("grey", "Grey (ultrasound, OCT, X-ray)", percentiles=(0.5, 99.5), note=_PERCENTILES),
-        Preset("rgb", "Colour, kept within 0..255"),
-        Preset("none", "Already 0..255, kept"),
+        Preset(
+            "pet", _("PET"), percentiles=(0.0, 99.9), from_zero=True, note=_("0 to the 99.9 percentile of the uptake.")
+        ),
+        Preset("grey", _("Grey (ultrasound, OCT, X-ray)"), percentiles=(0.5, 99.5), note=_PERCENTILES),
+        Preset("rgb", _("Colour, kept within 0..255")),
+        Preset("none", _("Already 0..255, kept")),
     )
 }
 

@@ -245,16 +245,17 @@ def test_brighter_voxels_never_become_darker(volume: np.ndarray, level: float, w
     assert np.all(np.diff(result.ravel()[order].astype(int)) >= 0)
 
 
-def test_each_title_is_a_literal_that_the_interface_translates() -> None:
-    """Slicer's extraction of texts reads literals alone, so the interface repeats the titles; they must be the same."""
+def test_each_title_and_note_is_a_literal_that_is_marked_for_translation() -> None:
+    """Slicer's extraction of texts reads literals alone; the interface translates what the presets hold."""
+    source = (REPO / "MedSAMSegmentLib" / "intensity.py").read_text(encoding="utf-8")
     literals = {
         call.args[0].value
-        for path in (REPO / "MedSAMSegmentLib" / "ui").rglob("*.py")
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for call in ast.walk(ast.parse(source))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Name)
         and call.func.id == "_"
         and call.args
         and isinstance(call.args[0], ast.Constant)
     }
-    assert not {preset.title for preset in PRESETS.values()} - literals
+    shown = {text for preset in PRESETS.values() for text in (preset.title, preset.note) if text}
+    assert not shown - literals
