@@ -17,7 +17,7 @@ from PIL import Image
 
 HERE = Path(__file__).resolve().parent
 MAXIMUM_BYTES = 400_000
-STEPS = {"self_check": "panel.png", "preview": "effect_box.png", "two_objects": "MedSAMSegment.png"}
+STEPS = {"self_check": "panel.png", "propagated": "effect_box.png", "two_objects": "MedSAMSegment.png"}
 """The step of the story that each picture shows."""
 
 
