@@ -113,7 +113,7 @@ class RunCoordinator:
     def prepare_at_hand(self, settings: EffectSettings) -> None:
         """Start the worker only if it has a model to load: nobody has drawn anything yet."""
         if not self.busy and self._at_hand(settings.model):
-            self.prepare(settings)
+            self.requests.service.prepare(settings.model, settings.device)
 
     def drop_preview(self) -> None:
         """Take the preview out of the views; nothing is written."""
