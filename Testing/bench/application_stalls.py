@@ -3,16 +3,15 @@
     SLICER --no-splash --additional-module-paths MedSAMSegment --python-script Testing/bench/application_stalls.py
 
 A 50 ms timer is the measure, on 512 x 512 x 300 voxels and an object as large as an organ; the columns are those of
-`stalls.py`. The stand-in service answers in place of the worker, and several runs are written: into an empty segment,
-over an earlier result, two objects at once.
+`stalls.py`. First the way to a preview with the real worker and weights (`MEDSAM_MODEL_DIR`): cold, warm, and on the
+large volume that the worker has not seen. Then the stand-in service answers, and several runs are written: into an
+empty segment, over an earlier result, two objects at once.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,7 @@ FOUR_UP = 3
 
 
 def main() -> None:
-    from MedSAMSegmentScenarios.phantom import show
+    from MedSAMSegmentScenarios.phantom import Phantom, show
     from MedSAMSegmentScenarios.user import show_slice, wait_until
     from MedSAMSegmentScenarios.workspace import EFFECT, Workspace
     from stalls import RADIUS, Watch, phantom
@@ -39,22 +38,8 @@ def main() -> None:
     node.SetAttribute("DICOM.Modality", "CT")
     node.CreateDefaultDisplayNodes()
     show(node)
-    watch = Watch(qt)
-    print(f"{'phase':<46}{'s':>7}{'stall s':>9}{'cpu s':>7}  longest call", flush=True)
-
-    @contextmanager
-    def phase(name: str) -> Iterator[None]:
-        idle(0.5)
-        watch.reset()
-        started = time.perf_counter()
-        yield
-        seconds = time.perf_counter() - started
-        idle(0.15)
-        print(f"{name:<46}{seconds:>7.2f}{watch.gap:>9.2f}{watch.computed:>7.2f}  {watch.where}", flush=True)
-
-    def idle(seconds: float) -> None:
-        until = time.perf_counter() + seconds
-        wait_until(lambda: time.perf_counter() > until, "idle time")
+    watch = Watch(qt, wait_until)
+    phase, idle = watch.phase, watch.idle
 
     def drag(k: int, reach: float = RADIUS + 4.0) -> None:
         start, end = ([256 - reach, 256 - reach, k], [256 + reach, 256 + reach, k])
@@ -66,6 +51,22 @@ def main() -> None:
         wait_until(lambda: workspace.runs.batch is None, "end of the run")
 
     middle = 150
+    with phase("effect chosen, small volume, real worker"):
+        workspace = Workspace(Phantom().node())
+    with phase("cold: drag to preview"):
+        workspace.user.drag("Red", [16, 16, 16], [32, 32, 16])
+        workspace.wait_for_preview()
+    with phase("warm, another box: drag to preview"):
+        workspace.user.drag("Red", [15, 15, 16], [34, 33, 16])
+        workspace.wait_for_preview()
+    show(node)
+    workspace = Workspace(node)
+    with phase("warm, the large volume: drag to preview"):
+        drag(middle)
+        workspace.wait_for_preview()
+    with phase("warm, another box on it: drag to preview"):
+        drag(middle, RADIUS / 2)
+        workspace.wait_for_preview()
     workspace = Workspace(node, stand_in=True)
     workspace.service.threshold = 100
     with phase("drag to preview"):
@@ -110,4 +111,6 @@ try:
     main()
     code = 0
 finally:
+    if code:
+        traceback.print_exc()
     slicer.util.exit(code)

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,13 @@ RADIUS = 110
 
 
 class Watch:
-    """A 50 ms timer of Qt, and a thread that looks where the main thread is while the timer is late."""
+    """A 50 ms timer of Qt, and a thread that looks where the main thread is while the timer is late.
 
-    def __init__(self, qt: Any) -> None:
+    `wait_until` is the scenarios' function of that name: it turns the event loop until a condition holds.
+    """
+
+    def __init__(self, qt: Any, wait_until: Callable[[Callable[[], bool], str], None]) -> None:
+        self._wait_until = wait_until
         self._timer = qt.QTimer()
         self._timer.setInterval(int(1000 * TICK))
         self._timer.connect("timeout()", self._tick)
@@ -42,6 +46,23 @@ class Watch:
         self._seen: collections.Counter[str] = collections.Counter()
         self.reset()
         threading.Thread(target=self._look, daemon=True).start()
+        print(f"{'phase':<46}{'s':>7}{'stall s':>9}{'cpu s':>7}  longest call", flush=True)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Print a line about what is done inside."""
+        self.idle(0.5)
+        self.reset()
+        started = time.perf_counter()
+        yield
+        seconds = time.perf_counter() - started
+        self.idle(0.15)
+        print(f"{name:<46}{seconds:>7.2f}{self.gap:>9.2f}{self.computed:>7.2f}  {self.where}", flush=True)
+
+    def idle(self, seconds: float) -> None:
+        """Turn the event loop for some time."""
+        until = time.perf_counter() + seconds
+        self._wait_until(lambda: time.perf_counter() > until, "idle time")
 
     def reset(self) -> None:
         self._last, self._spent = time.perf_counter(), time.thread_time()
@@ -100,22 +121,9 @@ def main(slices: int = 300, real: bool = False) -> None:
     node.SetAttribute("DICOM.Modality", "CT")
     node.CreateDefaultDisplayNodes()
     show(node)
-    watch = Watch(qt)
-    print(f"{'phase':<46}{'s':>7}{'stall s':>9}{'cpu s':>7}  longest call", flush=True)
+    watch = Watch(qt, wait_until)
 
-    @contextmanager
-    def phase(name: str) -> Iterator[None]:
-        idle(0.2)
-        watch.reset()
-        started = time.perf_counter()
-        yield
-        seconds = time.perf_counter() - started
-        idle(0.15)
-        print(f"{name:<46}{seconds:>7.2f}{watch.gap:>9.2f}{watch.computed:>7.2f}  {watch.where}", flush=True)
-
-    def idle(seconds: float) -> None:
-        until = time.perf_counter() + seconds
-        wait_until(lambda: time.perf_counter() > until, "idle time")
+    phase, idle = watch.phase, watch.idle
 
     def drag(k: int, reach: float = RADIUS + 4.0) -> None:
         corners = (-(256 - reach), -(256 - reach), k), (-(256 + reach), -(256 + reach), k)
