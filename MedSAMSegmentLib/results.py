@@ -14,6 +14,8 @@ from .geometry import IN_PLANE_AXES, slice_shape
 FLAG_EMPTY = "empty"
 FLAG_AREA_JUMP = "area-jump"
 FLAG_LOW_SCORE = "low-score"
+FLAG_TWO_READINGS = "two-readings"
+"""The box of this key slice holds two things that may be meant: the other one is `reading` 2."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,7 @@ def mask_union(masks: Sequence[NDArray[np.bool_]], shape_zyx: tuple[int, int, in
 def flag_slices(
     slices: dict[int, SliceScore], low_score: float = 0.5, low_share: float = 0.95, area_ratio: float = 2.0
 ) -> dict[int, SliceScore]:
-    """Flag slices by what the slices say together: empty inside the object, area that changes suddenly, low score.
+    """Flag slices by what they say together: empty inside the object, area that changes suddenly, low score.
 
     A score is low when it is below `low_score`, or below `low_share` of the object's median: what scores an object
     reaches depends on its contrast, so its own slices are the measure.
@@ -251,7 +253,7 @@ def flag_slices(
     lowest = max(low_score, low_share * usual)
     flagged: dict[int, SliceScore] = {}
     for index, score in slices.items():
-        flags: list[str] = []
+        flags = [flag for flag in score.flags if flag == FLAG_TWO_READINGS]
         if score.area == 0:
             flags.append(FLAG_EMPTY)
         elif not score.key:

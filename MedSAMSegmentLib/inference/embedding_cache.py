@@ -12,14 +12,26 @@ Crop = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
+class SliceView:
+    """What a network is shown of a slice: all of it or a crop, its grey values as they are or `inverted` (255 - v)."""
+
+    crop: Crop | None = None
+    inverted: bool = False
+
+
+PLAIN_VIEW = SliceView()
+"""All of a slice as it is."""
+
+
+@dataclass(frozen=True)
 class EmbeddingKey:
-    """Everything that an embedding depends on. `crop` None is the whole slice."""
+    """Everything that an embedding depends on."""
 
     model: str
     window: str
     axis: int
     index: int
-    crop: Crop | None = None
+    view: SliceView = PLAIN_VIEW
 
 
 class Sized(Protocol):

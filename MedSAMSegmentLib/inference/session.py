@@ -20,7 +20,7 @@ from ..prompts import ObjectPrompts
 from ..propagation import DIRECTIONS, Direction, StopRule
 from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .device_fallback import cpu_fallback, describe_shortage, shortage_remedy
-from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
+from .embedding_cache import PLAIN_VIEW, EmbeddingCache, EmbeddingKey, SliceView
 from .plan import ObjectPlan, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, Strategy
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 EFFICIENT_MEDSAM2 = "Efficient MedSAM2"
 """The family whose official script bounds an object by its RECIST line."""
+
+READINGS = (1, 2)
 
 MAXIMUM_DECISIONS = 256
 """As many answers to `AxisView.cached_decision` are kept."""
@@ -74,8 +76,8 @@ class VolumeSession:
         self.time_series = time_series
         self.counters = Counters()
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
-        self.decisions: dict[tuple[int, int, Hashable], bool] = {}
-        self.preferred_crops: dict[int, Crop | None] = {}
+        self.decisions: dict[tuple[int, int, Hashable], SliceView] = {}
+        self.preferred_views: dict[int, SliceView] = {}
 
     def __enter__(self) -> VolumeSession:
         return self
@@ -97,28 +99,34 @@ class VolumeSession:
         """Free the embeddings. The session can still be used; it encodes again."""
         self.cache.clear()
         self.decisions.clear()
-        self.preferred_crops.clear()
+        self.preferred_views.clear()
 
     def encode_slice(self, axis: int | str, index: int, cancel: CancelCheck = never_cancel) -> None:
         """Put a slice's embedding into the cache, so that a run that comes by finds it.
 
-        What is encoded is the part of it that the last object along this axis was best seen in, else all of it: then
-        the next prompt on it is answered at once, too.
+        What is encoded is the view in which the last object along this axis was seen best, else all of it: then the
+        next prompt on it is answered at once, too.
         """
         along = axis_from_name(axis)
-        AxisView(self, along, cancel, self.preferred_crops.get(along)).embedding(index)
+        AxisView(self, along, cancel, self.preferred_views.get(along, PLAIN_VIEW)).embedding(index)
 
     def segment_slice(
-        self, axis: int | str, index: int, prompts: ObjectPrompts, *, cancel: CancelCheck = never_cancel
+        self,
+        axis: int | str,
+        index: int,
+        prompts: ObjectPrompts,
+        *,
+        reading: int = 1,
+        cancel: CancelCheck = never_cancel,
     ) -> SliceResult:
         """Segment one object on one slice. Prompts are the same as in `propagate`; those of other slices are left
-        out.
+        out. Where the result is flagged `FLAG_TWO_READINGS`, `reading` 2 is the other thing that the box may mean.
 
         Raises `PromptError` when no prompt touches the slice, `Cancelled` when `cancel()` turned true.
         """
         along = axis_from_name(axis)
         plans = plan_objects([prompts], PlanSettings(self.geometry, along, (index, index), reference=self.reference))
-        options = RunOptions(reference=self.reference)
+        options = RunOptions(reference=self.reference, reading=_checked_reading(reading))
         usual = default_strategy(self.predictor.entry, self.reference)
         # As a run answers on its key slice; a memory has nothing to remember on a single one.
         chosen = make_strategy("static" if usual == "memory" else usual)
@@ -134,6 +142,7 @@ class VolumeSession:
         strategy: str | None = None,
         stop: StopRule | None = None,
         names: Sequence[str] | None = None,
+        reading: int = 1,
         on_slice: OnSlice | None = None,
         on_progress: OnProgress | None = None,
         cancel: CancelCheck = never_cancel,
@@ -141,11 +150,12 @@ class VolumeSession:
         """Segment all objects in 3D. Each element of `objects` is one object: a prompt, or prompts that belong
         together.
 
+        `reading` 2 is the other thing that a box may mean, where the key slice is flagged `FLAG_TWO_READINGS`.
         `on_slice` gets each slice as it is computed. Raises `Cancelled` within one slice of `cancel()` turning true.
         """
         along = axis_from_name(axis)
         plans = plan_objects(objects, self._plan_settings(along, slice_range, direction), names)
-        run = self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel)
+        run = self._prepare(plans, along, direction, strategy, stop=stop, reading=reading, cancel=cancel)
         result = Segmentation3D(
             [ObjectResult(plan.name, PackedMask(self.shape_zyx, along)) for plan in plans],
             axis=along,
@@ -183,12 +193,15 @@ class VolumeSession:
         direction: Direction = "both",
         strategy: str | None = None,
         stop: StopRule | None = None,
+        reading: int = 1,
         cancel: CancelCheck = never_cancel,
     ) -> Iterator[SliceResult]:
         """Return the same run as an iterator over slices in the order computed; nothing is kept."""
         along = axis_from_name(axis)
         plans = plan_objects(objects, self._plan_settings(along, slice_range, direction))
-        return self._with_cpu_fallback(self._prepare(plans, along, direction, strategy, stop=stop, cancel=cancel))
+        return self._with_cpu_fallback(
+            self._prepare(plans, along, direction, strategy, stop=stop, reading=reading, cancel=cancel)
+        )
 
     def _prepare(
         self,
@@ -198,11 +211,12 @@ class VolumeSession:
         strategy: str | None,
         *,
         stop: StopRule | None,
+        reading: int,
         cancel: CancelCheck,
     ) -> _PreparedRun:
         """Refuse all that can be refused, before anything is computed."""
         chosen = make_strategy(strategy or default_strategy(self.predictor.entry, self.reference))
-        options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
+        options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0, _checked_reading(reading))
         return _PreparedRun(AxisView(self, axis, cancel), plans, chosen, options)
 
     def _with_cpu_fallback(self, run: _PreparedRun) -> Iterator[SliceResult]:
@@ -241,6 +255,12 @@ class VolumeSession:
         return PlanSettings(self.geometry, axis, extent, bounded, self.reference, direction)
 
 
+def _checked_reading(reading: int) -> int:
+    if reading not in READINGS:
+        raise UsageError(f"There is no reading {reading!r}.", "Use 1, or 2 for the other thing a box may mean.")
+    return reading
+
+
 @dataclass(frozen=True, eq=False)
 class _PreparedRun:
     """A run to be computed, all of it checked."""
@@ -257,25 +277,25 @@ class _PreparedRun:
 class AxisView:
     """One axis of a session's volume, as the strategies use it (`strategies.base.SliceSource`).
 
-    With `crop` the network is shown that part of each slice alone; all coordinates stay those of the whole slice.
+    The network is shown `view` of each slice; all coordinates stay those of the whole slice.
     """
 
-    def __init__(self, session: VolumeSession, axis: int, cancel: CancelCheck, crop: Crop | None = None) -> None:
+    def __init__(self, session: VolumeSession, axis: int, cancel: CancelCheck, view: SliceView = PLAIN_VIEW) -> None:
         self._session = session
         self._cancel = cancel
         self.axis = axis
         self.count = session.shape_zyx[axis]
-        self.crop = crop
+        self.view = view
         rows, columns = take_slice(session.volume.volume_u8, axis, 0).shape[:2]
         self._shape = (rows, columns)
-        x0, y0, x1, y1 = crop or (0, 0, columns - 1, rows - 1)
+        x0, y0, x1, y1 = view.crop or (0, 0, columns - 1, rows - 1)
         self._origin = (x0, y0)
         self._visible = (slice(y0, y1 + 1), slice(x0, x1 + 1))
         seen_shape = (y1 - y0 + 1, x1 - x0 + 1)
         self.longer_side = max(seen_shape)
         self._transform = session.predictor.transform(seen_shape)
 
-    def cached_decision(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
+    def cached_decision(self, index: int, about: Hashable, choose: Callable[[], SliceView]) -> SliceView:
         decisions, place = self._session.decisions, (self.axis, index, about)
         if place not in decisions:
             while len(decisions) >= MAXIMUM_DECISIONS:  # of boxes that were dragged there are many
@@ -283,11 +303,11 @@ class AxisView:
             decisions[place] = choose()
         return decisions[place]
 
-    def set_preferred_crop(self, part: Crop | None) -> None:
-        self._session.preferred_crops[self.axis] = part
+    def set_preferred_view(self, view: SliceView) -> None:
+        self._session.preferred_views[self.axis] = view
 
-    def cropped(self, crop: Crop) -> AxisView:
-        return AxisView(self._session, self.axis, self._cancel, crop)
+    def seen(self, view: SliceView) -> AxisView:
+        return self if view == self.view else AxisView(self._session, self.axis, self._cancel, view)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         return np.ascontiguousarray(take_slice(self._session.volume.volume_u8, self.axis, index))
@@ -295,14 +315,14 @@ class AxisView:
     def embedding(self, index: int) -> SliceEmbedding:
         session = self._session
         model = f"{session.model_id} on {session.device}"
-        key = EmbeddingKey(model, session.volume.description, self.axis, index, self.crop)
+        key = EmbeddingKey(model, session.volume.description, self.axis, index, self.view)
         return session.cache.get_or_compute(key, lambda: self._encode(index))
 
     def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
         embedding = self.embedding(index)
         raise_if_cancelled(self._cancel)
         self._session.counters.predictions += 1
-        if self.crop is None:
+        if self.view.crop is None:
             return self._session.predictor.predict(embedding, prompts)
         x, y = self._origin
         seen = self._session.predictor.predict(embedding, prompts.moved(-x, -y))
@@ -314,11 +334,16 @@ class AxisView:
         prompts = self._transform.handover_prompts(mask[self._visible], label_value)
         return None if prompts is None else prompts.moved(*self._origin)
 
+    def smoothed_mask(self, prediction: SlicePrediction) -> NDArray[np.bool_]:
+        mask = np.zeros(self._shape, dtype=bool)
+        mask[self._visible] = self._session.predictor.smooth(prediction, self._transform)
+        return mask
+
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
         return self._transform.mask_to_low_res(mask[self._visible], plane)
 
     def make_tracker(self, reference: bool) -> MemoryTracker:
-        assert self.crop is None, "a memory sees whole slices"
+        assert self.view == PLAIN_VIEW, "a memory sees whole slices"
         from .frame_features import FrameFeatures
         from .memory_tracker import MemoryTracker
         from .tracker_options import tracker_options
@@ -343,4 +368,5 @@ class AxisView:
     def _encode(self, index: int) -> SliceEmbedding:
         raise_if_cancelled(self._cancel)
         self._session.counters.encodes += 1
-        return self._session.predictor.encode(np.ascontiguousarray(self.pixels(index)[self._visible]))
+        shown = np.ascontiguousarray(self.pixels(index)[self._visible])
+        return self._session.predictor.encode(255 - shown if self.view.inverted else shown)

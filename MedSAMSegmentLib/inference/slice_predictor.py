@@ -21,6 +21,12 @@ from .slice_prompts import SlicePrompts
 
 STABILITY_OFFSET = 1.0
 
+SMOOTHING = 1.0
+"""Standard deviation in low-res pixels, of which the network's upsampling makes four from each cell."""
+
+SUREST_LOGIT = 12.0
+"""Logits are cut to this before they are smoothed, so that one value does not drown its neighbours."""
+
 
 @dataclass(frozen=True)
 class SliceEmbedding:
@@ -118,6 +124,17 @@ class SlicePredictor:
         inner, outer = ((logits[0] > offset).sum() for offset in (STABILITY_OFFSET, -STABILITY_OFFSET))
         stability = float(inner / outer.clamp(min=1))
         return SlicePrediction(mask, float(scores[0]), logits[0].float().cpu().numpy(), stability)
+
+    def smooth(self, prediction: SlicePrediction, transform: SliceTransform) -> NDArray[np.bool_]:
+        """Return the mask (H,W) of an answer's logits that a Gaussian of `SMOOTHING` low-res pixels has passed over.
+
+        A prompted mask leaves combs and checkerboards of the decoder's four-fold upsampling in the logits.
+        """
+        from scipy import ndimage
+
+        logits = np.clip(prediction.low_res_logits, -SUREST_LOGIT, SUREST_LOGIT)
+        smooth = torch.from_numpy(ndimage.gaussian_filter(logits, SMOOTHING))[None]
+        return np.asarray(transform.mask_to_image(smooth)[0].numpy())
 
     def _to_network(self, transform: SliceTransform, prompts: SlicePrompts) -> NetworkPrompts:
         points = labels = boxes = masks = None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...propagation import Direction, StopRule
 from ...results import SliceResult
-from ..embedding_cache import Crop
+from ..embedding_cache import SliceView
 from ..plan import ObjectPlan
 
 if TYPE_CHECKING:
@@ -24,13 +24,14 @@ class RunOptions:
     """`stop` applies to every object when given, else only to objects whose end is not known.
 
     `reference` repeats the official behaviour where ours is different. In a `time_series` an object may leave and come
-    back, so it is never taken to have ended.
+    back, so it is never taken to have ended. `reading` 2 is the other thing that a box may mean, where there are two.
     """
 
     direction: Direction = "both"
     stop: StopRule | None = None
     reference: bool = False
     time_series: bool = False
+    reading: int = 1
 
     def stop_for(self, plan: ObjectPlan) -> StopRule | None:
         if self.stop is not None:
@@ -67,6 +68,9 @@ class EnsembleSlices(Protocol):
     def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
         """Answer prompts, as `PromptableSlices.predict`."""
 
+    def smoothed_mask(self, prediction: SlicePrediction) -> NDArray[np.bool_]:
+        """Return the answer's mask (rows, columns) from its logits smoothed on the network's grid."""
+
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Resample a mask (rows, columns) of a slice to the network's low-res answers, `plane` (h,w)."""
 
@@ -74,21 +78,21 @@ class EnsembleSlices(Protocol):
         """Return the windowed slice (rows, columns[, 3])."""
 
 
-class ZoomableSlices(Protocol):
-    """Slices that can be shown to the model in part, and that remember which way was better."""
+class ViewableSlices(Protocol):
+    """Slices that can be shown to the model in several ways, and that remember which way was better."""
 
-    def cropped(self, crop: Crop) -> SliceSource:
-        """Return the same slices, of which the model sees this part alone.
+    def seen(self, view: SliceView) -> SliceSource:
+        """Return the same slices, of which the model sees this view.
 
         Coordinates and masks stay those of the whole slice; network boxes and low-res logits are the crop's own, and
         mean nothing in another view.
         """
 
-    def cached_decision(self, index: int, about: Hashable, choose: Callable[[], bool]) -> bool:
+    def cached_decision(self, index: int, about: Hashable, choose: Callable[[], SliceView]) -> SliceView:
         """Return `choose()`, which is kept as long as the embeddings are, and not asked again."""
 
-    def set_preferred_crop(self, crop: Crop | None) -> None:
-        """Remember in which crop an object was told best, None for all of a slice: slices encoded ahead get it."""
+    def set_preferred_view(self, view: SliceView) -> None:
+        """Remember in which view an object was told best: slices encoded ahead get it."""
 
 
 class TrackableSlices(Protocol):
@@ -107,7 +111,7 @@ class TrackableSlices(Protocol):
         """Return whether the user asked to stop."""
 
 
-class SliceSource(PromptableSlices, EnsembleSlices, ZoomableSlices, TrackableSlices, Protocol):
+class SliceSource(PromptableSlices, EnsembleSlices, ViewableSlices, TrackableSlices, Protocol):
     """One axis of an open volume; each strategy uses the part that it needs."""
 
 

@@ -25,10 +25,6 @@ SMALLEST_SHARE = 0.3
 """The ellipsoid's box never shrinks below this share of the 3D box: objects end bluntly."""
 
 
-SHRINKAGE = 0.06
-"""Of a box's width and height: how far each side of the smaller box on the key slice moves inwards."""
-
-
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One answer: mask (rows, columns), how good it seems all in all, how little it depends on the threshold, and the
@@ -57,12 +53,6 @@ def ellipse_mask(box: BoxXYXY, shape: tuple[int, int]) -> NDArray[np.bool_]:
     half_width, half_height = (box[2] - box[0] + 1) / 2, (box[3] - box[1] + 1) / 2
     across, down = (x - (box[0] + box[2]) / 2) / half_width, (y - (box[1] + box[3]) / 2) / half_height
     return np.asarray(across**2 + down**2 <= 1)
-
-
-def shrink_box(box: BoxXYXY) -> BoxXYXY:
-    """Return the box with each side moved inwards by `SHRINKAGE` of the way across."""
-    across, down = SHRINKAGE * (box[2] - box[0]), SHRINKAGE * (box[3] - box[1])
-    return (box[0] + across, box[1] + down, box[2] - across, box[3] - down)
 
 
 def sides_differ(first: BoxXYXY, second: BoxXYXY, by: float) -> bool:

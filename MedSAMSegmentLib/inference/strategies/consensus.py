@@ -3,59 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from ...results import SliceResult
-from ..embedding_cache import Crop
+from ...results import FLAG_TWO_READINGS, SliceResult
+from ..embedding_cache import PLAIN_VIEW, Crop, SliceView
 from ..plan import KeyPrompt, ObjectPlan, PixelBox
 from .appearance import Appearance
-from .base import EnsembleSlices, RunOptions, SliceSource
+from .base import RunOptions, SliceSource
 from .candidates import (
     HANDOVER_MARGIN,
     SAME_BOX,
-    ellipse_mask,
     ellipsoid_box,
     fuse,
-    shrink_box,
     sides_differ,
     widen_box,
 )
 from .handover import HandoverStrategy
+from .key_slice import KeyAnswer, answer_key_slice, is_solid, looked_at, span_power, views_of
 from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .unbounded import UnboundedPropagation, search_bounds
-from .zoom import contains, following_crop, zoom_crop, zoom_is_better, zoomed
+from .zoom import contains, following_crop
 
 
 @dataclass
 class _ObjectState:
     """One segmented object: what its key slices taught, by key slice index, and its unbounded propagations.
 
-    `appearances` and `qualities` lack slices that taught nothing. `crops` holds what the network is shown of the
-    slices that a key slice serves, None for all of a slice. `prefers_zoom` is None until it was tried.
+    `appearances` and `qualities` lack slices that taught nothing. `views` holds what the network is shown of the slices
+    that a key slice serves. `preferred` is the view of the first key slice that was tried, None before.
     `propagations` are found by key slice and step, 1 or -1.
     """
 
     appearances: dict[int, Appearance] = field(default_factory=dict)
     qualities: dict[int, float] = field(default_factory=dict)
-    crops: dict[int, Crop | None] = field(default_factory=dict)
-    prefers_zoom: bool | None = None
+    views: dict[int, SliceView] = field(default_factory=dict)
+    readings: dict[int, list[KeyAnswer]] = field(default_factory=dict)
+    preferred: SliceView | None = None
     propagations: dict[tuple[int, int], UnboundedPropagation] = field(default_factory=dict)
 
 
 class ConsensusStrategy(HandoverStrategy):
     """Each slice of a 3D box is tried with the box itself, the ellipsoid in it, and the neighbour's mask in its bounds.
 
-    A mask counts by the IoU the network predicts for it, by the contrast at its edge, and by how alike its grey values
-    are to the key slice's (`PromptEnsemble`). The masks vote; parts that look like the key slice's surroundings are
-    removed first. No mask leaves the box. Three prompts a slice on one embedding, four on the key slice.
+    A mask counts by the IoU the network predicts for it, by the contrast at its edge, by its shape, and by how alike its
+    grey values are to the key slice's (`PromptEnsemble`). The masks vote; parts that look like the key slice's
+    surroundings are removed first. No mask leaves the box. Three prompts a slice on one embedding.
 
-    A small object's key slice is asked in two views, whole and zoomed in (`zoom`), and the object is then seen in the
-    better one: eight prompts on two embeddings there, one embedding on every other slice.
-
-    A box alone does not say whether the object in it is bright or dark: networks take the wall of the chest for a lung
-    as well as the lung. So the key slice is also asked with the ellipse in the box as a mask, and every other slice
-    with the mask of the slice before.
+    A box on a key slice is asked in several views (`key_slice`), and the object is then seen in the best one: up to eight
+    prompts on four embeddings there, one embedding on every other slice. In a 3D box three slices are looked at so, and
+    the one that shows the object best becomes the key slice.
 
     Where a box, a line or a painted mask stands on single slices only, `UnboundedPropagation` goes on from there, and
     finds the end of an object whose end is not known. An object of clicks alone is handed over instead.
@@ -65,12 +62,26 @@ class ConsensusStrategy(HandoverStrategy):
 
     def __init__(self) -> None:
         self._objects: dict[int, _ObjectState] = {}
-        self._zooms = True
+        self._tries_views = True
+        self._reading = 1
 
     def run(self, slices: SliceSource, plans: Sequence[ObjectPlan], options: RunOptions) -> Iterator[SliceResult]:
         self._objects = {number: _ObjectState() for number in range(len(plans))}
-        self._zooms = not options.reference
+        self._tries_views = not options.reference
+        self._reading = options.reading
+        if options.direction == "both" and not options.reference:
+            plans = [self._with_best_key(slices, number, plan) for number, plan in enumerate(plans)]
         return super().run(slices, plans, options)
+
+    def _with_best_key(self, slices: SliceSource, number: int, plan: ObjectPlan) -> ObjectPlan:
+        """Return the plan with the key slice of a 3D box where the object is seen best, not in its middle."""
+        (_, key), *more = plan.keys.items()
+        box = _bounds(slices, plan)
+        if more or box is None or not is_solid(plan) or not _is_only_box(key, box):
+            return plan
+        state = self._objects[number]
+        best = max(looked_at(plan), key=lambda k: self._answer(slices, state, plan, k, box).quality)
+        return replace(plan, keys={best: key})
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
         key, state = plan.keys[index], self._objects[number]
@@ -78,21 +89,22 @@ class ConsensusStrategy(HandoverStrategy):
         if box is None:
             return super()._key_result(slices, number, plan, index)
         if _is_only_box(key, box):
-            ensemble, crop = self._better_view(slices, index, box)
-            slices.cached_decision(index, box, lambda: crop is not None)
-            if state.prefers_zoom is None:
-                state.prefers_zoom = crop is not None
-            self._set_crop(slices, state, index, crop)
-            mask, confidence = fuse(ensemble.candidates, ensemble.shape)
-            state.qualities[index] = ensemble.best_quality
-            result = SliceResult(number, slices.axis, index, mask, confidence, key=True)
+            answer = self._answer(slices, state, plan, index, box)
+            slices.cached_decision(index, box, lambda: answer.view)
+            if state.preferred is None:
+                state.preferred = answer.view
+            self._set_view(slices, state, index, answer.view)
+            mask, confidence = answer.mask, answer.confidence
+            state.qualities[index] = answer.quality
+            flags = (FLAG_TWO_READINGS,) if len(state.readings[index]) > 1 else ()
+            result = SliceResult(number, slices.axis, index, mask, confidence, flags=flags, key=True)
         elif key.mask is not None:
             result = super()._key_result(slices, number, plan, index)
         else:
-            crop = self._crop(slices, state, plan, index)
-            if crop is not None and not _holds_prompts(crop, key):
-                crop = None
-            result = super()._key_result(zoomed(slices, crop), number, plan, index)
+            view = self._view(slices, state, plan, index)
+            if view.crop is not None and not _holds_prompts(view.crop, key):
+                view = replace(view, crop=None)
+            result = super()._key_result(slices.seen(view), number, plan, index)
         if result.mask.any():
             state.appearances[index] = Appearance(slices.pixels(index), result.mask, box)
         return result
@@ -103,17 +115,17 @@ class ConsensusStrategy(HandoverStrategy):
         if appearance is None:
             return super()._step(slices, sweep, index, options)
         box = _bounds(slices, sweep.plan)
-        crop = self._crop(slices, state, sweep.plan, sweep.key_index)
+        view = self._view(slices, state, sweep.plan, sweep.key_index)
         correction = sweep.plan.corrections.get(index)
         if correction is not None:
-            crop = _crop_for_clicks(correction, sweep, crop)
-            return super()._step(zoomed(slices, crop), sweep, index, options)
+            crop = _crop_for_clicks(correction, sweep, view.crop)
+            return super()._step(slices.seen(replace(view, crop=crop)), sweep, index, options)
         if box is None:
             found = _propagation(slices, state, sweep, appearance).step(index)
             if found is None:
                 return None
             return SliceResult(sweep.object_index, slices.axis, index, found.mask, found.confidence)
-        ensemble = PromptEnsemble(zoomed(slices, crop), index, box, appearance)
+        ensemble = PromptEnsemble(slices.seen(view), index, box, appearance)
         _add_prompts(ensemble, sweep, slices.axis)
         mask, confidence = fuse(ensemble.candidates, ensemble.shape)
         area, before = int(mask.sum()), int(sweep.previous.sum())
@@ -125,39 +137,43 @@ class ConsensusStrategy(HandoverStrategy):
             sweep.previous = mask
         return SliceResult(sweep.object_index, slices.axis, index, mask, confidence)
 
-    def _crop(self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int) -> Crop | None:
-        """Return what the object is seen in from key slice `index` on; decided when it matters, once for an object.
+    def _view(self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int) -> SliceView:
+        """Return the view of the object from key slice `index` on; decided when it matters, once for an object.
 
         A box drawn on a key slice was tried there. Painted slices alone do not say how an object is seen.
         """
-        if index not in state.crops:
+        if index not in state.views:
             found = _bounds(slices, plan) or _outline(plan.keys[index])
             assert found is not None, "clicks alone have no appearance"
             box: PixelBox = found
-            crop = self._zoom_crop(slices, index, box)
-            if crop is not None and state.prefers_zoom is None:
-                state.prefers_zoom = slices.cached_decision(
-                    index, box, lambda: self._better_view(slices, index, box)[1] is not None
+            views = self._views(slices, index, box)
+            if len(views) > 1 and state.preferred is None:
+                state.preferred = slices.cached_decision(
+                    index, box, lambda: self._answer(slices, state, plan, index, box).view
                 )
-            self._set_crop(slices, state, index, crop if state.prefers_zoom else None)
-        return state.crops[index]
+            preferred = state.preferred or PLAIN_VIEW
+            alike = [v for v in views if v.inverted == preferred.inverted]
+            zoom = [v for v in alike if (v.crop is not None) == (preferred.crop is not None)]
+            self._set_view(slices, state, index, (zoom or alike or [PLAIN_VIEW])[0])
+        return state.views[index]
 
     @staticmethod
-    def _set_crop(slices: SliceSource, state: _ObjectState, index: int, crop: Crop | None) -> None:
-        state.crops[index] = crop
-        slices.set_preferred_crop(crop)
+    def _set_view(slices: SliceSource, state: _ObjectState, index: int, view: SliceView) -> None:
+        state.views[index] = view
+        slices.set_preferred_view(view)
 
-    def _zoom_crop(self, slices: SliceSource, index: int, box: PixelBox) -> Crop | None:
-        rows, columns = slices.pixels(index).shape[:2]
-        return zoom_crop(box, (rows, columns)) if self._zooms else None
+    def _views(self, slices: SliceSource, index: int, box: PixelBox) -> list[SliceView]:
+        return views_of(slices.pixels(index), box) if self._tries_views else [PLAIN_VIEW]
 
-    def _better_view(self, slices: SliceSource, index: int, box: PixelBox) -> tuple[PromptEnsemble, Crop | None]:
-        """Prompt the key slice whole and, around a small box, zoomed in; return the better answers and their crop."""
-        whole, crop = _prompt_key_slice(slices, index, box), self._zoom_crop(slices, index, box)
-        if crop is None:
-            return whole, None
-        closer = _prompt_key_slice(zoomed(slices, crop), index, box)
-        return (closer, crop) if zoom_is_better(closer.candidates, whole.candidates) else (whole, None)
+    def _answer(
+        self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
+    ) -> KeyAnswer:
+        """Return the wanted reading of a box on a slice, the only one where there are no two. It is asked once."""
+        if index not in state.readings:
+            views = self._views(slices, index, box)
+            state.readings[index] = answer_key_slice(slices, index, box, views, span_power(plan))
+        readings = state.readings[index]
+        return readings[min(self._reading, len(readings)) - 1]
 
 
 def _propagation(
@@ -168,9 +184,9 @@ def _propagation(
     if place not in state.propagations:
         box = _outline(sweep.key)
         assert box is not None, "an appearance is learnt within an outline"
-        quality, crop = state.qualities.get(sweep.key_index), state.crops.get(sweep.key_index)
+        quality, view = state.qualities.get(sweep.key_index), state.views.get(sweep.key_index, PLAIN_VIEW)
         qualities = [] if quality is None else [quality]
-        state.propagations[place] = UnboundedPropagation(slices, sweep, appearance, box, qualities, crop=crop)
+        state.propagations[place] = UnboundedPropagation(slices, sweep, appearance, box, qualities, view=view)
     return state.propagations[place]
 
 
@@ -186,19 +202,6 @@ def _add_prompts(ensemble: PromptEnsemble, sweep: Sweep, axis: int) -> None:
     handed_over = widen_box(neighbour, HANDOVER_MARGIN * longer_side, box) if neighbour is not None else None
     if handed_over is not None:
         ensemble.add(handed_over, sweep.previous)
-
-
-def _prompt_key_slice(slices: EnsembleSlices, index: int, box: PixelBox) -> PromptEnsemble:
-    """Prompt a key slice with its box and a smaller one, each alone and with the ellipse in it as a mask.
-
-    A 3D box can be wider than the object here, and the object the darker or the brighter part of it.
-    """
-    ensemble, smaller = PromptEnsemble(slices, index, box), shrink_box(box)
-    for tried in (box, smaller):
-        ensemble.add(tried)
-    for tried in (box, smaller):
-        ensemble.add(tried, ellipse_mask(tried, ensemble.shape))
-    return ensemble
 
 
 def _crop_for_clicks(correction: KeyPrompt, sweep: Sweep, crop: Crop | None) -> Crop | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...propagation import StopRule
-from ..embedding_cache import Crop
+from ..embedding_cache import PLAIN_VIEW, SliceView
 from ..plan import PixelBox
 from ..slice_prompts import BoxXYXY
 from .appearance import Appearance
@@ -15,7 +16,7 @@ from .candidates import HANDOVER_MARGIN, SAME_BOX, fuse, mask_dice, sides_differ
 from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .termination import SliceEvidence, TerminationRule
-from .zoom import following_crop, zoomed
+from .zoom import following_crop
 
 GROWTH_SHARE = 0.25
 """Of the neighbour's width and height: how far a mask may reach beyond its neighbour's bounds."""
@@ -47,14 +48,14 @@ class UnboundedPropagation:
         key_box: PixelBox,
         qualities: Sequence[float],
         *,
-        crop: Crop | None = None,
+        view: SliceView = PLAIN_VIEW,
     ) -> None:
         """`key_box` x0, y0, x1, y1 on the key slice; `qualities` of its answer, none where the user painted it.
 
-        `crop` of the key slice is what the network is shown, and moves along; None is all of a slice.
+        `view` of the key slice is what the network is shown; its crop moves along.
         """
         self._slices = slices
-        self._crop = crop
+        self._view = view
         self._sweep = sweep
         self._appearance = appearance
         self._key_box = key_box
@@ -98,8 +99,8 @@ class UnboundedPropagation:
         rows, columns = previous.shape
         whole = (0, 0, columns - 1, rows - 1)
         bounds = search_bounds(neighbour, whole)
-        crop = None if self._crop is None else following_crop(self._crop, bounds, (rows, columns))
-        slices = zoomed(self._slices, crop)
+        crop = None if self._view.crop is None else following_crop(self._view.crop, bounds, (rows, columns))
+        slices = self._slices.seen(replace(self._view, crop=crop))
         longer_side = slices.longer_side
         ensemble = PromptEnsemble(slices, index, bounds, self._appearance)
         handed_over = widen_box(neighbour, HANDOVER_MARGIN * longer_side, whole)

@@ -2,18 +2,14 @@
 
 The networks see a slice as 64 x 64 cells, whatever its size. What fills but a few of them is missed, or taken for a
 larger neighbour: the lung for a rib. Zoomed in it is found; but what tells other objects apart is then out of sight.
-So the key slice is tried both ways, and the answers decide (`zoom_is_better`).
+So the key slice is tried both ways, and the answers decide (`key_slice`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
 from ..embedding_cache import Crop
 from ..plan import PixelBox
-from .base import SliceSource
-from .candidates import Candidate
 
 CONTEXT_FACTOR = 4.0
 """Least side of the crop that is shown, in terms of the longer side of the object's box."""
@@ -67,26 +63,6 @@ def _longer_side(box: PixelBox) -> int:
 def contains(crop: Crop, box: PixelBox) -> bool:
     """Return whether the box lies within the crop."""
     return crop[0] <= box[0] and crop[1] <= box[1] and box[2] <= crop[2] and box[3] <= crop[3]
-
-
-def zoomed(slices: SliceSource, crop: Crop | None) -> SliceSource:
-    """Return the slices as the network sees them: a crop alone, or with None all of them."""
-    return slices if crop is None else slices.cropped(crop)
-
-
-def zoom_is_better(closer: Sequence[Candidate], whole: Sequence[Candidate]) -> bool:
-    """Return whether the best answer to the same prompts is the zoomed one, in quality or by the network's own IoU.
-
-    Either is enough: what is too small for the whole slice fails in one of the two.
-    """
-
-    def best(answers: Sequence[Candidate]) -> tuple[float, float]:
-        return (
-            max((candidate.quality for candidate in answers), default=0.0),
-            max((candidate.predicted_iou for candidate in answers), default=0.0),
-        )
-
-    return any(near > far for near, far in zip(best(closer), best(whole), strict=True))
 
 
 def _span(low: int, high: int, side: int, count: int) -> tuple[int, int]:
