@@ -46,13 +46,13 @@ class _ObjectState:
 class ConsensusStrategy(HandoverStrategy):
     """Each slice of a 3D box is tried with the box itself, the ellipsoid in it, and the neighbour's mask in its bounds.
 
-    A mask counts by the IoU the network predicts for it, by the contrast at its edge, by its shape, and by how alike its
-    grey values are to the key slice's (`PromptEnsemble`). The masks vote; parts that look like the key slice's
+    A mask counts by the IoU the network predicts for it, by the contrast at its edge, by its shape, and by how alike
+    its grey values are to the key slice's (`PromptEnsemble`). The masks vote; parts that look like the key slice's
     surroundings are removed first. No mask leaves the box. Three prompts a slice on one embedding.
 
-    A box on a key slice is asked in several views (`key_slice`), and the object is then seen in the best one: up to eight
-    prompts on four embeddings there, one embedding on every other slice. In a 3D box three slices are looked at so, and
-    the one that shows the object best becomes the key slice.
+    A box on a key slice is asked in several views (`key_slice`), and the object is then seen in the best one: up to
+    eight prompts on four embeddings there, one embedding on every other slice. In a 3D box three slices are looked at
+    so, and the one that shows the object best becomes the key slice.
 
     Where a box, a line or a painted mask stands on single slices only, `UnboundedPropagation` goes on from there, and
     finds the end of an object whose end is not known. An object of clicks alone is handed over instead.

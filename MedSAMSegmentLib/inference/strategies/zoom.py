@@ -8,6 +8,7 @@ So the key slice is tried both ways, and the answers decide (`key_slice`).
 from __future__ import annotations
 
 import math
+
 from ..embedding_cache import Crop
 from ..plan import PixelBox
 
