@@ -116,7 +116,7 @@ LABELLED = (
         "spleen": 1, "kidney-right": 2, "kidney-left": 3, "liver": 5, "stomach": 6, "aorta": 23,
         "back-muscle-left": 46,
     }.items()),
-    *(_sarcoma(patient, "PT", "PET tumour") for patient in (1, 4, 7, 10, 13, 16)),
+    *(_sarcoma(patient, "PT", "PET tumour") for patient in (1, 4, 7, 10, 13, 16, 19, 22, 25)),
     *(_sarcoma(patient, "MR", "MR tumour") for patient in (2, 5, 8, 11, 14, 17)),
     *(_sarcoma(patient, "CT", "CT lesion") for patient in (3, 6, 12, 15)),
     Labelled("spinal-cord-mr", "MR organ", "MR", "sct_testing_data/t1/t1w.nii.gz",
@@ -228,16 +228,16 @@ def mni_structures(folder: Path) -> Iterator[Found]:
 
 
 def coarse_lungs(folder: Path) -> Iterator[Found]:
-    """One lung of each coarse chest CT, where both lungs touch."""
-    for number, side in ((1, "right"), (2, "left"), (3, "right"), (4, "left")):
+    """The lungs of each coarse chest CT, which touch."""
+    for number in (1, 2, 3, 4):
         path = folder / "lung-segmentation-3d" / "Demo" / f"id{number:03d}-128x128x64"
         volume = read_volume(f"{path}.nii.gz")
         # The published mask was interpolated, 0 to 255.
         both = sitk.GetArrayFromImage(sitk.ReadImage(f"{path}-msk.nii.gz")) > 127
-        reference = one_lung(both, 0 if side == "right" else -1)
-        spacing = volume.geometry.spacing_zyx
-        source = "imlab-uiip/lung-segmentation-3d, Demo"
-        yield Found(f"coarse-chest-{number}-{side}-lung", "CT lung", "CT", volume.array_zyx, reference, spacing, source)
+        for side, position in (("right", 0), ("left", -1)):
+            name, spacing = f"coarse-chest-{number}-{side}-lung", volume.geometry.spacing_zyx
+            source = "imlab-uiip/lung-segmentation-3d, Demo"
+            yield Found(name, "CT lung", "CT", volume.array_zyx, one_lung(both, position), spacing, source)
 
 
 def one_lung(both: NDArray[np.bool_], position: int) -> NDArray[np.bool_]:
