@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import UsageError
-from MedSAMSegmentLib.evaluation.metrics import dice, normalized_surface_dice, robust_hausdorff
+from MedSAMSegmentLib.evaluation.metrics import dice, normalized_surface_dice, robust_hausdorff, roughness
 from MedSAMSegmentLib.evaluation.surface import area_table
 
 REPO = Path(__file__).parents[2]
@@ -98,3 +98,34 @@ def test_the_official_masks_score_as_the_official_metric_says(case: str) -> None
     assert normalized_surface_dice(truth, mask, (z, y, x)) == pytest.approx(figures["nsd_spacing_zyx"], abs=0.002)
     official_order = normalized_surface_dice(truth, mask, (x, y, z))
     assert official_order == pytest.approx(figures["nsd_official_spacing_xyz"], abs=0.002)
+
+
+def test_a_rectangle_is_smooth_wherever_it_lies() -> None:
+    mask = np.zeros((3, 20, 20), bool)
+    mask[1, 5:15, 4:9] = True
+    assert roughness(mask) == 0.0
+    assert roughness(np.ones((2, 6, 7), bool)) == 0.0  # up to the edges of the slice
+    assert roughness(np.zeros((2, 6, 7), bool)) == 0.0
+
+
+def test_roughness_counts_what_opening_takes_and_closing_adds() -> None:
+    """A block of 10 x 10 has a rim of 36 voxels."""
+    spike, notch, hole = (np.zeros((1, 20, 20), bool) for _ in range(3))
+    for mask in (spike, notch, hole):
+        mask[0, 5:15, 5:15] = True
+    spike[0, 4, 8] = True  # a rim voxel more, the one under it is inside now
+    assert roughness(spike) == pytest.approx(1 / 36)
+    notch[0, 5, 8] = False  # closing fills it; the voxel below is rim in its place
+    assert roughness(notch) == pytest.approx(1 / 36)
+    hole[0, 9, 9] = False  # closing fills it, four voxels more are rim
+    assert roughness(hole) == pytest.approx(1 / 40)
+
+
+def test_a_comb_is_rougher_than_its_block_and_slices_do_not_mix() -> None:
+    comb = np.zeros((3, 20, 20), bool)
+    comb[1, 5:15, 5:15] = True
+    comb[1, 3:5, 5:15:2] = True
+    assert roughness(comb) > 0.3
+    speck = np.zeros((3, 5, 5), bool)
+    speck[:, 2, 2] = True  # a column of single voxels: the opening takes each
+    assert roughness(speck) == 1.0
