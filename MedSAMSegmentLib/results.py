@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,11 @@ FLAG_AREA_JUMP = "area-jump"
 FLAG_LOW_SCORE = "low-score"
 FLAG_TWO_READINGS = "two-readings"
 """The box of this key slice holds two things that may be meant: the other one is `reading` 2."""
+
+Assessment: TypeAlias = Literal["sure", "look", "doubtful"]
+
+SURE_CONFIDENCE = 0.75
+DOUBTFUL_CONFIDENCE = 0.55
 
 
 @dataclass(frozen=True)
@@ -196,6 +202,23 @@ class ObjectResult:
     def flagged(self) -> list[int]:
         """Slices that deserve a look."""
         return sorted(index for index, score in self.slices.items() if score.flags)
+
+    @property
+    def confidence(self) -> float:
+        """The mean score of the slices that were computed, without empty ones at its ends; 0..1, 0 for no slice."""
+        held = self.packed.slices
+        if not held:
+            return 0.0
+        scores = [score.score for index, score in self.slices.items() if held[0] <= index <= held[-1]]
+        return float(np.mean(scores)) if scores else 0.0
+
+    @property
+    def assessment(self) -> Assessment:
+        """The confidence in the whole object as a word; thresholds measured on the tuned cases of `Testing/bench`."""
+        confidence = self.confidence
+        if confidence >= SURE_CONFIDENCE:
+            return "sure"
+        return "look" if confidence >= DOUBTFUL_CONFIDENCE else "doubtful"
 
     def add(self, result: SliceResult) -> None:
         self.packed.set_slice(result.index, result.mask)

@@ -119,4 +119,4 @@ def _summary(item: ObjectResult, volume: Volume) -> str:
     mask = item.mask
     millilitres = float(mask.sum()) * volume.geometry.voxel_volume_ml
     look = f"; look at slices {', '.join(map(str, item.flagged))}" if item.flagged else ""
-    return f"{item.name}: {int(mask.sum())} voxels, {millilitres:.2f} mL{look}"
+    return f"{item.name}: {int(mask.sum())} voxels, {millilitres:.2f} mL, {item.assessment}{look}"

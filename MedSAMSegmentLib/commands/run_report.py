@@ -94,6 +94,8 @@ def object_facts(item: ObjectResult, volume: Volume) -> dict[str, Any]:
         "name": item.name,
         "voxels": measurement.voxels,
         "volume_ml": round(measurement.volume_ml, 4),
+        "confidence": round(item.confidence, 4),
+        "assessment": item.assessment,
         "flagged_slices": item.flagged,
         "slices": {str(index): _slice_facts(vars(score)) for index, score in sorted(item.slices.items())},
     }

@@ -24,7 +24,7 @@ class TerminationThresholds:
 CONTINUE = TerminationThresholds(share=0.3, likeness=0.65, dice=0.2)
 """The object continues on this slice."""
 
-RESUME = TerminationThresholds(share=0.5, likeness=0.8, dice=0.5)
+RESUME = TerminationThresholds(share=0.5, likeness=0.9, dice=0.5)
 """The object resumes behind a slice that was not accepted: more is asked than of a neighbour."""
 
 FADE_OUT = TerminationThresholds(share=0.0, likeness=0.8, dice=0.3)
@@ -33,6 +33,10 @@ FADE_OUT = TerminationThresholds(share=0.0, likeness=0.8, dice=0.3)
 COLLAPSED_SHARE = 0.25
 """Of the largest area on the way: two slices in a row that are smaller end the object. Where a spine or a vessel goes
 on, nothing else does, and an ellipsoid has about a hundredth of its volume behind the point where it is so thin."""
+
+
+COLLAPSED_QUALITY = 0.88
+"""Of the object's usual quality: what is told so well has not ended, however small it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +86,12 @@ class TerminationRule:
         return evidence.area < area_before and self._meets(evidence, area_before, FADE_OUT)
 
     def has_collapsed(self, evidence: SliceEvidence) -> bool:
-        """Return whether this slice and the last accepted one are the object's pointed end, or something thin
-        behind."""
+        """Return whether this slice and the last accepted one are the object's pointed end, or something thin behind.
+
+        The tip of a lung is as small, but seen as well as all of it.
+        """
+        if evidence.quality >= COLLAPSED_QUALITY * self._usual_quality(evidence):
+            return False
         return self._is_small(self._areas[-1]) and self._is_small(evidence.area)
 
     def record(self, evidence: SliceEvidence) -> None:
@@ -96,6 +104,8 @@ class TerminationRule:
     def _meets(self, evidence: SliceEvidence, area_before: int, thresholds: TerminationThresholds) -> bool:
         if self._stop.is_met(evidence.area, area_before, evidence.predicted_iou):
             return False
+        return evidence.reaches(thresholds, self._usual_quality(evidence))
+
+    def _usual_quality(self, evidence: SliceEvidence) -> float:
         # After a painted key slice the first slice has nothing to be compared with.
-        usual = float(np.median(self._qualities)) if self._qualities else evidence.quality
-        return evidence.reaches(thresholds, usual)
+        return float(np.median(self._qualities)) if self._qualities else evidence.quality
