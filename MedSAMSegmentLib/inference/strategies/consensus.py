@@ -19,7 +19,7 @@ from .candidates import (
     widen_box,
 )
 from .handover import HandoverStrategy
-from .key_slice import KeyAnswer, answer_key_slice, is_solid, looked_at, span_power, views_of
+from .key_slice import KeyAnswer, answer_key_slice, span_power, views_of
 from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .unbounded import UnboundedPropagation, search_bounds
@@ -51,8 +51,7 @@ class ConsensusStrategy(HandoverStrategy):
     surroundings are removed first. No mask leaves the box. Three prompts a slice on one embedding.
 
     A box on a key slice is asked in several views (`key_slice`), and the object is then seen in the best one: up to
-    eight prompts on four embeddings there, one embedding on every other slice. In a 3D box three slices are looked at
-    so, and the one that shows the object best becomes the key slice.
+    eight prompts on four embeddings there, one embedding on every other slice.
 
     Where a box, a line or a painted mask stands on single slices only, `UnboundedPropagation` goes on from there, and
     finds the end of an object whose end is not known. An object of clicks alone is handed over instead.
@@ -69,19 +68,7 @@ class ConsensusStrategy(HandoverStrategy):
         self._objects = {number: _ObjectState() for number in range(len(plans))}
         self._tries_views = not options.reference
         self._reading = options.reading
-        if options.direction == "both" and not options.reference:
-            plans = [self._with_best_key(slices, number, plan) for number, plan in enumerate(plans)]
         return super().run(slices, plans, options)
-
-    def _with_best_key(self, slices: SliceSource, number: int, plan: ObjectPlan) -> ObjectPlan:
-        """Return the plan with the key slice of a 3D box where the object is seen best, not in its middle."""
-        (_, key), *more = plan.keys.items()
-        box = _bounds(slices, plan)
-        if more or box is None or not is_solid(plan) or not _is_only_box(key, box):
-            return plan
-        state = self._objects[number]
-        best = max(looked_at(plan), key=lambda k: self._answer(slices, state, plan, k, box).quality)
-        return replace(plan, keys={best: key})
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
         key, state = plan.keys[index], self._objects[number]

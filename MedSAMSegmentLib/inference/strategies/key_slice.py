@@ -35,9 +35,6 @@ OTHER_DICE = 0.5
 OTHER_SHARE = 0.7
 """Of the best quality: less makes no second reading."""
 
-LOOKS = (0.25, 0.5, 0.75)
-"""Where in a 3D box the slice is sought that shows the object best, from its first slice to its last."""
-
 
 @dataclass(frozen=True, eq=False)
 class KeyAnswer:
@@ -93,14 +90,5 @@ def _vote(candidates: Sequence[tuple[Candidate, SliceView]], shape: tuple[int, i
 
 def span_power(plan: ObjectPlan) -> float:
     """Return how much it counts that a key slice's answer spans its box: less for a 3D box, wide on most slices."""
-    return SOLID_SPAN_POWER if is_solid(plan) else DRAWN_SPAN_POWER
-
-
-def is_solid(plan: ObjectPlan) -> bool:
-    """Return whether the object has a 3D box of several slices."""
-    return plan.box is not None and plan.last > plan.first
-
-
-def looked_at(plan: ObjectPlan) -> list[int]:
-    """Return the slices of a 3D box among which the key slice is chosen."""
-    return sorted({plan.first + round(share * (plan.last - plan.first)) for share in LOOKS})
+    solid = plan.box is not None and plan.last > plan.first
+    return SOLID_SPAN_POWER if solid else DRAWN_SPAN_POWER
