@@ -19,11 +19,11 @@ from .candidates import (
     widen_box,
 )
 from .handover import HandoverStrategy
-from .key_slice import KeyAnswer, answer_key_slice, span_power, views_of
+from .key_slice import KeyAnswer, answer_key_slice, answer_plainly, span_power
 from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .unbounded import UnboundedPropagation, search_bounds
-from .zoom import contains, following_crop
+from .zoom import contains, following_crop, zoom_crop
 
 
 @dataclass
@@ -51,7 +51,7 @@ class ConsensusStrategy(HandoverStrategy):
     surroundings are removed first. No mask leaves the box. Three prompts a slice on one embedding.
 
     A box on a key slice is asked in several views (`key_slice`), and the object is then seen in the best one: up to
-    eight prompts on four embeddings there, one embedding on every other slice.
+    six prompts on three embeddings there, one embedding on every other slice.
 
     Where a box, a line or a painted mask stands on single slices only, `UnboundedPropagation` goes on from there, and
     finds the end of an object whose end is not known. An object of clicks alone is handed over instead.
@@ -77,7 +77,7 @@ class ConsensusStrategy(HandoverStrategy):
             return super()._key_result(slices, number, plan, index)
         if _is_only_box(key, box):
             answer = self._answer(slices, state, plan, index, box)
-            slices.cached_decision(index, box, lambda: answer.view)
+            slices.cached_decision(index, (box, False), lambda: answer.view)
             if state.preferred is None:
                 state.preferred = answer.view
             self._set_view(slices, state, index, answer.view)
@@ -133,15 +133,15 @@ class ConsensusStrategy(HandoverStrategy):
             found = _bounds(slices, plan) or _outline(plan.keys[index])
             assert found is not None, "clicks alone have no appearance"
             box: PixelBox = found
-            views = self._views(slices, index, box)
-            if len(views) > 1 and state.preferred is None:
+            if self._tries_views and state.preferred is None:
+                about = (box, plan.keys[index].mask is not None)
                 state.preferred = slices.cached_decision(
-                    index, box, lambda: self._answer(slices, state, plan, index, box).view
+                    index, about, lambda: self._answer(slices, state, plan, index, box).view
                 )
             preferred = state.preferred or PLAIN_VIEW
-            alike = [v for v in views if v.inverted == preferred.inverted]
-            zoom = [v for v in alike if (v.crop is not None) == (preferred.crop is not None)]
-            self._set_view(slices, state, index, (zoom or alike or [PLAIN_VIEW])[0])
+            rows, columns = slices.pixels(index).shape[:2]
+            crop = None if preferred.crop is None else zoom_crop(box, (rows, columns))
+            self._set_view(slices, state, index, replace(preferred, crop=crop))
         return state.views[index]
 
     @staticmethod
@@ -149,16 +149,17 @@ class ConsensusStrategy(HandoverStrategy):
         state.views[index] = view
         slices.set_preferred_view(view)
 
-    def _views(self, slices: SliceSource, index: int, box: PixelBox) -> list[SliceView]:
-        return views_of(slices.pixels(index), box) if self._tries_views else [PLAIN_VIEW]
-
     def _answer(
         self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
     ) -> KeyAnswer:
         """Return the wanted reading of a box on a slice, the only one where there are no two. It is asked once."""
         if index not in state.readings:
-            views = self._views(slices, index, box)
-            state.readings[index] = answer_key_slice(slices, index, box, views, span_power(plan))
+            power = span_power(plan)
+            state.readings[index] = (
+                answer_key_slice(slices, index, box, power, plan.keys[index].mask)
+                if self._tries_views
+                else answer_plainly(slices, index, box, power)
+            )
         readings = state.readings[index]
         return readings[min(self._reading, len(readings)) - 1]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,49 +47,70 @@ class KeyAnswer:
     quality: float
 
 
-def views_of(pixels: NDArray[np.uint8], box: PixelBox) -> list[SliceView]:
-    """Return the views to try for a box on a slice (rows, columns[, 3]), the plain one first.
-
-    A small box is tried zoomed in as well, and a grey slice inverted as well.
-    """
-    crop = zoom_crop(box, (pixels.shape[0], pixels.shape[1]))
-    crops = [None] if crop is None else [None, crop]
-    readings = [False, True] if pixels.ndim == 2 else [False]
-    return [SliceView(crop, inverted) for inverted in readings for crop in crops]
-
-
 def answer_key_slice(
-    slices: SliceSource, index: int, box: PixelBox, views: Sequence[SliceView], power: float
+    slices: SliceSource, index: int, box: PixelBox, power: float, painted: NDArray[np.bool_] | None = None
 ) -> list[KeyAnswer]:
-    """Prompt a key slice in each view with its box, alone and with the ellipse in it as a mask; return its readings.
+    """Prompt a key slice in its views; return one or two readings of its box (inclusive pixels).
 
-    All answers vote for the first. Those that tell of something else vote for a second one, where they are good enough:
-    the object may be the darker or the brighter part of the box. `power` is that of the spanned share.
+    The views are all of the slice, zoomed in around a small box, and the better of the two inverted, but for colours.
+    All answers vote for the first reading. Those that tell of something else vote for a second one, where they are good
+    enough. `power` is that of the spanned share. Where the object is `painted` on this slice (rows, columns), the
+    answers count by how well they agree with it.
     """
-    candidates: list[tuple[Candidate, SliceView]] = []
-    for view in views:
-        ensemble = PromptEnsemble(slices.seen(view), index, box, span_power=power)
-        ensemble.add(box)
-        ensemble.add(box, ellipse_mask(box, ensemble.shape))
-        for candidate in ensemble.candidates:
-            quality = candidate.quality * (INVERTED_FACTOR if view.inverted else 1.0)
-            candidates.append((replace(candidate, quality=quality), view))
-    rows, columns = slices.pixels(index).shape[:2]
-    first = _vote(candidates, (rows, columns))
-    others = [(c, view) for c, view in candidates if first.mask.any() and mask_dice(c.mask, first.mask) < OTHER_DICE]
-    second = _vote(others, (rows, columns))
+    pixels = slices.pixels(index)
+    shape = (pixels.shape[0], pixels.shape[1])
+    crop = zoom_crop(box, shape)
+    found: list[_Answer] = []
+    for plain in [PLAIN_VIEW] if crop is None else [PLAIN_VIEW, SliceView(crop)]:
+        found += _prompt(slices, index, box, plain, power=power, painted=painted)
+    if pixels.ndim == 2:
+        inverted = replace(_best(found)[1], inverted=True)
+        found += _prompt(slices, index, box, inverted, power=power, painted=painted)
+    first = _vote(found, shape)
+    others = [(c, view) for c, view in found if first.mask.any() and mask_dice(c.mask, first.mask) < OTHER_DICE]
+    second = _vote(others, shape)
     return [first, second] if second.quality >= OTHER_SHARE * first.quality and second.mask.any() else [first]
 
 
-def _vote(candidates: Sequence[tuple[Candidate, SliceView]], shape: tuple[int, int]) -> KeyAnswer:
-    mask, confidence = fuse([candidate for candidate, _ in candidates], shape)
-    quality, view = max(
-        ((c.quality, view) for c, view in candidates), key=lambda found: found[0], default=(0.0, PLAIN_VIEW)
-    )
+def answer_plainly(slices: SliceSource, index: int, box: PixelBox, power: float) -> list[KeyAnswer]:
+    """Return the only reading of a box in the whole slice as it is."""
+    pixels = slices.pixels(index)
+    found = _prompt(slices, index, box, PLAIN_VIEW, power=power, painted=None)
+    return [_vote(found, (pixels.shape[0], pixels.shape[1]))]
+
+
+_Answer: TypeAlias = tuple[Candidate, SliceView]
+
+
+def _prompt(
+    slices: SliceSource, index: int, box: PixelBox, view: SliceView, *, power: float, painted: NDArray[np.bool_] | None
+) -> list[_Answer]:
+    """Prompt a slice in a view with the box, alone and with the ellipse in it as a mask.
+
+    The object may be the darker or the brighter part of the box.
+    """
+    ensemble = PromptEnsemble(slices.seen(view), index, box, span_power=power)
+    ensemble.add(box)
+    ensemble.add(box, ellipse_mask(box, ensemble.shape))
+    factor = INVERTED_FACTOR if view.inverted else 1.0
+    agreements = [1.0 if painted is None else mask_dice(c.mask, painted) for c in ensemble.candidates]
+    return [
+        (replace(candidate, quality=candidate.quality * factor * agreement), view)
+        for candidate, agreement in zip(ensemble.candidates, agreements, strict=True)
+    ]
+
+
+def _best(found: Sequence[_Answer]) -> tuple[float, SliceView]:
+    """Return the best quality and its view, the first of equals; 0 and the plain view without answers."""
+    return max(((c.quality, view) for c, view in found), key=lambda best: best[0], default=(0.0, PLAIN_VIEW))
+
+
+def _vote(found: Sequence[_Answer], shape: tuple[int, int]) -> KeyAnswer:
+    mask, confidence = fuse([candidate for candidate, _ in found], shape)
+    quality, view = _best(found)
     return KeyAnswer(without_speckle(mask), confidence, view, quality)
 
 
 def span_power(plan: ObjectPlan) -> float:
     """Return how much it counts that a key slice's answer spans its box: less for a 3D box, wide on most slices."""
-    solid = plan.box is not None and plan.last > plan.first
-    return SOLID_SPAN_POWER if solid else DRAWN_SPAN_POWER
+    return DRAWN_SPAN_POWER if plan.box is None else SOLID_SPAN_POWER
