@@ -43,6 +43,9 @@ class BrightPixels:
         logits = np.where(mask, 5.0, -5.0).astype(np.float32)
         return SlicePrediction(mask, 0.9, logits, 1.0)
 
+    def smooth(self, prediction: SlicePrediction, transform: BrightPixels) -> NDArray[np.bool_]:
+        return prediction.low_res_logits > 0
+
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
         assert plane == mask.shape
         return mask
