@@ -87,6 +87,21 @@ def test_a_small_object_is_found_from_nearer_by() -> None:
     assert result.encodes == len(model.shown) == len(result.objects[0].slices) + 2
 
 
+def test_a_small_dark_object_is_found_from_nearer_by_and_inverted() -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    session = VolumeSession(
+        model,  # type: ignore[arg-type]
+        to_uint8(np.where(ball, 30, 220).astype(np.uint8), "none"),
+        VolumeGeometry.from_spacing(SHAPE),
+    )
+    result = session.propagate([Box.around(ball)], strategy="consensus")
+    assert overlap(result, ball) > 0.95
+    # Whole and nearer by as it is, then nearer by and inverted: on the key slice, and there alone.
+    assert model.shown[0] == SHAPE[1:]
+    assert set(model.shown[1:]) == {(NEAR, NEAR)}
+    assert result.encodes == len(result.objects[0].slices) + 2
+
+
 def test_where_nearer_is_no_better_the_whole_slice_is_shown() -> None:
     ball, model = a_ball(), ShortSighted(1000)
     result = a_session(ball, model).propagate([Box.around(ball)], strategy="consensus")
