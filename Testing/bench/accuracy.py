@@ -3,7 +3,7 @@
 Every strategy gets the 3D box of the reference; "official" is the handover from the outline on the middle slice.
 "upper mark" gives each slice its own reference box. "jittered" is the mean over
 JITTERED boxes (none when left out: nan) whose faces are moved by up to 3 voxels in the plane, with a fixed seed.
-Three blocks: the seven cases, the lungs in the lung window, and the cases of the folder MEDSAM_UNSEEN.
+Three blocks: the seven cases, the organs of the chest in one window, and the cases of the folder MEDSAM_UNSEEN.
 
 Under each block the same cases open-ended: one box, the outline on the reference's middle slice, and no range. "under"
 and "over" are the slices at both ends together that the run did not reach, and those that it went too far.
@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from cases import Case, all_cases, lung_window_cases, unseen_cases
+from cases import Case, all_cases, unseen_cases, wide_window_cases
 from scipy.stats import spearmanr
 
 from MedSAMSegmentLib.evaluation.metrics import dice
@@ -142,7 +142,7 @@ def jittered(case: Case, times: int) -> list[Box]:
 
 def main(times: int = 0) -> None:
     predictor = load_predictor("lite_medsam", device="cpu", precision="float32")
-    blocks = {"the seven": all_cases(), "the lung window": lung_window_cases(), "the unseen": unseen_cases()}
+    blocks = {"the seven": all_cases(), "one wide window": wide_window_cases(), "the unseen": unseen_cases()}
     for title, cases in blocks.items():
         print_block(title, cases, predictor, times)
 
