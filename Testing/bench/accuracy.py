@@ -6,8 +6,7 @@ printed at the end (`accuracy_tables.py`); `--tables FILE.json` prints them alon
 worst untouched cases of the file.
 
 Volumes get the reference's 3D box: `default`, `static` and `handover`. `boxes` is the plain network with the
-reference's own box on each slice. `open` and `open_handover` get the reference's outline on its middle slice and no
-range; `ranged` is `open` with the true range. Pictures get the reference's box and one that is 8 % wider and higher:
+reference's own box on each slice. `open` gets the reference's outline on its middle slice and no range; `ranged` is `open` with the true range. Pictures get the reference's box and one that is 8 % wider and higher:
 `default` and `bare`, `wide_default` and `wide_bare`.
 """
 
@@ -224,13 +223,9 @@ def measure_volume(session: VolumeSession, case: JudgingCase, box: Box) -> dict[
         "handover": judged(run(session, box, "handover").mask, case),
         "boxes": judged(reference_boxes(session, case.reference), case),
     }
-    ways: dict[str, tuple[str | None, tuple[int, int] | None]] = {
-        "ranged": (None, box.k),
-        "open": (None, None),
-        "open_handover": ("handover", None),
-    }
-    for name, (strategy, extent) in ways.items():
-        mask = run(session, drawn, strategy, extent).mask
+    ways: dict[str, tuple[int, int] | None] = {"ranged": box.k, "open": None}
+    for name, extent in ways.items():
+        mask = run(session, drawn, extent=extent).mask
         missed, too_many = ends(mask, box.k)
         runs[name] = {"dice": dice(mask, case.reference), "missed": missed, "too_many": too_many}
     # What a user who draws on one slice would get; all is measured in the window of the 3D box.

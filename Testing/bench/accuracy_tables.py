@@ -89,14 +89,12 @@ def picture_tables(cases: Cases) -> str:
 def open_table(cases: Cases) -> str:
     """Return the table of the runs that find the ends themselves, with the slices that they miss and add there."""
     head = ["case", "kind", "3D box", "one box, true range", "no range", "missed", "too many"]
-    head += ["handover, no range", "missed", "too many"]
 
     def figures(case: Found) -> list[float]:
-        ours, theirs = case["runs"]["open"], case["runs"]["open_handover"]
+        ours = case["runs"]["open"]
         return [
             *(dice_of(case, way) for way in ("default", "ranged", "open")),
             *(ours["missed"], ours["too_many"]),
-            *(theirs["dice"], theirs["missed"], theirs["too_many"]),
         ]
 
     rows = [[name, case["kind"], *map(number, figures(case))] for name, case in cases.items()]
