@@ -6,8 +6,9 @@ printed at the end (`accuracy_tables.py`); `--tables FILE.json` prints them alon
 worst untouched cases of the file.
 
 Volumes get the reference's 3D box: `default`, `static` and `handover`. `boxes` is the plain network with the
-reference's own box on each slice. `open` gets the reference's outline on its middle slice and no range; `ranged` is `open` with the true range. Pictures get the reference's box and one that is 8 % wider and higher:
-`default` and `bare`, `wide_default` and `wide_bare`.
+reference's own box on each slice. `open` gets the reference's outline on its middle slice and no range, `ranged` the
+same with the true range. Pictures get the reference's box and one that is 8 % wider and higher: `default` and `bare`,
+`wide_default` and `wide_bare`.
 """
 
 from __future__ import annotations

@@ -32,7 +32,6 @@ def a_volume(
     runs["default"] = judged(default) | {"slices": [[score - 0.1, default - 0.1], [score + 0.1, default]]}
     runs["boxes"] = judged(0.7)
     runs["ranged"] = runs["open"] = {"dice": default - 0.1, "missed": 2, "too_many": 5}
-    runs["open_handover"] = {"dice": 0.25, "missed": 0, "too_many": 9}
     return {"kind": kind, "tuned": tuned, "flat": False, "shape": [12, 9, 9], "window": "auto", "runs": runs} | {
         "model": "a model"
     }
