@@ -6,12 +6,12 @@ from pathlib import Path
 
 from ..errors import InputError
 from .challenge_npz import read_challenge_npz
-from .dicom import find_series, is_dicom_file, read_dicom_file, read_dicom_series
+from .dicom import read_dicom_file, read_dicom_folder
+from .dicom_header import is_dicom_file
+from .dicom_series import DICOM_SUFFIXES, find_series
 from .itk import ITK_KINDS, read_itk
 from .plain_images import IMAGE_SUFFIXES, read_frames, read_image
 from .volume import MAX_BYTES, Volume
-
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 def read_volume(
@@ -40,7 +40,7 @@ def read_volume(
     if suffix == ".npz":
         return read_challenge_npz(path, max_bytes=max_bytes).volume
     if suffix in DICOM_SUFFIXES or is_dicom_file(path):
-        return read_dicom_file(path, max_bytes)
+        return read_dicom_file(path, max_bytes, series)
     known = ", ".join((*ITK_KINDS, *IMAGE_SUFFIXES, *DICOM_SUFFIXES, ".npz"))
     raise InputError(f"{path.name} is of a kind that is not known.", f"Use a DICOM folder or one of {known}.")
 
@@ -54,7 +54,7 @@ def image_suffix(path: Path) -> str:
 def _read_folder(folder: Path, series: str | None, max_bytes: int, text_order: bool) -> Volume:
     found = find_series(folder)
     if found:
-        return read_dicom_series(folder, found, series, max_bytes)
+        return read_dicom_folder(found, series, max_bytes)
     images = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     if images:
         return read_frames(folder, images, max_bytes, text_order=text_order)
