@@ -153,6 +153,11 @@ def transfer_syntax(data: Dataset) -> str:
     return EXPLICIT_LITTLE if little or little is None else EXPLICIT_BIG
 
 
+def is_directory(path: Path) -> bool:
+    """Return whether a DICOM file is a DICOMDIR. Raises `InputError`."""
+    return sop_class(read_dataset(path, pixels=False)) == DIRECTORY_CLASS
+
+
 def sop_class(data: Dataset) -> str:
     return text(data, "SOPClassUID") or str(getattr(data, "file_meta", {}).get("MediaStorageSOPClassUID") or "")
 

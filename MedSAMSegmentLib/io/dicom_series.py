@@ -172,7 +172,7 @@ def _spacing(stack: Stack) -> list[float | None]:
         step = float(gaps[(len(gaps) - 1) // 2])
     elif not stack.in_time:
         step = (first.thickness if stack.slices == 1 else first.distance)[0]
-    return [None if value is None else round(value, 6) for value in (across, down, step)]
+    return [None if value is None else float(f"{value:.6g}") for value in (across, down, step)]
 
 
 def _collect(place: Path, files: Iterable[Path], missing: Sequence[str]) -> FoundSeries:

@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pydicom.examples
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from dicom_support import a_dataset, write_series
 
 from MedSAMSegmentLib.errors import InputError
 from MedSAMSegmentLib.io.dicom_pydicom import read_with_pydicom
 from MedSAMSegmentLib.io.read_volume import read_volume
-
-WriteSlice = Callable[..., Path]
-
-
-def a_dataset(stored: np.ndarray, **tags: object) -> FileDataset:
-    """A CT slice (rows, columns) or frames (n, rows, columns) of 16-bit values, slope 2 and intercept -1000."""
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    data.SOPClassUID, data.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-    data.StudyInstanceUID, data.SeriesInstanceUID = "1.2.3", "1.2.3.4"
-    data.Modality, data.PatientName, data.PatientID = "CT", "Test", "1"
-    data.Rows, data.Columns = stored.shape[-2:]
-    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
-    data.RescaleSlope, data.RescaleIntercept = 2, -1000
-    data.PixelSpacing, data.SliceThickness = [0.8, 0.6], 4
-    data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    data.ImagePositionPatient = [0, 0, 0]
-    data.PixelData = stored.astype(np.uint16).tobytes()
-    for name, value in tags.items():
-        setattr(data, name, value)
-    return data
-
-
-def write_series(
-    folder: Path, stored: np.ndarray, step: tuple[float, float, float] = (0, 0, 4), **tags: object
-) -> None:
-    """One file a slice; the names run against the order in space."""
-    folder.mkdir(parents=True, exist_ok=True)
-    uid = str(tags.get("SeriesInstanceUID", "1.2.3.4"))
-    for index, image in enumerate(stored):
-        place = [10 + index * step[0], -20 + index * step[1], 30 + index * step[2]]
-        data = a_dataset(image, **{"ImagePositionPatient": place, "InstanceNumber": index + 1, **tags})
-        data.save_as(folder / f"{uid}_{len(stored) - index:03d}.dcm", enforce_file_format=True)
 
 
 @pytest.fixture
