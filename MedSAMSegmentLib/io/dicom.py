@@ -14,9 +14,9 @@ from ..geometry import VolumeGeometry
 from .dicom_decoders import Decoder, as_pixel_value, decode_frame
 from .dicom_frames import Frame
 from .dicom_grid import SliceGrid, slice_grid, tilt_note
-from .dicom_header import DIRECTORY_CLASS, read_dataset, refuse_other_than_image, sop_class
+from .dicom_header import is_directory
 from .dicom_pixels import PixelFile, open_pixels, padding_range
-from .dicom_series import FoundSeries, Series, ambiguous, choose_stack, find_series, series_of_files
+from .dicom_series import FoundSeries, Series, ambiguous, choose_stack, find_series, series_of_file
 from .dicom_stacks import Stack, several_orientations
 from .dicom_values import apply_value_maps
 from .spacing import spacing_notes
@@ -44,15 +44,9 @@ def read_dicom_file(
 
     `series` chooses a stack of a file that holds several. Raises `InputError`.
     """
-    data = read_dataset(path, pixels=False)
-    if sop_class(data) == DIRECTORY_CLASS:
+    if is_directory(path):
         return read_dicom_folder(find_series(path), series, max_bytes)
-    refuse_other_than_image(data, path)
-    found = series_of_files(path, [path])
-    if not found:
-        # The reason is the file's own.
-        open_pixels(path, max_bytes)
-        raise InputError(f"{path.name} cannot be read as DICOM.", "Export it again.", *found.unreadable[:1])
+    found = series_of_file(path)
     chosen, stack, notes = choose_stack(found, series)
     volume = _read(chosen, stack, path, max_bytes, decode, named=series is not None)
     return replace(volume, notes=(*notes, *volume.notes))

@@ -169,7 +169,10 @@ def _checked(array: NDArray, file: PixelFile) -> NDArray:
         return array[..., :3]
     if layout.floating or array.dtype.kind == "f":
         return array
-    return _stored_values(array.view(f"u{array.dtype.itemsize}"), _in_words_of(array, layout))
+    words = array.view(f"u{array.dtype.itemsize}")
+    if layout.is_native and layout.allocated == 8 * array.dtype.itemsize:
+        return _stored_values(words, layout, file.data)
+    return _stored_values(words, _in_words_of(array, layout))
 
 
 def _in_words_of(array: NDArray, layout: PixelFormat) -> PixelFormat:
@@ -194,8 +197,12 @@ def _single_frame(file: PixelFile, index: int) -> FileDataset:
     single.SOPClassUID, single.SOPInstanceUID = _SECONDARY_CAPTURE, meta.MediaStorageSOPInstanceUID
     single.Modality = "OT"
     single.Rows, single.Columns, single.SamplesPerPixel = layout.rows, layout.columns, layout.samples
-    single.BitsAllocated, single.BitsStored, single.HighBit = layout.allocated, layout.stored, layout.high
-    single.PixelRepresentation = int(layout.signed)
+    # Of plain pixels whole words are asked for: which of their bits count is decided here.
+    whole = layout.is_native and not layout.is_colour
+    single.BitsAllocated = layout.allocated
+    single.BitsStored = layout.allocated if whole else layout.stored
+    single.HighBit = layout.allocated - 1 if whole else layout.high
+    single.PixelRepresentation = 0 if whole else int(layout.signed)
     single.PhotometricInterpretation = layout.photometric if layout.is_colour else "MONOCHROME2"
     if layout.samples > 1:
         single.PlanarConfiguration = int(layout.planar)

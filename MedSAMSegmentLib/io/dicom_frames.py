@@ -19,6 +19,7 @@ from .dicom_header import (
     dicom_errors,
     first_item,
     integer,
+    is_stated,
     name_other_than_image,
     number,
     numbers,
@@ -283,10 +284,10 @@ def _value_map(
 def _rescale(transformation: Dataset | None, data: Dataset, name: str, path: Path) -> float | None:
     """Return a number of the frame's, else of the file's; None where neither has it."""
     for place in (transformation, data):
-        if text(place, name):
+        if is_stated(place, name):
             found = numbers(place, name, 1)
             if found is None:
-                raise InputError(f"{path.name} has the {name} {text(place, name)!r}.", "Export it again.")
+                raise InputError(f"{path.name} has a {name} that is no number.", "Export it again.")
             return found[0]
     return None
 

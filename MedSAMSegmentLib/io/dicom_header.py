@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset, FileDataset
 
-DAMAGE = (
+_DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -34,7 +35,6 @@ DAMAGE = (
     struct.error,
     zlib.error,
 )
-"""Exceptions that pydicom's parser and decoders raise for damage."""
 
 DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
@@ -109,11 +109,19 @@ _BARE = tuple(
 """First tags of files that were written without preamble and mark."""
 
 
+@cache
+def damage() -> tuple[type[Exception], ...]:
+    """Return the exceptions that pydicom's parser and decoders raise for damage."""
+    from pydicom.errors import BytesLengthException, InvalidDicomError
+
+    return (InvalidDicomError, BytesLengthException, *_DAMAGE)
+
+
 @contextmanager
 def dicom_errors(path: Path) -> Iterator[None]:
     """Raise what pydicom raises as `InputError`, and keep its warnings off the terminal."""
     try:
-        import pydicom
+        kinds = damage()
     except ImportError as error:
         raise InputError(f"{path.name} is DICOM, and pydicom is missing.", "Install pydicom.") from error
     logger = logging.getLogger("pydicom")
@@ -125,7 +133,7 @@ def dicom_errors(path: Path) -> Iterator[None]:
             yield
     except MemoryError as error:
         raise InputError(f"{path.name} does not fit in memory.", "Crop or downsample it.") from error
-    except (pydicom.errors.InvalidDicomError, *DAMAGE) as error:
+    except kinds as error:
         raise InputError(f"{path.name} cannot be read as DICOM.", "Export it again.", str(error)) from error
     finally:
         logger.setLevel(level)
@@ -174,13 +182,18 @@ def name_other_than_image(data: Dataset) -> str:
     if uid:
         from pydicom.uid import UID
 
-        return f"no image ({UID(uid).name})"
+        # Of an image that lacks its rows, the header is damaged.
+        return "" if "Image Storage" in UID(uid).name else f"no image ({UID(uid).name})"
     return "no image"
 
 
 def refuse_other_than_image(data: Dataset, path: Path) -> None:
     """Raise `InputError`, with what it is, for a file that holds no image."""
-    name = name_other_than_image(data)
+    refuse_kind(name_other_than_image(data), path)
+
+
+def refuse_kind(name: str, path: Path) -> None:
+    """Raise `InputError` for a file that holds what `name_other_than_image` gave, if it gave anything."""
     if name:
         said = f"{path.name} holds {name}." if name.startswith("no image") else f"{path.name} is {name}, not an image."
         cure = "the image it was drawn on" if "segmentation" in name else "the image series itself, or its folder"
@@ -195,6 +208,16 @@ def text(data: Dataset | None, name: str) -> str:
     if isinstance(value, (list, tuple)) or type(value).__name__ == "MultiValue":
         return "\\".join(str(part) for part in value)
     return str(value).strip()
+
+
+def is_stated(data: Dataset | None, name: str) -> bool:
+    """Return whether a tag has a value, be it one that cannot be understood."""
+    if data is None or name not in data:
+        return False
+    try:
+        return data[name].value not in (None, "", b"")
+    except damage():
+        return True
 
 
 def numbers(data: Dataset | None, name: str, count: int | None = None) -> tuple[float, ...] | None:
@@ -223,7 +246,7 @@ def first_item(data: Dataset | None, name: str) -> Dataset | None:
     value = _value(data, name)
     try:
         return value[0] if value else None
-    except DAMAGE:
+    except damage():
         return None
 
 
@@ -233,5 +256,5 @@ def _value(data: Dataset | None, name: str) -> Any:
         return None
     try:
         return data.get(name)
-    except DAMAGE:
+    except damage():
         return None

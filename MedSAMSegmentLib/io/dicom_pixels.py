@@ -21,6 +21,7 @@ from .dicom_header import (
     IMPLICIT_LITTLE,
     dicom_errors,
     integer,
+    is_stated,
     numbers,
     read_dataset,
     refuse_other_than_image,
@@ -36,6 +37,7 @@ NATIVE = (IMPLICIT_LITTLE, EXPLICIT_LITTLE, EXPLICIT_BIG, DEFLATED)
 RLE = "1.2.840.10008.1.2.5"
 _JPEG_START, _JPEG_2000_START = b"\xff\xd8", b"\xff\x4f"
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+MOST_FRAMES = 1 << 20
 _VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7.")
 _STORED_BITS = (1, 8, 16, 32, 64)
 _NEITHER_SIZE_NOR_END = range(0xD0, 0xD8)
@@ -142,11 +144,11 @@ def pixel_format(data: FileDataset, path: Path) -> PixelFormat:
 
 def frame_count(data: FileDataset, path: Path) -> int:
     """Return the number of frames, 1 where the header has none. Raises `InputError` for one that cannot be."""
-    said = text(data, "NumberOfFrames")
-    if not said:
+    if not is_stated(data, "NumberOfFrames"):
         return 1
     count = integer(data, "NumberOfFrames")
-    if count is None or not 1 <= count < 1 << 24:
+    if count is None or not 1 <= count < MOST_FRAMES:
+        said = count if count is not None else text(data, "NumberOfFrames") or "no number of"
         raise InputError(f"{path.name} says it has {said} frames.", "Export it again.")
     return count
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from .dicom_frames import Frame, Instance, read_instance
-from .dicom_header import DIRECTORY_CLASS, dicom_errors, may_be_dicom, read_dataset, sop_class, text
+from .dicom_header import DIRECTORY_CLASS, dicom_errors, may_be_dicom, read_dataset, refuse_kind, sop_class, text
 from .dicom_stacks import Stack, make_stacks
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -62,9 +62,11 @@ def find_series(folder: Path) -> FoundSeries:
     return _collect(folder, _candidates(folder), ())
 
 
-def series_of_files(place: Path, files: Sequence[Path]) -> FoundSeries:
-    """Return the series of the files given."""
-    return _collect(place, files, ())
+def series_of_file(file: Path) -> FoundSeries:
+    """Return the series of a single file. Raises `InputError` for what is no image, by what it is."""
+    instance = read_instance(file)
+    refuse_kind(instance.other, file)
+    return FoundSeries(file, tuple(_numbered([_series([instance], file)])))
 
 
 def list_series(found: FoundSeries) -> list[dict[str, Any]]:
@@ -185,6 +187,9 @@ def _collect(place: Path, files: Iterable[Path], missing: Sequence[str]) -> Foun
             found = read_instance(file)
         except InputError as error:
             unreadable.append(f"{_relative(file, place)} was left out: {error.message}")
+            continue
+        if found.other.startswith("no image"):
+            unreadable.append(f"{_relative(file, place)} was left out: it holds {found.other}.")
             continue
         if found.other:
             if found.sop_class != DIRECTORY_CLASS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .dicom_header import DAMAGE, integer, number, numbers
+from .dicom_header import damage, integer, number, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,5 +77,5 @@ def _ultrasound_region(data: Dataset) -> tuple[float, float] | None:
 def _regions(data: Dataset) -> Iterator[Dataset]:
     try:
         yield from data.get("SequenceOfUltrasoundRegions") or ()
-    except DAMAGE:
+    except damage():
         return

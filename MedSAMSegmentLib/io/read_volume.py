@@ -9,7 +9,7 @@ from ..errors import InputError, UsageError
 from .challenge_npz import read_challenge_npz
 from .dicom import read_dicom_file, read_dicom_folder
 from .dicom_header import is_dicom_file, is_directory
-from .dicom_series import DICOM_SUFFIXES, FoundSeries, find_series, series_of_files
+from .dicom_series import DICOM_SUFFIXES, FoundSeries, find_series, series_of_file
 from .itk import ITK_KINDS, read_itk
 from .plain_images import IMAGE_SUFFIXES, read_frames, read_image
 from .spacing import with_spacing
@@ -53,7 +53,7 @@ def list_dicom(path: str | Path) -> FoundSeries | None:
         return found if found or found.others else None
     if not path.is_file() or not is_dicom_file(path):
         return None
-    return find_series(path) if is_directory(path) else series_of_files(path, [path])
+    return find_series(path) if is_directory(path) else series_of_file(path)
 
 
 def _read_file(path: Path, series: str | None, max_bytes: int) -> Volume:
