@@ -117,7 +117,7 @@ class SliceSteps:
 def _grid(steps: SliceSteps, count: int, readable: NDArray[np.bool_]) -> SliceGrid:
     places = steps.numbers[readable]
     slices = np.flatnonzero(readable)
-    below, above, share, filled, moved = [], [], [], [], 0
+    below, above, share, filled = [], [], [], []
     for k in range(count):
         after = min(int(np.searchsorted(places, k - 1e-9)), len(places) - 1)
         before = max(after - 1, 0) if places[after] > k + 1e-9 else after
@@ -132,13 +132,12 @@ def _grid(steps: SliceSteps, count: int, readable: NDArray[np.bool_]) -> SliceGr
         share.append(float((k - places[before]) / width) if width > 0 else 0.0)
         if distance >= 0.5:
             filled.append(k)
-        elif distance > 1e-6:
-            moved += 1
+    moved = bool((steps.numbers != np.round(steps.numbers)).any())
     notes = tuple(_notes(tuple(filled), moved, steps, count))
     return SliceGrid(steps.origin, steps.step, tuple(below), tuple(above), tuple(share), tuple(filled), notes)
 
 
-def _notes(filled: tuple[int, ...], moved: int, steps: SliceSteps, count: int) -> Iterator[str]:
+def _notes(filled: tuple[int, ...], moved: bool, steps: SliceSteps, count: int) -> Iterator[str]:
     distance, gaps = float(np.linalg.norm(steps.step)), steps.gaps
     if moved:
         yield (
