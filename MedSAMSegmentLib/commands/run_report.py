@@ -50,7 +50,9 @@ def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str
 
 def volume_digest(volume: Volume) -> str:
     """Return the SHA-256 of the file, or of all files that the volume was read from. Raises `InputError`."""
-    return files_digest(volume.parts, volume.source) if volume.parts else file_digest(volume.source)
+    if not volume.parts:
+        return file_digest(volume.source)
+    return files_digest(volume.parts, volume.source if volume.source.is_dir() else volume.source.parent)
 
 
 def run_report(

@@ -66,7 +66,7 @@ def _read(series: Series, stack: Stack, source: Path, max_bytes: int, decode: De
             "The series holds slices of several orientations.", f"Choose one with --series: {ambiguous(series)}."
         )
     if stack.trouble:
-        raise InputError(f"The series {stack.trouble}", "Export one time point, or a 4D NIfTI file.")
+        raise InputError(f"The series {stack.trouble}", "Export one image a place, or a 4D NIfTI file.")
     first = stack.frames[0]
     check_size(len(stack.frames) * first.rows * first.columns, first.bytes_a_pixel, source, max_bytes)
     positions = _positions(stack)

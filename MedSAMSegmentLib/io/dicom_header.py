@@ -141,9 +141,9 @@ def dicom_errors(path: Path) -> Iterator[None]:
 
 def read_dataset(path: Path, *, pixels: bool) -> FileDataset:
     """Return a file's tags, with or without its pixel data. Raises `InputError`."""
-    import pydicom
-
     with dicom_errors(path):
+        import pydicom
+
         data = pydicom.dcmread(path, stop_before_pixels=not pixels, force=not is_dicom_file(path))
         if len(data) == 0 and not data.file_meta:
             raise ValueError("no tags")
@@ -163,7 +163,9 @@ def transfer_syntax(data: Dataset) -> str:
 
 def is_directory(path: Path) -> bool:
     """Return whether a DICOM file is a DICOMDIR. Raises `InputError`."""
-    return sop_class(read_dataset(path, pixels=False)) == DIRECTORY_CLASS
+    data = read_dataset(path, pixels=False)
+    with dicom_errors(path):
+        return sop_class(data) == DIRECTORY_CLASS
 
 
 def sop_class(data: Dataset) -> str:

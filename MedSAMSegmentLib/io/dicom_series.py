@@ -235,16 +235,27 @@ def _series(instances: list[Instance], place: Path) -> Series:
 
 
 def _without_duplicates(instances: Sequence[Instance], place: Path) -> tuple[list[Instance], tuple[str, ...]]:
-    """Keep one file of each SOP instance: the longest, as a copy may be cut off."""
-    kept: dict[str, Instance] = {}
+    """Keep one file of each SOP instance: the longest, as a copy may be cut off.
+
+    Slices that share a UID but not their place, as after a careless anonymisation, are no copies.
+    """
+    kept: dict[object, Instance] = {}
     dropped: list[Path] = []
     for instance in sorted(instances, key=lambda one: (-one.path.stat().st_size, len(one.path.name), str(one.path))):
-        if kept.setdefault(instance.sop_instance or str(instance.path), instance) is not instance:
+        if kept.setdefault(_identity(instance), instance) is not instance:
             dropped.append(instance.path)
     if not dropped:
         return list(kept.values()), ()
     names = _shortened([_relative(path, place) for path in dropped], ", ")
     return list(kept.values()), (f"Copies of an image that is there already were left out: {names}.",)
+
+
+def _identity(instance: Instance) -> object:
+    if not instance.sop_instance:
+        return instance.path
+    first = instance.frames[0]
+    place = None if first.position is None else tuple(first.position.tolist())
+    return (instance.sop_instance, place, first.number)
 
 
 def _relative(path: Path, place: Path) -> str:
@@ -277,10 +288,10 @@ def _listed(directory: Path) -> tuple[list[Path], list[str]]:
     """Return the files that a DICOMDIR lists and that are there, and sentences on those that are not. Raises
     `InputError`."""
     data = read_dataset(directory, pixels=False)
-    if sop_class(data) != DIRECTORY_CLASS:
-        raise InputError(f"{directory.name} is no DICOMDIR.", "Give the folder.")
     found, missing = [], []
     with dicom_errors(directory):
+        if sop_class(data) != DIRECTORY_CLASS:
+            raise InputError(f"{directory.name} is no DICOMDIR.", "Give the folder.")
         records = list(data.get("DirectoryRecordSequence") or ())
         names = [text(record, "ReferencedFileID") for record in records]
     for name in dict.fromkeys(name for name in names if name):

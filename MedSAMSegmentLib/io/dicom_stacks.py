@@ -143,7 +143,12 @@ def _stacks_of(frames: list[Frame], *, cine: bool) -> list[Stack]:
 
 
 def _unresolved(frames: Sequence[Frame], places: Sequence[Sequence[Frame]]) -> str:
-    return f"holds {len(frames)} slices at {len(places)} places: it runs in time."
+    said = f"holds {len(frames)} slices at {len(places)} places, and no tag tells those of one place apart"
+    repeated = [place for place in places if len(place) > 1]
+    if len(repeated) == len(places):
+        return f"{said}: it runs in time."
+    names = dict.fromkeys(frame.path.name for place in repeated for frame in place)
+    return f"{said}: {', '.join(list(names)[:4])}{' and others' if len(names) > 4 else ''}."
 
 
 def _flat(places: Iterable[Sequence[Frame]]) -> list[Frame]:

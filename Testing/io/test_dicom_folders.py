@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from MedSAMSegmentLib.commands.run_report import volume_digest
 from MedSAMSegmentLib.errors import InputError, UsageError
 from MedSAMSegmentLib.io.dicom_series import list_series
 from MedSAMSegmentLib.io.read_volume import list_dicom, read_volume
@@ -134,6 +135,22 @@ def test_a_copy_of_an_image_is_left_out_and_said(tmp_path: Path) -> None:
     assert note.startswith("Copies of an image that is there already were left out:")
 
 
+def test_slices_that_share_a_uid_but_not_a_place_are_all_kept(tmp_path: Path) -> None:
+    for k in range(4):
+        data = a_dataset(np.full((6, 7), k), ImagePositionPatient=[0, 0, 4 * k], SOPInstanceUID="1.2.3", **TAGS)
+        save(data, tmp_path / f"{k}.dcm")
+    volume = read_volume(tmp_path)
+    assert volume.array_zyx[:, 0, 0].tolist() == [0, 1, 2, 3]
+    assert volume.notes == ()
+
+
+def test_another_image_at_the_place_of_one_is_named(tmp_path: Path) -> None:
+    write_series(tmp_path, levels(4), **TAGS)
+    save(a_dataset(np.zeros((6, 7)), ImagePositionPatient=[10, -20, 34]), tmp_path / "twice.dcm")
+    with pytest.raises(InputError, match=r"5 slices at 4 places.*twice\.dcm"):
+        read_volume(tmp_path)
+
+
 def test_of_a_copy_and_a_cut_original_the_whole_one_is_read(tmp_path: Path) -> None:
     write_series(tmp_path, levels(4, 10), **TAGS)
     first = sorted(tmp_path.iterdir())[1]
@@ -187,6 +204,7 @@ def test_a_dicomdir_is_read_and_what_it_misses_is_named(tmp_path: Path) -> None:
     assert volume.shape_zyx[0] == 4
     assert any("DICOM/GONE is listed in DICOMDIR, and is not there" in note for note in volume.notes)
     assert [row["slices"] for row in rows(directory)] == [4]
+    assert len(volume_digest(volume)) == 64
     # Beside its images it is no image itself, and no trouble.
     assert read_volume(tmp_path).notes == ()
     with pytest.raises(InputError, match="no DICOM image that can be read"):

@@ -138,8 +138,8 @@ class ObjectState(Enum):
 class WrittenResult:
     """The result of a run: the measurement of the segment as written, and the slices that deserve a look.
 
-    `axis` is that of the run, `voxels` the segment's size on its own grid. `measurement` comes after the rest; its mm and
-    mL mean nothing where the spacing is not known.
+    `axis` is that of the run, `voxels` the segment's size on its own grid. `measurement` comes after the rest; without
+    `spacing_known` its mm and mL mean nothing.
     """
 
     axis: int
