@@ -22,9 +22,10 @@ class PixelEmbedding:
 
 
 class BrightPixels:
-    """Masks the pixels above 127 inside the box; without a box, inside a square around the first point."""
+    """Masks the pixels above a threshold inside the box; without a box, inside a square around the first point."""
 
-    def __init__(self) -> None:
+    def __init__(self, threshold: int = 127) -> None:
+        self.threshold = threshold
         self.entry = SimpleNamespace(id="bright", kind="slice", input_size=64)
         self.device = DeviceChoice.__new__(DeviceChoice)
         self.asked: list[SlicePrompts] = []
@@ -39,9 +40,13 @@ class BrightPixels:
         self.asked.append(prompts)
         x0, y0, x1, y1 = self._box(prompts)
         mask = np.zeros(embedding.pixels.shape[:2], dtype=bool)
-        mask[y0 : y1 + 1, x0 : x1 + 1] = embedding.pixels[y0 : y1 + 1, x0 : x1 + 1] > 127
+        mask[y0 : y1 + 1, x0 : x1 + 1] = embedding.pixels[y0 : y1 + 1, x0 : x1 + 1] > self.threshold
         logits = np.where(mask, 5.0, -5.0).astype(np.float32)
         return SlicePrediction(mask, 0.9, logits, 1.0)
+
+    def smooth(self, prediction: SlicePrediction, transform: BrightPixels) -> NDArray[np.bool_]:
+        """Return the answer as it is: nothing of it is rough."""
+        return prediction.low_res_logits > 0
 
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
         assert plane == mask.shape

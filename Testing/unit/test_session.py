@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from MedSAMSegmentLib.errors import Cancelled, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry, take_slice
-from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.inference.embedding_cache import PLAIN_VIEW, EmbeddingKey, SliceView
+from MedSAMSegmentLib.inference.session import AxisView, VolumeSession
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
 from MedSAMSegmentLib.propagation import StopRule
@@ -52,6 +53,28 @@ def test_a_second_prompt_on_the_same_slices_encodes_nothing() -> None:
     session = a_session(ball)
     session.propagate([Box.around(ball)])
     assert session.propagate([Box.around(ball)]).encodes == 0
+
+
+def test_the_views_of_a_slice_are_kept_apart() -> None:
+    pixels = np.arange(SHAPE[1] * SHAPE[2]).reshape(SHAPE[1:]).astype(np.uint8)
+    volume = to_uint8(np.repeat(pixels[None], SHAPE[0], axis=0), "none")
+    session = VolumeSession(BrightPixels(), volume, VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
+    plain = AxisView(session, 0, lambda: False)
+    crop = (10, 5, 29, 24)
+    part = pixels[5:25, 10:30]
+    views = {
+        PLAIN_VIEW: pixels,
+        SliceView(inverted=True): 255 - pixels,
+        SliceView(crop): part,
+        SliceView(crop, inverted=True): 255 - part,
+    }
+    for encodes in (4, 4):  # the second time all of them are kept
+        for view, expected in views.items():
+            np.testing.assert_array_equal(plain.seen(view).embedding(3).pixels, expected)  # type: ignore[attr-defined]
+        assert session.counters.encodes == encodes
+    keys = {EmbeddingKey("m", "w", 0, 3, view) for view in views}
+    assert len(keys | {EmbeddingKey("m", "w", 0, 3)}) == 4
+    assert plain.seen(PLAIN_VIEW) is plain
 
 
 def test_slices_outside_the_range_stay_empty() -> None:

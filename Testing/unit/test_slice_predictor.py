@@ -12,7 +12,8 @@ from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.errors import PromptError
 from MedSAMSegmentLib.inference import slice_networks
 from MedSAMSegmentLib.inference.device import DeviceChoice
-from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor, SlicePrompts
+from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePredictor, SlicePrompts
+from MedSAMSegmentLib.inference.strategies.outline import roughness
 from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
 from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
 from MedSAMSegmentLib.models.sam import Sam
@@ -95,6 +96,46 @@ def test_within_a_part_the_answer_is_that_of_the_whole(predictor: SlicePredictor
     assert 0 < answered.sum() < answered.size
     np.testing.assert_allclose(part.low_res_logits[answered], whole.low_res_logits[answered], atol=1e-4)
     assert part.score == pytest.approx(whole.score, abs=1e-5)
+
+
+def an_answer(predictor: SlicePredictor, shape: tuple[int, int], logits: np.ndarray) -> SlicePrediction:
+    mask = predictor.transform(shape).mask_to_image(torch.from_numpy(logits)[None])[0].numpy()
+    return SlicePrediction(mask, 0.9, logits, 1.0)
+
+
+def test_smoothing_takes_away_combs_and_checkerboards(predictor: SlicePredictor) -> None:
+    shape = (64, 64)
+    transform = predictor.transform(shape)
+    logits = np.full((16, 16), -5.0, dtype=np.float32)
+    logits[4:12, 4:12] = 5.0
+    plain = an_answer(predictor, shape, logits)
+    smooth = predictor.smooth(plain, transform)
+    assert (smooth.shape, smooth.dtype) == (shape, np.bool_)
+    assert 2 * (smooth & plain.mask).sum() / (smooth.sum() + plain.mask.sum()) > 0.97
+    rough = logits.copy()
+    rough[3, 4:12:2] = 5.0
+    rough[5:11:2, 5:11:2] = -5.0
+    combed = an_answer(predictor, shape, rough)
+    smoothed = predictor.smooth(combed, transform)
+    assert roughness(combed.mask) > 0.3
+    assert roughness(smoothed) < 0.1
+    assert 2 * (smoothed & plain.mask).sum() / (smoothed.sum() + plain.mask.sum()) > 0.9
+
+
+def test_a_single_sure_pixel_does_not_drown_its_neighbours(predictor: SlicePredictor) -> None:
+    logits = np.full((16, 16), -5.0, dtype=np.float32)
+    logits[8, 8] = 1000.0
+    answer = an_answer(predictor, (40, 50), logits)
+    assert answer.mask.any()
+    assert not predictor.smooth(answer, predictor.transform((40, 50))).any()
+    assert logits[8, 8] == 1000.0
+
+
+def test_smoothing_leaves_out_what_lies_beyond_a_slice_that_is_not_square(predictor: SlicePredictor) -> None:
+    filled = an_answer(predictor, (40, 50), np.full((16, 16), 5.0, dtype=np.float32))
+    smooth = predictor.smooth(filled, predictor.transform((40, 50)))
+    assert smooth.shape == (40, 50)
+    assert smooth.all()
 
 
 def test_multimask_gives_the_candidate_with_the_highest_score(predictor: SlicePredictor, image: np.ndarray) -> None:

@@ -20,7 +20,6 @@ from MedSAMSegmentLib.inference.strategies.candidates import (
     ellipsoid_box,
     fuse,
     inside_box,
-    shrink_box,
     sides_differ,
     widen_box,
 )
@@ -73,6 +72,13 @@ def test_a_flipped_volume_gives_the_flipped_mask(flipped: tuple[int, ...]) -> No
     assert np.array_equal(np.flip(mask, flipped), straight)
 
 
+def test_the_key_slice_of_a_3d_box_is_its_middle_whatever_fills_it_better() -> None:
+    pixels = a_ball()
+    pixels[15, 10:30, 15:35] = 255
+    slices = a_session(pixels).propagate([BOX], strategy="consensus").objects[0].slices
+    assert [index for index, score in slices.items() if score.key] == [10]
+
+
 def test_no_mask_leaves_the_box() -> None:
     bright = np.full(SHAPE, 200, dtype=np.uint8)
     mask = a_session(bright).propagate([BOX], strategy="consensus").objects[0].mask
@@ -81,25 +87,26 @@ def test_no_mask_leaves_the_box() -> None:
     assert not mask.any()
 
 
-def test_a_slice_costs_three_prompts_the_key_slice_four_and_each_one_encode() -> None:
+def test_a_slice_costs_three_prompts_and_one_encode_the_key_slice_four_and_two() -> None:
     model = BrightPixels()
     volume = to_uint8(np.full(SHAPE, 200, dtype=np.uint8), "none")
     session = VolumeSession(model, volume, VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
     result = session.propagate([BOX], strategy="consensus")
-    assert result.encodes == 15
+    # The key slice is seen inverted as well, and asked with the box and the ellipse in it both times.
+    assert result.encodes == 15 + 1
     # On the two slices beside the key slice the ellipsoid is as wide as the box.
     assert result.predictions == 4 + 3 * 14 - 2
 
 
-def test_the_key_slice_is_asked_with_ellipses_and_the_next_one_with_the_mask_before() -> None:
+def test_the_key_slice_is_asked_with_the_ellipse_and_the_next_one_with_the_mask_before() -> None:
     ball, model = a_ball(), BrightPixels()
     session = VolumeSession(model, to_uint8(ball, "none"), VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
     session.propagate([Box.around(ball > 0)], slice_range=(10, 11), strategy="consensus")
     with_mask = [asked for asked in model.asked if asked.mask_logits is not None]
     assert len(with_mask) == 3
-    full, smaller, handed_over = (asked.mask_logits > 0 for asked in with_mask)  # type: ignore[operator]
-    assert full.sum() == pytest.approx(np.pi / 4 * 15 * 15, rel=0.05)
-    assert 0 < smaller.sum() < full.sum()
+    plain, inverted, handed_over = (asked.mask_logits > 0 for asked in with_mask)  # type: ignore[operator]
+    assert plain.sum() == pytest.approx(np.pi / 4 * 15 * 15, rel=0.05)
+    assert np.array_equal(plain, inverted)
     assert np.array_equal(handed_over, session.propagate([Box.around(ball > 0)], slice_range=(10, 10)).mask[10])
 
 
@@ -154,8 +161,7 @@ def test_boxes_are_cut_to_the_bounds() -> None:
     assert inside_box(np.ones((6, 6), dtype=bool), (1, 2, 3, 3)).sum() == 6
 
 
-def test_the_smaller_box_and_the_ellipse_in_a_box() -> None:
-    assert shrink_box((0, 10, 100, 60)) == pytest.approx((6, 13, 94, 57))
+def test_sides_of_boxes_and_the_ellipse_in_a_box() -> None:
     assert sides_differ((0, 0, 9, 9), (0, 1, 9, 9), by=1)
     assert not sides_differ((0, 0, 9, 9), (0.5, 0, 9, 9), by=1)
     ellipse = ellipse_mask((2, 1, 6, 3), (6, 10))

@@ -1,4 +1,5 @@
-"""Judging an answer by its edge, turning a mask into a prompt, and flagging slices by what is usual for the object."""
+"""Judging an answer by edge and shape, turning a mask into a prompt, and flagging slices by what is usual for the
+object."""
 
 from __future__ import annotations
 
@@ -9,8 +10,9 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction
 from MedSAMSegmentLib.inference.slice_prompts import SlicePrompts
 from MedSAMSegmentLib.inference.strategies.appearance import Appearance, edge_contrast
-from MedSAMSegmentLib.inference.strategies.prompt_ensemble import MASK_PROMPT_LOGIT, PromptEnsemble
-from MedSAMSegmentLib.results import SliceScore, flag_slices
+from MedSAMSegmentLib.inference.strategies.candidates import Candidate
+from MedSAMSegmentLib.inference.strategies.prompt_ensemble import MASK_PROMPT_LOGIT, PromptEnsemble, spanned_share
+from MedSAMSegmentLib.results import FLAG_TWO_READINGS, SliceScore, flag_slices
 
 
 def a_square(value: int = 200) -> NDArray[np.uint8]:
@@ -20,14 +22,26 @@ def a_square(value: int = 200) -> NDArray[np.uint8]:
 
 
 class Answers:
-    """A slice whose answers are given in advance."""
+    """A slice whose answers are given in advance, and what is left of them when they are smoothed."""
 
     axis, count = 0, 1
 
-    def __init__(self, pixels: NDArray[np.uint8], masks: list[NDArray[np.bool_]]) -> None:
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        masks: list[NDArray[np.bool_]],
+        *,
+        smoothed: NDArray[np.bool_] | None = None,
+        stability: float = 1.0,
+    ) -> None:
         self._pixels = pixels
         self._masks = iter(masks)
+        self._smoothed = smoothed
+        self._stability = stability
         self.asked: list[SlicePrompts] = []
+
+    def smoothed_mask(self, prediction: SlicePrediction) -> NDArray[np.bool_]:
+        return prediction.mask if self._smoothed is None else self._smoothed.copy()
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         return self._pixels
@@ -38,7 +52,15 @@ class Answers:
     def predict(self, index: int, prompts: SlicePrompts) -> SlicePrediction:
         self.asked.append(prompts)
         mask = next(self._masks)
-        return SlicePrediction(mask, 0.8, np.where(mask, 5.0, -5.0).astype(np.float32), 1.0)
+        return SlicePrediction(mask, 0.8, np.where(mask, 5.0, -5.0).astype(np.float32), self._stability)
+
+
+def the_answer(answers: Answers, bounds: tuple[int, int, int, int] = (2, 2, 27, 27), power: float = 0.0) -> Candidate:
+    """Return the only candidate of one prompt."""
+    ensemble = PromptEnsemble(answers, 0, bounds, span_power=power)  # type: ignore[arg-type]
+    ensemble.add(bounds)
+    (candidate,) = ensemble.candidates
+    return candidate
 
 
 def test_an_edge_where_grey_values_change_counts_more() -> None:
@@ -58,8 +80,47 @@ def test_the_trial_prefers_the_answer_at_the_edge_though_both_score_alike() -> N
     for _ in range(3):
         ensemble.add((2, 2, 27, 27))
     good, bad = ensemble.candidates
-    assert good.quality > 2 * bad.quality
+    assert good.quality > 1.4 * bad.quality
     assert good.predicted_iou == bad.predicted_iou == 0.8
+
+
+def test_an_answer_with_a_comb_counts_less_and_is_smoothed() -> None:
+    pixels = a_square()
+    right = pixels == 200
+    comb = right.copy()
+    comb[9, 10:20:2] = comb[20, 10:20:2] = comb[10:20:2, 9] = comb[10:20:2, 20] = True
+    plain, smoothed = the_answer(Answers(pixels, [right])), the_answer(Answers(pixels, [comb], smoothed=right))
+    assert np.array_equal(smoothed.mask, right)
+    # 20 pixels of 56 in the rim are teeth or lie between two of them.
+    assert smoothed.quality < 0.9 * plain.quality
+    checkerboard = np.indices(pixels.shape).sum(axis=0) % 2 == 0
+    assert the_answer(Answers(pixels, [checkerboard], smoothed=right)).quality < 0.15 * plain.quality
+
+
+def test_speckle_is_removed_from_an_answer() -> None:
+    pixels = a_square()
+    right = pixels == 200
+    speckled = right.copy()
+    speckled[3:5, 3:5] = True
+    plain, found = the_answer(Answers(pixels, [right])), the_answer(Answers(pixels, [speckled]))
+    assert np.array_equal(found.mask, right)
+    assert found.quality < plain.quality  # what is rough counts, though it is removed
+
+
+def test_an_answer_that_depends_on_the_threshold_counts_less() -> None:
+    right = a_square() == 200
+    sure, unsure = (the_answer(Answers(a_square(), [right], stability=s)).quality for s in (1.0, 0.5))
+    assert unsure == pytest.approx(sure * 0.5**0.25)
+
+
+def test_an_answer_that_does_not_span_its_box_counts_less() -> None:
+    right = a_square() == 200
+    bounds = (10, 10, 19, 29)  # twice as high
+    assert spanned_share(right, bounds) == 0.5
+    assert spanned_share(right, (11, 11, 12, 12)) == 1.0
+    free, drawn, solid = (the_answer(Answers(a_square(), [right]), bounds, power).quality for power in (0, 1, 0.5))
+    assert drawn == pytest.approx(free / 2)
+    assert solid == pytest.approx(free / 2**0.5)
 
 
 def test_a_darker_object_is_as_good_as_a_brighter_one() -> None:
@@ -99,6 +160,14 @@ def test_slices_below_what_is_usual_for_the_object_are_flagged() -> None:
     flagged = flag_slices({index: SliceScore(score, 100, (), index == 2) for index, score in scores.items()})
     assert [index for index, score in flagged.items() if score.flags] == [1]
     assert flagged[1].flags == ("low-score",)
+
+
+def test_two_readings_of_a_key_slice_stay_flagged() -> None:
+    flags = (FLAG_TWO_READINGS, "low-score")
+    flagged = flag_slices({0: SliceScore(0.8, 100, flags, key=True), 1: SliceScore(0.8, 90), 2: SliceScore(0.8, 0)})
+    # All other flags are told anew, by what the slices say together.
+    assert [flagged[index].flags for index in range(3)] == [(FLAG_TWO_READINGS,), (), ("empty",)]
+    assert flag_slices(flagged) == flagged
 
 
 def test_an_object_that_is_doubtful_altogether_is_flagged_but_for_its_key_slice() -> None:

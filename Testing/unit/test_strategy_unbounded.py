@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from fake_model import BrightPixels
+from fake_model import BrightPixels, PixelEmbedding
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.errors import Cancelled
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
 from MedSAMSegmentLib.inference.strategies.termination import SliceEvidence, TerminationRule
 from MedSAMSegmentLib.inference.strategies.unbounded import search_bounds
 from MedSAMSegmentLib.intensity import to_uint8
@@ -44,9 +47,23 @@ def found_in(pixels: NDArray[np.uint8], strategy: str = "consensus") -> ObjectRe
     return a_session(pixels).propagate([DISC], strategy=strategy).objects[0]
 
 
-def evidence(quality: float, *, likeness: float = 1.0, dice: float = 0.9, area: int = 90) -> SliceEvidence:
+def evidence(
+    quality: float, *, likeness: float = 1.0, dice: float = 0.9, contrast: float = 1.0, area: int = 90
+) -> SliceEvidence:
     mask = np.arange(100).reshape(10, 10) < area
-    return SliceEvidence(mask, 0.9, quality, predicted_iou=0.9, likeness=likeness, dice=dice)
+    return SliceEvidence(mask, 0.9, quality, predicted_iou=0.9, likeness=likeness, dice=dice, contrast=contrast)
+
+
+class DoubtfulWhereSmall(BrightPixels):
+    """Predicts a lower IoU for masks of less than `least` pixels."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__()
+        self.least = least
+
+    def predict(self, embedding: PixelEmbedding, prompts: SlicePrompts) -> SlicePrediction:
+        answer = super().predict(embedding, prompts)
+        return replace(answer, score=0.7) if answer.mask.sum() < self.least else answer
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -98,15 +115,27 @@ def test_it_does_not_jump_to_a_neighbour_that_looks_alike() -> None:
     assert max(found_in(pixels).slices) == 12
 
 
-def test_a_thin_thing_behind_the_object_is_not_followed() -> None:
+def with_a_thin_end() -> NDArray[np.uint8]:
     """As a vessel at the end of a lesion: alike in grey values, in its place, and on every slice to the last."""
     pixels = a_cylinder(3, 10)
     for k, half in enumerate([5, 4, 3, 2, 2, 2, 2, 2, 2], start=11):
         pixels[k, 20 - half : 21 + half, 25 - half : 26 + half] = 255
+    return pixels
+
+
+def test_a_thin_thing_behind_the_object_is_not_followed_where_it_is_told_less_well() -> None:
+    pixels = with_a_thin_end()
     assert max(found_in(pixels, "handover").slices) == SHAPE[0] - 1
-    assert max(found_in(pixels).slices) == 14
-    ranged = a_session(pixels).propagate([DISC], slice_range=(3, 19)).objects[0]
+    unsure = DoubtfulWhereSmall(36)
+    assert max(a_session(pixels, unsure).propagate([DISC]).objects[0].slices) == 14
+    ranged = a_session(pixels, unsure).propagate([DISC], slice_range=(3, 19)).objects[0]
     assert np.array_equal(ranged.mask, pixels > 0)
+
+
+def test_a_thin_end_that_is_told_as_well_as_the_object_belongs_to_it() -> None:
+    """As the tip of a lung."""
+    pixels = with_a_thin_end()
+    assert np.array_equal(found_in(pixels).mask, pixels > 0)
 
 
 def test_a_small_cap_still_belongs_to_the_object_and_ends_it() -> None:
@@ -123,10 +152,11 @@ def test_a_slice_costs_three_prompts_at_most_and_one_encode() -> None:
     session = a_session(a_cylinder(), model)
     result = session.propagate([DISC])
     # Two slices are tried behind the first that is not sure, on either side: 0..2 and 17..19.
-    assert result.encodes == SHAPE[0]
-    assert result.predictions <= 4 + 3 * (result.encodes - 1)
+    # The key slice is encoded inverted as well, and both are asked with the box and with the ellipse in it.
+    assert result.encodes == SHAPE[0] + 1
+    assert result.predictions <= 4 + 3 * (SHAPE[0] - 1)
     with_mask = [asked for asked in model.asked if asked.mask_logits is not None]
-    assert len(with_mask) == 2 + result.encodes - 1
+    assert len(with_mask) == 2 + SHAPE[0] - 1
 
 
 def test_the_preview_of_a_box_on_one_slice_is_what_the_run_gives_there() -> None:
@@ -186,16 +216,17 @@ def test_what_is_usual_is_the_median_of_the_slices_that_were_sure() -> None:
     assert not judge.continues(evidence(0.29), 90)
     assert not judge.continues(evidence(1.0, likeness=0.6), 90)
     assert not judge.continues(evidence(1.0, dice=0.1), 90)
+    assert judge.continues(evidence(1.0, contrast=0.1), 90)
+    assert not judge.continues(evidence(1.0, contrast=0.05), 90)
     assert not judge.continues(evidence(1.0), 30)  # it would have grown threefold
 
 
 def test_more_is_asked_to_come_back_than_to_go_on() -> None:
     judge = TerminationRule(StopRule(), [1.0], 90)
-    half = evidence(0.4)
-    assert judge.continues(half, 90)
-    assert not judge.resumes(half, 90)
+    for less in (evidence(0.4), evidence(0.6, dice=0.4), evidence(0.6, likeness=0.85), evidence(0.6, contrast=0.2)):
+        assert judge.continues(less, 90)
+        assert not judge.resumes(less, 90)
     assert judge.resumes(evidence(0.6), 90)
-    assert not judge.resumes(evidence(0.6, dice=0.4), 90)
 
 
 def test_a_fading_slice_is_alike_in_place_and_smaller() -> None:
@@ -210,10 +241,11 @@ def test_a_fading_slice_is_alike_in_place_and_smaller() -> None:
 def test_two_slices_in_a_row_of_less_than_a_quarter_of_the_largest_are_a_collapse() -> None:
     judge = TerminationRule(StopRule(), [1.0], 20)
     judge.record(evidence(1.0, area=90))
-    assert not judge.has_collapsed(evidence(1.0, area=20))
+    assert not judge.has_collapsed(evidence(0.8, area=20))
     judge.record(evidence(1.0, area=20))
-    assert judge.has_collapsed(evidence(1.0, area=22))
-    assert not judge.has_collapsed(evidence(1.0, area=30))
+    assert judge.has_collapsed(evidence(0.8, area=22))
+    assert not judge.has_collapsed(evidence(0.8, area=30))
+    assert not judge.has_collapsed(evidence(0.9, area=22))  # seen as well as the object
     assert not judge.resumes(evidence(1.0, area=20), 20)
 
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
-from MedSAMSegmentLib.inference.strategies.candidates import Candidate
 from MedSAMSegmentLib.inference.strategies.zoom import (
     CONTEXT_FACTOR,
     MAXIMUM_SHARE,
@@ -20,7 +19,6 @@ from MedSAMSegmentLib.inference.strategies.zoom import (
     contains,
     following_crop,
     zoom_crop,
-    zoom_is_better,
 )
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
@@ -57,7 +55,7 @@ class ShortSighted(BrightPixels):
         prediction = super().predict(embedding, prompts)
         mask = np.zeros_like(prediction.mask)
         mask[y0 : y1 + 1, x0 : x1 + 1] = True
-        return replace(prediction, mask=mask, score=0.5)
+        return replace(prediction, mask=mask, score=0.5, low_res_logits=np.where(mask, 5.0, -5.0).astype(np.float32))
 
 
 def a_ball(radius: int = 5, drift: int = 0) -> NDArray[np.bool_]:
@@ -78,19 +76,30 @@ def overlap(result: Segmentation3D, ball: NDArray[np.bool_]) -> float:
     return 2.0 * float((mask & ball).sum()) / float(mask.sum() + ball.sum())
 
 
-def a_candidate(quality: float, predicted_iou: float) -> Candidate:
-    return Candidate(np.ones((2, 2), dtype=bool), quality, 1.0, predicted_iou)
-
-
 def test_a_small_object_is_found_from_nearer_by() -> None:
     ball, model = a_ball(), ShortSighted(120)
     session = a_session(ball, model)
     result = session.propagate([Box.around(ball)], strategy="consensus")
     assert overlap(result, ball) > 0.95
-    # The key slice is zoomed both ways, all others as it was told better.
+    # The key slice is shown both ways, and inverted as it was told better, which is how all others are seen.
     assert model.shown[0] == SHAPE[1:]
     assert set(model.shown[1:]) == {(NEAR, NEAR)}
-    assert result.encodes == len(model.shown) == len(result.objects[0].slices) + 1
+    assert result.encodes == len(model.shown) == len(result.objects[0].slices) + 2
+
+
+def test_a_small_dark_object_is_found_from_nearer_by_and_inverted() -> None:
+    ball, model = a_ball(), ShortSighted(120)
+    session = VolumeSession(
+        model,  # type: ignore[arg-type]
+        to_uint8(np.where(ball, 30, 220).astype(np.uint8), "none"),
+        VolumeGeometry.from_spacing(SHAPE),
+    )
+    result = session.propagate([Box.around(ball)], strategy="consensus")
+    assert overlap(result, ball) > 0.95
+    # Whole and nearer by as it is, then nearer by and inverted: on the key slice, and there alone.
+    assert model.shown[0] == SHAPE[1:]
+    assert set(model.shown[1:]) == {(NEAR, NEAR)}
+    assert result.encodes == len(result.objects[0].slices) + 2
 
 
 def test_where_nearer_is_no_better_the_whole_slice_is_shown() -> None:
@@ -105,7 +114,7 @@ def test_a_large_object_is_seen_in_the_whole_slice_alone() -> None:
     ball, model = a_ball(40), ShortSighted(1000)
     result = a_session(ball, model).propagate([Box.around(ball)], strategy="consensus")
     assert set(model.shown) == {SHAPE[1:]}
-    assert result.encodes == len(result.objects[0].slices)
+    assert result.encodes == len(result.objects[0].slices) + 1
 
 
 def test_the_preview_is_what_the_run_gives_on_the_key_slice() -> None:
@@ -254,12 +263,3 @@ def test_a_part_of_a_narrow_slice_is_as_wide_as_that() -> None:
     following = following_crop(part, (4, 210, 53, 250), (512, 60))
     assert following is not None
     assert following[3] - following[1] == part[3] - part[1]
-
-
-def test_either_measure_may_tell_that_nearer_is_better() -> None:
-    whole = [a_candidate(0.5, 0.8), a_candidate(0.4, 0.6)]
-    assert zoom_is_better([a_candidate(0.6, 0.5)], whole)
-    assert zoom_is_better([a_candidate(0.3, 0.9)], whole)
-    assert not zoom_is_better([a_candidate(0.5, 0.7)], whole)
-    assert not zoom_is_better([], whole)
-    assert zoom_is_better(whole, [])

@@ -68,7 +68,8 @@ def test_the_worker_gives_what_a_session_in_this_process_gives(lite_checkpoint: 
     for index, score in here.objects[0].slices.items():
         assert through.objects[0].slices[index].score == pytest.approx(score.score, abs=1e-4)
         assert through.objects[0].slices[index].flags == score.flags
-    assert (through.model, through.strategy, through.encodes) == ("lite_medsam", here.strategy, 2)
+    # Two slices, and the key slice inverted as well.
+    assert (through.model, through.strategy, through.encodes) == ("lite_medsam", here.strategy, 3)
     overlap = 2 * (preview.mask & ball[4]).sum() / (preview.mask.sum() + ball[4].sum())
     assert overlap > 0.9
     assert [p.stage for p in progress[:3]] == ["load torch", "load model", "prepare volume"]

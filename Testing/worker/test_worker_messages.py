@@ -18,7 +18,14 @@ from MedSAMSegmentLib.errors import (
     error_types,
 )
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
-from MedSAMSegmentLib.results import ObjectResult, PackedMask, Segmentation3D, SliceResult, SliceScore
+from MedSAMSegmentLib.results import (
+    FLAG_TWO_READINGS,
+    ObjectResult,
+    PackedMask,
+    Segmentation3D,
+    SliceResult,
+    SliceScore,
+)
 from MedSAMSegmentLib.worker.frames import FrameParser, encode_frame
 from MedSAMSegmentLib.worker.protocol import (
     OpenVolume,
@@ -180,12 +187,12 @@ def test_a_slice_of_a_part_lands_at_its_place_in_the_whole_volume(axis: int) -> 
     volume[4, 5, 6] = volume[5, 6, 8] = True
     inside = volume[tuple(slice(o, o + n) for o, n in zip(offset, part, strict=True))]
     index = np.argwhere(inside)[0][axis]
-    result = SliceResult(1, axis, int(index), inside.take(index, axis=axis), 0.5, ("empty",), True)
+    result = SliceResult(1, axis, int(index), inside.take(index, axis=axis), 0.5, ("empty", FLAG_TWO_READINGS), True)
     header, arrays = encode_slice(result)
     received = decode_slice(header, arrays, offset, whole)
     np.testing.assert_array_equal(received.mask, volume.take(index + offset[axis], axis=axis))
     assert (received.index, received.axis, received.object_index) == (index + offset[axis], axis, 1)
-    assert (received.score, received.flags, received.key) == (0.5, ("empty",), True)
+    assert (received.score, received.flags, received.key) == (0.5, ("empty", FLAG_TWO_READINGS), True)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -199,7 +206,7 @@ def test_a_segmentation_of_a_part_lands_at_its_place_in_the_whole_volume(axis: i
         packed = PackedMask(part, axis)
         for index in range(part[axis]):
             packed.set_slice(index, mask.take(index, axis=axis))
-        scores = {1: SliceScore(0.25, 5, ("low-score",), False), 3: SliceScore(0.5, 7, (), True)}
+        scores = {1: SliceScore(0.25, 5, ("low-score",), False), 3: SliceScore(0.5, 7, (FLAG_TWO_READINGS,), True)}
         objects.append(ObjectResult(name, packed, scores))
     run = Segmentation3D(objects, axis, part, "m", "static", "cpu", "CT", 1.5, 2, 3)
     header, arrays = encode_segmentation(run)
@@ -211,7 +218,7 @@ def test_a_segmentation_of_a_part_lands_at_its_place_in_the_whole_volume(axis: i
         np.testing.assert_array_equal(item.mask, expected)
         assert item.slices == {
             1 + offset[axis]: SliceScore(0.25, 5, ("low-score",), False),
-            3 + offset[axis]: SliceScore(0.5, 7, (), True),
+            3 + offset[axis]: SliceScore(0.5, 7, (FLAG_TWO_READINGS,), True),
         }
     assert [item.name for item in received.objects] == ["a", "b"]
     assert (received.model, received.strategy, received.device, received.window) == ("m", "static", "cpu", "CT")

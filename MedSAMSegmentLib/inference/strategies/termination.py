@@ -13,21 +13,22 @@ from ...propagation import StopRule
 
 @dataclass(frozen=True)
 class TerminationThresholds:
-    """Least `share` of the object's usual quality, `likeness` of grey values to the key slice's, and `dice` with the
-    last accepted mask."""
+    """Least `share` of the object's usual quality, `likeness` of grey values to the key slice's, `dice` with the last
+    accepted mask, and `contrast` at the edge as a share of that on the key slice."""
 
     share: float
     likeness: float
     dice: float
+    contrast: float
 
 
-CONTINUE = TerminationThresholds(share=0.3, likeness=0.65, dice=0.2)
+CONTINUE = TerminationThresholds(share=0.3, likeness=0.65, dice=0.2, contrast=0.09)
 """The object continues on this slice."""
 
-RESUME = TerminationThresholds(share=0.5, likeness=0.9, dice=0.5)
+RESUME = TerminationThresholds(share=0.5, likeness=0.9, dice=0.5, contrast=0.25)
 """The object resumes behind a slice that was not accepted: more is asked than of a neighbour."""
 
-FADE_OUT = TerminationThresholds(share=0.0, likeness=0.8, dice=0.3)
+FADE_OUT = TerminationThresholds(share=0.0, likeness=0.8, dice=0.3, contrast=0.0)
 """The last slice of an object that ends in a small cap or in partial volume: faint and smaller, but in its place."""
 
 COLLAPSED_SHARE = 0.25
@@ -45,7 +46,8 @@ class SliceEvidence:
     pixels.
 
     `quality` and `predicted_iou` are those of the best candidate (`PromptEnsemble`); `confidence` is that of the vote
-    (`fuse`).
+    (`fuse`). `contrast` at the edge of the vote is a share of that on the key slice, and may be above 1: a quality
+    hardly falls where a mask has no edge at all, as on a slice of one grey value.
     """
 
     mask: NDArray[np.bool_]
@@ -54,6 +56,7 @@ class SliceEvidence:
     predicted_iou: float
     likeness: float
     dice: float
+    contrast: float
 
     @property
     def area(self) -> int:
@@ -62,7 +65,8 @@ class SliceEvidence:
     def reaches(self, thresholds: TerminationThresholds, usual: float) -> bool:
         """Return whether all thresholds are reached; `usual` is the object's usual quality."""
         enough = self.quality >= thresholds.share * usual
-        return enough and self.likeness >= thresholds.likeness and self.dice >= thresholds.dice
+        seen = self.likeness >= thresholds.likeness and self.contrast >= thresholds.contrast
+        return enough and seen and self.dice >= thresholds.dice
 
 
 class TerminationRule:

@@ -6,13 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...propagation import StopRule
 from ..embedding_cache import PLAIN_VIEW, SliceView
 from ..plan import PixelBox
 from ..slice_prompts import BoxXYXY
-from .appearance import Appearance
+from .appearance import EDGE, Appearance, edge_contrast
 from .base import SliceSource
-from .candidates import HANDOVER_MARGIN, SAME_BOX, fuse, mask_dice, sides_differ, widen_box
+from .candidates import HANDOVER_MARGIN, SAME_BOX, fuse, mask_dice, pixels_of, sides_differ, widen_box
 from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .termination import SliceEvidence, TerminationRule
@@ -60,6 +63,7 @@ class UnboundedPropagation:
         self._appearance = appearance
         self._key_box = key_box
         self._termination = TerminationRule(sweep.stop or StopRule(), qualities, int(sweep.key_mask.sum()))
+        self._key_contrast = _contrast(slices.pixels(sweep.key_index), sweep.key_mask)
         self._last_accepted = sweep.previous
         self._known: dict[int, SliceEvidence] = {}
 
@@ -118,6 +122,7 @@ class UnboundedPropagation:
             predicted_iou=max((candidate.predicted_iou for candidate in ensemble.candidates), default=0.0),
             likeness=self._appearance.likeness(ensemble.pixels, mask) if mask.any() else 0.0,
             dice=mask_dice(mask, previous),
+            contrast=_contrast(ensemble.pixels, mask) / self._key_contrast if self._key_contrast else 1.0,
         )
 
 
@@ -133,6 +138,15 @@ def search_bounds(neighbour: PixelBox, whole: PixelBox) -> PixelBox:
         min(whole[2], math.ceil(neighbour[2] + across)),
         min(whole[3], math.ceil(neighbour[3] + down)),
     )
+
+
+def _contrast(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    """Return the contrast at the edge of a mask (rows, columns), 0 where it is empty."""
+    bounds = mask_box(mask)
+    if bounds is None:
+        return 0.0
+    near = pixels_of(bounds, EDGE)
+    return edge_contrast(pixels[near], mask[near])
 
 
 def _has_area(box: BoxXYXY) -> bool:
