@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -38,6 +38,10 @@ class KeyPrompt:
     def outlines(self) -> bool:
         """True when more than clicks is known: a box, a line or a mask."""
         return self.box is not None or self.mask is not None
+
+    def signature(self) -> Hashable:
+        mask = None if self.mask is None else (self.mask.shape, np.packbits(self.mask).tobytes())
+        return (self.box, tuple(self.points_xy), tuple(self.labels), mask, self.line, self.aspect)
 
     @property
     def is_positive(self) -> bool:
@@ -81,6 +85,14 @@ class ObjectPlan:
         keys = {index: replace(key, points_xy=[], labels=[]) for index, key in self.keys.items()}
         first, last = self.outlined
         return replace(self, keys=keys, first=first, last=last, corrections={}, clicks=())
+
+    def signature(self) -> Hashable:
+        """Return what two plans have in common that ask for the same; their names do not matter."""
+
+        def of(keys: Mapping[int, KeyPrompt]) -> Hashable:
+            return tuple((index, key.signature()) for index, key in sorted(keys.items()))
+
+        return (of(self.keys), of(self.corrections), self.first, self.last, self.open_ended, self.box)
 
     def reach(self, key_index: int, direction: Direction, upwards: bool) -> range:
         """Return the slices that this key serves in one direction, nearest first.
@@ -195,7 +207,7 @@ def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> Ob
     keys, corrections = _split(inside)
     if not keys:
         raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
-    outlined = _outlined_extent(keys_by_slice, whole, settings)
+    outlined = _outlined_extent(keys_by_slice, whole, settings) if any(key.outlines for key in keys.values()) else None
     if settings.direction == "up":
         first, outlined = min(keys), (min(keys), outlined[1]) if outlined else None
     if settings.direction == "down":
@@ -215,10 +227,9 @@ def _clicks(prompts: Sequence[Prompt], settings: PlanSettings) -> Iterator[Click
 
 def _outlined_extent(
     keys_by_slice: Mapping[int, KeyPrompt], whole: Box | None, settings: PlanSettings
-) -> tuple[int, int] | None:
+) -> tuple[int, int]:
     """Return the first and last slice of an object that has an outline, as if nobody had clicked."""
-    outlines = {index: key for index, key in keys_by_slice.items() if key.outlines}
-    return _extent(outlines, whole, settings)[:2] if outlines else None
+    return _extent({index: key for index, key in keys_by_slice.items() if key.outlines}, whole, settings)[:2]
 
 
 def _split(keys_by_slice: Mapping[int, KeyPrompt]) -> tuple[dict[int, KeyPrompt], dict[int, KeyPrompt]]:

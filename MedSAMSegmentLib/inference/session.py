@@ -21,9 +21,11 @@ from ..propagation import DIRECTIONS, Direction, StopRule
 from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .device_fallback import cpu_fallback, describe_shortage, shortage_remedy
 from .embedding_cache import Crop, EmbeddingCache, EmbeddingKey
+from .kept_runs import KeptRuns
 from .plan import ObjectPlan, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, Strategy
+from .strategies.click_editing import ClickEditing
 
 if TYPE_CHECKING:
     from .memory_tracker import MemoryTracker
@@ -76,6 +78,7 @@ class VolumeSession:
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
         self.decisions: dict[tuple[int, int, Hashable], bool] = {}
         self.preferred_crops: dict[int, Crop | None] = {}
+        self.kept_runs = KeptRuns()
 
     def __enter__(self) -> VolumeSession:
         return self
@@ -98,6 +101,7 @@ class VolumeSession:
         self.cache.clear()
         self.decisions.clear()
         self.preferred_crops.clear()
+        self.kept_runs.clear()
 
     def encode_slice(self, axis: int | str, index: int, cancel: CancelCheck = never_cancel) -> None:
         """Put a slice's embedding into the cache, so that a run that comes by finds it.
@@ -121,8 +125,11 @@ class VolumeSession:
         options = RunOptions(reference=self.reference)
         usual = default_strategy(self.predictor.entry, self.reference)
         # As a run answers on its key slice; a memory has nothing to remember on a single one.
-        chosen = make_strategy("static" if usual == "memory" else usual)
-        return next(self._with_cpu_fallback(_PreparedRun(AxisView(self, along, cancel), plans, chosen, options)))
+        chosen = self._with_clicks(make_strategy("static" if usual == "memory" else usual))
+        run = _PreparedRun(AxisView(self, along, cancel), plans, chosen, options)
+        # A click changes the answer without it, which comes first.
+        *_, answer = self._with_cpu_fallback(run)
+        return answer
 
     def propagate(
         self,
@@ -158,8 +165,11 @@ class VolumeSession:
         before = Counters(**vars(self.counters))
         started = time.perf_counter()
         done, total = 0, sum(plan.last - plan.first + 1 for plan in plans)
-        for done, item in enumerate(self._with_cpu_fallback(run), start=1):
-            result.objects[item.object_index].add(item)
+        for item in self._with_cpu_fallback(run):
+            found = result.objects[item.object_index]
+            # A click yields slices again.
+            done += item.index not in found.slices
+            found.add(item)
             if on_slice is not None:
                 on_slice(item)
             if on_progress is not None:
@@ -201,9 +211,14 @@ class VolumeSession:
         cancel: CancelCheck,
     ) -> _PreparedRun:
         """Refuse all that can be refused, before anything is computed."""
-        chosen = make_strategy(strategy or default_strategy(self.predictor.entry, self.reference))
+        chosen = self._with_clicks(make_strategy(strategy or default_strategy(self.predictor.entry, self.reference)))
         options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0)
         return _PreparedRun(AxisView(self, axis, cancel), plans, chosen, options)
+
+    def _with_clicks(self, strategy: Strategy) -> Strategy:
+        """Let clicks edit what the strategy finds. Networks that follow an object by a memory were trained on clicks,
+        too."""
+        return ClickEditing(strategy, hears_clicks=self.predictor.entry.kind == "memory")
 
     def _with_cpu_fallback(self, run: _PreparedRun) -> Iterator[SliceResult]:
         """Yield the strategy's results. Where the device gives out, the CPU begins again and goes on where it
@@ -282,6 +297,13 @@ class AxisView:
                 decisions.pop(next(iter(decisions)))
             decisions[place] = choose()
         return decisions[place]
+
+    def kept_results(
+        self, asked: Hashable, run: Callable[[], Iterator[SliceResult]], *, again: bool
+    ) -> Iterator[SliceResult]:
+        for result in self._session.kept_runs.results((self.axis, asked), run, again=again):
+            raise_if_cancelled(self._cancel)
+            yield result
 
     def set_preferred_crop(self, part: Crop | None) -> None:
         self._session.preferred_crops[self.axis] = part

@@ -38,6 +38,10 @@ LEVELS = (6.0, 10.0, 15.0, 22.0, 32.0, 45.0)
 SET_OFF = 2.0
 """A part is set off when the grey values behind its edge differ by at least so many times its tolerance."""
 
+TAKEN_DISCS = 6.0
+"""A part that is taken away is at most so many times as large as the disc with the depth for its radius: the object
+itself looks alike, and is set off as well."""
+
 EDGE_RING = 3
 """Pixels behind a part's edge whose grey values are compared; the first one is left out, which is half inside."""
 
@@ -95,7 +99,17 @@ def region_of_click(
     from_click = _distances(window, middle.x, middle.y)
     core = open_ & (from_click <= max(1.0, CORE_SHARE * depth))
     core[at] = True
-    found, look = _part(smooth_grey(pixels[window]), open_, core, at, depth)
+    most = np.inf if middle.label else TAKEN_DISCS * np.pi * depth**2
+    grey = smooth_grey(pixels[window], depth)
+    found, look = _part(grey, open_, core, at, depth=depth, most=most)
+    if found is None and GROW:
+        from scipy import ndimage
+
+        t = float(np.median(grey[core]))
+        sp = max(GROWMIN, GROWK * 1.4826 * float(np.median(np.abs(grey[core] - t))))
+        behind = ndimage.distance_transform_edt(open_)
+        near = open_ & (from_click <= GROW * depth) & (np.abs(grey - t) <= sp) & (behind <= 2 * depth)
+        core = _piece_at(_opened(near, depth) | core, at)
     region = np.zeros_like(mask)
     region[window] = core if found is None else found | core
     return Region(region, depth, look)
@@ -106,9 +120,14 @@ def _part(
     open_: NDArray[np.bool_],
     core: NDArray[np.bool_],
     at: tuple[int, int],
+    *,
     depth: float,
+    most: float,
 ) -> tuple[NDArray[np.bool_] | None, Look | None]:
-    """Return the largest part about the click that looks like it and is set off, and how it looks; else None."""
+    """Return the largest part about the click that looks like it and is set off, and how it looks; else None.
+
+    `depth` in pixels; the part has at most `most` of them.
+    """
     from scipy import ndimage
 
     typical = float(np.median(grey[core]))
@@ -118,7 +137,7 @@ def _part(
         if not alike[at]:
             continue
         part = _piece_at(_opened(alike, depth) | (core & alike), at)
-        if _touches_border(part & open_) or not is_set_off(difference, open_, part, tolerance):
+        if part.sum() > most or _touches_border(part) or not is_set_off(difference, open_, part, tolerance):
             continue
         if ndimage.distance_transform_edt(np.pad(part, 1)).max() > CENTRED * depth + 1:
             continue
@@ -140,12 +159,18 @@ def is_set_off(
     return not ring.any() or float(np.median(difference[ring])) >= SET_OFF * tolerance
 
 
-def smooth_grey(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+GROW = 0.0
+GROWMIN = 6.0
+GROWK = 2.5
+SIGMA = 99.0
+
+
+def smooth_grey(pixels: NDArray[np.uint8], depth=1.0) -> NDArray[np.float64]:
     """Return grey values through a Gaussian; colours by their mean."""
     from scipy import ndimage
 
     grey = pixels if pixels.ndim == 2 else pixels.mean(axis=-1)
-    return ndimage.gaussian_filter(grey.astype(np.float64), SMOOTHING)
+    return ndimage.gaussian_filter(grey.astype(np.float64), float(np.clip(depth / SIGMA, SMOOTHING, 3)))
 
 
 def _depth(wrong: NDArray[np.bool_], middle: Middle, bounds: PixelBox | None) -> float:
@@ -231,8 +256,8 @@ def region_beside(
     middle: Middle,
     before: NDArray[np.bool_],
     first: Region,
-    steps: int,
     *,
+    steps: int,
     against: Sequence[tuple[int, int]] = (),
     bounds: PixelBox | None = None,
 ) -> NDArray[np.bool_] | None:
@@ -261,7 +286,7 @@ def region_beside(
         disc = open_ & before[window] & (_distances(window, middle.x, middle.y) <= np.sqrt(radius**2 - steps**2))
     found = disc
     if first.look is not None:
-        difference = np.abs(smooth_grey(pixels[window]) - first.look.typical)
+        difference = np.abs(smooth_grey(pixels[window], first.depth) - first.look.typical)
         alike = open_ & (difference <= first.look.tolerance) & ndimage.binary_dilation(before[window], iterations=1)
         pieces, _ = ndimage.label(_opened(alike, first.depth))
         touching = np.unique(pieces[before[window] & (pieces > 0)])
