@@ -29,6 +29,9 @@ CENTRED = 1.6
 """In terms of the depth: how far from its edge the middle of a part may be. Where a part is wider elsewhere, the user
 would have clicked there."""
 
+CORE_TOLERANCE = 22.0
+"""How much grey values of a core without a part may differ from the click's, of 255."""
+
 SMOOTHING = 1.0
 """Standard deviation in pixels of the Gaussian through which grey values are compared."""
 
@@ -38,7 +41,7 @@ LEVELS = (6.0, 10.0, 15.0, 22.0, 32.0, 45.0)
 SET_OFF = 2.0
 """A part is set off when the grey values behind its edge differ by at least so many times its tolerance."""
 
-TAKEN_DISCS = 6.0
+TAKEN_DISCS = 2.0
 """A part that is taken away is at most so many times as large as the disc with the depth for its radius: the object
 itself looks alike, and is set off as well."""
 
@@ -100,17 +103,13 @@ def region_of_click(
     core = open_ & (from_click <= max(1.0, CORE_SHARE * depth))
     core[at] = True
     most = np.inf if middle.label else TAKEN_DISCS * np.pi * depth**2
-    grey = smooth_grey(pixels[window], depth)
+    grey = smooth_grey(pixels[window])
     found, look = _part(grey, open_, core, at, depth=depth, most=most)
-    if found is None and GROW:
-        from scipy import ndimage
-
-        t = float(np.median(grey[core]))
-        sp = max(GROWMIN, GROWK * 1.4826 * float(np.median(np.abs(grey[core] - t))))
-        behind = ndimage.distance_transform_edt(open_)
-        near = open_ & (from_click <= GROW * depth) & (np.abs(grey - t) <= sp) & (behind <= 2 * depth)
-        core = _piece_at(_opened(near, depth) | core, at)
     region = np.zeros_like(mask)
+    if found is None:
+        typical = float(np.median(grey[open_ & (from_click <= max(1.5, depth / 4))]))
+        core = _piece_at(core & (np.abs(grey - typical) <= CORE_TOLERANCE), at)
+        core[at] = True
     region[window] = core if found is None else found | core
     return Region(region, depth, look)
 
@@ -159,18 +158,12 @@ def is_set_off(
     return not ring.any() or float(np.median(difference[ring])) >= SET_OFF * tolerance
 
 
-GROW = 0.0
-GROWMIN = 6.0
-GROWK = 2.5
-SIGMA = 99.0
-
-
-def smooth_grey(pixels: NDArray[np.uint8], depth=1.0) -> NDArray[np.float64]:
+def smooth_grey(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return grey values through a Gaussian; colours by their mean."""
     from scipy import ndimage
 
     grey = pixels if pixels.ndim == 2 else pixels.mean(axis=-1)
-    return ndimage.gaussian_filter(grey.astype(np.float64), float(np.clip(depth / SIGMA, SMOOTHING, 3)))
+    return ndimage.gaussian_filter(grey.astype(np.float64), SMOOTHING)
 
 
 def _depth(wrong: NDArray[np.bool_], middle: Middle, bounds: PixelBox | None) -> float:
@@ -286,7 +279,7 @@ def region_beside(
         disc = open_ & before[window] & (_distances(window, middle.x, middle.y) <= np.sqrt(radius**2 - steps**2))
     found = disc
     if first.look is not None:
-        difference = np.abs(smooth_grey(pixels[window], first.depth) - first.look.typical)
+        difference = np.abs(smooth_grey(pixels[window]) - first.look.typical)
         alike = open_ & (difference <= first.look.tolerance) & ndimage.binary_dilation(before[window], iterations=1)
         pieces, _ = ndimage.label(_opened(alike, first.depth))
         touching = np.unique(pieces[before[window] & (pieces > 0)])
