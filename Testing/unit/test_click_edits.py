@@ -120,6 +120,7 @@ def test_a_region_goes_on_where_its_part_does_and_ends_with_it() -> None:
     empty = np.zeros(SHAPE, dtype=bool)
     first = region_of_click(pixels, empty, middle)
     assert first is not None
+    assert first.look is not None
     smaller = np.where(disc(61, 48, 8), 200, 60).astype(np.uint8)
     beside = region_beside(smaller, empty, middle, first.pixels, first, steps=20)
     assert beside is not None

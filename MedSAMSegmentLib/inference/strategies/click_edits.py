@@ -93,7 +93,10 @@ def region_of_click(
     """
     if mask[middle.y, middle.x] == middle.label:
         return None
-    depth = _depth(mask != middle.label, middle, bounds)
+    known = _depth(mask != middle.label, middle, bounds)
+    # Where there is no edge, as in an empty mask, a click says little about the size.
+    depth = max(mask.shape) / 32 if known is None else max(1.0, known)
+    widest = np.inf if known is None else CENTRED * depth + 1
     half = int(WINDOW_DEPTHS * depth) + WINDOW_MARGIN
     window = _window(middle, half, mask.shape)
     top, left = window[0].start, window[1].start
@@ -104,7 +107,7 @@ def region_of_click(
     core[at] = True
     most = np.inf if middle.label else TAKEN_DISCS * np.pi * depth**2
     grey = smooth_grey(pixels[window])
-    found, look = _part(grey, open_, core, at, depth=depth, most=most)
+    found, look = _part(grey, open_, core, at, widest=widest, depth=depth, most=most)
     region = np.zeros_like(mask)
     if found is None:
         typical = float(np.median(grey[open_ & (from_click <= max(1.5, depth / 4))]))
@@ -120,12 +123,13 @@ def _part(
     core: NDArray[np.bool_],
     at: tuple[int, int],
     *,
+    widest: float,
     depth: float,
     most: float,
 ) -> tuple[NDArray[np.bool_] | None, Look | None]:
     """Return the largest part about the click that looks like it and is set off, and how it looks; else None.
 
-    `depth` in pixels; the part has at most `most` of them.
+    Its middle lies at most `widest` pixels from its edge, and it has at most `most` of them.
     """
     from scipy import ndimage
 
@@ -136,26 +140,36 @@ def _part(
         if not alike[at]:
             continue
         part = _piece_at(_opened(alike, depth) | (core & alike), at)
-        if part.sum() > most or _touches_border(part) or not is_set_off(difference, open_, part, tolerance):
+        if part.sum() > most or _touches_border(part):
             continue
-        if ndimage.distance_transform_edt(np.pad(part, 1)).max() > CENTRED * depth + 1:
+        contrast = contrast_behind(difference, open_, part)
+        if contrast < SET_OFF * tolerance:
             continue
-        return part, Look(typical, tolerance)
+        if ndimage.distance_transform_edt(np.pad(part, 1)).max() > widest:
+            continue
+        return to_edge(part, difference, open_, contrast), Look(typical, tolerance)
     return None, None
 
 
-def is_set_off(
-    difference: NDArray[np.float64], open_: NDArray[np.bool_], part: NDArray[np.bool_], tolerance: float
-) -> bool:
-    """Return whether what could change as well, but lies behind the edge of `part`, looks different.
+def contrast_behind(difference: NDArray[np.float64], open_: NDArray[np.bool_], part: NDArray[np.bool_]) -> float:
+    """Return how much the grey values of what could change as well, but lies behind the edge of `part`, differ.
 
-    `difference` of grey values to the part's. True where the part is all that could change.
+    `difference` of grey values to the part's. Infinite where the part is all that could change.
     """
     from scipy import ndimage
 
     near = ndimage.binary_dilation(part, iterations=1)
     ring = ndimage.binary_dilation(near, iterations=EDGE_RING - 1) & open_ & ~near
-    return not ring.any() or float(np.median(difference[ring])) >= SET_OFF * tolerance
+    return float(np.median(difference[ring])) if ring.any() else np.inf
+
+
+def to_edge(
+    part: NDArray[np.bool_], difference: NDArray[np.float64], open_: NDArray[np.bool_], contrast: float
+) -> NDArray[np.bool_]:
+    """Return the part with its outermost pixels: an edge lies half-way between what is on its two sides."""
+    from scipy import ndimage
+
+    return part | (ndimage.binary_dilation(part) & open_ & (difference <= contrast / 2))
 
 
 def smooth_grey(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -166,8 +180,8 @@ def smooth_grey(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     return ndimage.gaussian_filter(grey.astype(np.float64), SMOOTHING)
 
 
-def _depth(wrong: NDArray[np.bool_], middle: Middle, bounds: PixelBox | None) -> float:
-    """Return the distance in pixels from the middle to the nearest pixel that is not wrong, at least 1.
+def _depth(wrong: NDArray[np.bool_], middle: Middle, bounds: PixelBox | None) -> float | None:
+    """Return the distance in pixels from the middle to the nearest pixel that is not wrong; None without one.
 
     Looked for in growing windows: the mask's edge is near most of the time.
     """
@@ -182,8 +196,7 @@ def _depth(wrong: NDArray[np.bool_], middle: Middle, bounds: PixelBox | None) ->
         if nearest <= half or half > max(wrong.shape):
             break
         half *= 3
-    # Where there is no edge at all, as in an empty mask, a click says little about the size.
-    return max(1.0, nearest if np.isfinite(nearest) else max(wrong.shape) / 32)
+    return nearest if np.isfinite(nearest) else None
 
 
 def _open(
@@ -265,8 +278,8 @@ def region_beside(
         return None
     margin = 4
     window = (
-        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
-        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+        slice(max(0, int(rows[0]) - margin), min(mask.shape[0], int(rows[-1]) + margin + 1)),
+        slice(max(0, int(columns[0]) - margin), min(mask.shape[1], int(columns[-1]) + margin + 1)),
     )
     open_ = mask[window] != middle.label
     if middle.label and bounds is not None and _contains(bounds, middle):
@@ -284,8 +297,9 @@ def region_beside(
         pieces, _ = ndimage.label(_opened(alike, first.depth))
         touching = np.unique(pieces[before[window] & (pieces > 0)])
         part = np.isin(pieces, touching) & (pieces > 0)
-        if part.any() and is_set_off(difference, open_, part, first.look.tolerance):
-            found = found | part
+        contrast = contrast_behind(difference, open_, part)
+        if part.any() and contrast >= SET_OFF * first.look.tolerance:
+            found = found | to_edge(part, difference, open_, contrast)
     if not found.any():
         return None
     region = np.zeros_like(mask)
