@@ -29,6 +29,9 @@ CENTRED = 1.6
 """In terms of the depth: how far from its edge the middle of a part may be. Where a part is wider elsewhere, the user
 would have clicked there."""
 
+INNER_SHARE = 0.5
+"""Of the depth: the radius within which the click's grey value is measured, a median."""
+
 CORE_TOLERANCE = 22.0
 """How much grey values of a core without a part may differ from the click's, of 255."""
 
@@ -38,7 +41,7 @@ SMOOTHING = 1.0
 LEVELS = (6.0, 10.0, 15.0, 22.0, 32.0, 45.0)
 """Tolerances that are tried: how much the grey values of a part may differ from the click's, of 255."""
 
-SET_OFF = 2.0
+SET_OFF = 1.75
 """A part is set off when the grey values behind its edge differ by at least so many times its tolerance."""
 
 TAKEN_DISCS = 2.0
@@ -105,20 +108,23 @@ def region_of_click(
     from_click = _distances(window, middle.x, middle.y)
     core = open_ & (from_click <= max(1.0, CORE_SHARE * depth))
     core[at] = True
+    inner = open_ & (from_click <= max(1.5, INNER_SHARE * depth))
     most = np.inf if middle.label else TAKEN_DISCS * np.pi * depth**2
     grey = smooth_grey(pixels[window])
-    found, look = _part(grey, open_, core, at, widest=widest, depth=depth, most=most)
+    typical = float(np.median(grey[inner]))
+    difference = np.abs(grey - typical)
+    found, tolerance = _part(difference, open_, core, at, widest=widest, depth=depth, most=most)
+    look = None if tolerance is None else Look(typical, tolerance)
     region = np.zeros_like(mask)
     if found is None:
-        typical = float(np.median(grey[open_ & (from_click <= max(1.5, depth / 4))]))
-        core = _piece_at(core & (np.abs(grey - typical) <= CORE_TOLERANCE), at)
+        core = _piece_at(core & (difference <= CORE_TOLERANCE), at)
         core[at] = True
     region[window] = core if found is None else found | core
     return Region(region, depth, look)
 
 
 def _part(
-    grey: NDArray[np.float64],
+    difference: NDArray[np.float64],
     open_: NDArray[np.bool_],
     core: NDArray[np.bool_],
     at: tuple[int, int],
@@ -126,15 +132,13 @@ def _part(
     widest: float,
     depth: float,
     most: float,
-) -> tuple[NDArray[np.bool_] | None, Look | None]:
-    """Return the largest part about the click that looks like it and is set off, and how it looks; else None.
+) -> tuple[NDArray[np.bool_] | None, float | None]:
+    """Return the largest part about the click that looks like it and is set off, and its tolerance; else None.
 
     Its middle lies at most `widest` pixels from its edge, and it has at most `most` of them.
     """
     from scipy import ndimage
 
-    typical = float(np.median(grey[core]))
-    difference = np.abs(grey - typical)
     for tolerance in reversed(LEVELS):
         alike = open_ & (difference <= tolerance)
         if not alike[at]:
@@ -147,7 +151,7 @@ def _part(
             continue
         if ndimage.distance_transform_edt(np.pad(part, 1)).max() > widest:
             continue
-        return to_edge(part, difference, open_, contrast), Look(typical, tolerance)
+        return to_edge(part, difference, open_, contrast), tolerance
     return None, None
 
 
