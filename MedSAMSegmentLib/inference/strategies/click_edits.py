@@ -119,7 +119,7 @@ def region_of_click(
     if found is None:
         core = _piece_at(core & (difference <= CORE_TOLERANCE), at)
         core[at] = True
-    region[window] = core if found is None else found | core
+    region[window] = core if found is None else found
     return Region(region, depth, look)
 
 
