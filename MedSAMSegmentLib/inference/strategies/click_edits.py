@@ -57,7 +57,7 @@ PROTECTED = 3.0
 
 @dataclass(frozen=True)
 class Middle:
-    """Where a region begins: pixels x, y, and the label that it gets."""
+    """The pixel x, y where a region begins, and the label that the region gets."""
 
     x: int
     y: int
