@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 STAMP  := $(VENV)/.stamp
 
-.PHONY: demo test app-test lint format bench clean setup setup-dev
+.PHONY: demo test app-test lint format bench bench-accuracy clean setup setup-dev
 
 demo: setup
 	$(BIN)/medsam-segment demo --output demo
@@ -30,6 +30,14 @@ format: setup-dev
 
 bench: setup-dev
 	$(BIN)/python Testing/bench/bench.py
+
+# Dice and more on the judging set that CASES names (Testing/bench/collect_cases.py makes it), as tables. An interrupted
+# run continues; OUT holds the figures of a revision. HALF is tuned, untouched or both.
+HALF ?= both
+OUT  ?= build/accuracy-$(shell git describe --always --dirty --exclude '*' 2>/dev/null).json
+bench-accuracy: setup-dev
+	@test -n "$(CASES)" || { echo "Name the judging set: make bench-accuracy CASES=/path/to/cases"; exit 2; }
+	$(BIN)/python Testing/bench/accuracy.py "$(CASES)" --half $(HALF) --out "$(OUT)"
 
 setup: $(STAMP)-run
 setup-dev: $(STAMP)-dev

@@ -56,6 +56,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="segment an image from prompts")
     run.add_argument("image", help="NIfTI, NRRD, MHA, DICOM folder or file, PNG, JPEG, frame folder, challenge .npz")
+    _add_image_options(run)
     prompt = run.add_argument_group("prompts, in voxels i j k (columns, rows, slices; the first voxel is 0)")
     prompt.set_defaults(prompts=[])
     for option, kind, count, names, text in (
@@ -106,6 +107,15 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--overlay", metavar="FILE.png", help="picture of the result on chosen slices")
     run.add_argument("--report", metavar="FILE.json", help="inputs, model, versions, volumes, diameters, scores")
     _add_compute_options(run)
+
+
+def _add_image_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--series", metavar="NUMBER|UID", help="which series of a DICOM folder; default: the largest; see 'info FOLDER'"
+    )
+    parser.add_argument(
+        "--spacing", nargs=3, type=float, metavar=("X", "Y", "Z"), help="voxel size in mm, in place of the file's own"
+    )
 
 
 def _frame(text: str) -> int | str:
@@ -164,7 +174,8 @@ def _add_demo(commands: Any) -> None:
 
 def _add_info(commands: Any) -> None:
     info = commands.add_parser("info", help="what an image is and which window 'auto' would choose")
-    info.add_argument("image")
+    info.add_argument("image", help="a file or folder; of a DICOM folder the series are listed, too")
+    _add_image_options(info)
     info.add_argument("--json", action="store_true", help="as JSON")
     _add_common(info)
 

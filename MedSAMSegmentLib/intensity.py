@@ -22,6 +22,15 @@ from .errors import InputError, UsageError
 SLAB_VOXELS = 1 << 22
 SAMPLE_VOXELS = 1 << 24
 
+SIGNED_PART = 0.1
+"""A z-scored or a phase image reaches as far below zero as this part of what it reaches above; ringing does not."""
+
+CT_CONTRAST = 50
+"""A CT spans more HU than this between fat and water alone; one that was z-scored spans a few units."""
+
+BACKGROUND_SHARE = 0.05
+"""Zeros of a signed image that are this common are its background."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -73,7 +82,7 @@ def _(text: str) -> str:
 
 
 _UPTAKE = _("0 to the 99.9 percentile of the uptake.")
-_PERCENTILES = _("0.5 to 99.5 percentile of the voxels above zero.")
+_PERCENTILES = _("0.5 to 99.5 percentile of the voxels above zero, or of all if many are below.")
 
 PRESETS: dict[str, Preset] = {
     preset.id: preset
@@ -153,7 +162,7 @@ def to_uint8(
     preset, fixed, why = _choose(array.dtype, lambda: _is_whole(array), window, modality, span)
     keep_zero = fixed is None and preset.percentiles is not None
     if keep_zero:
-        fixed = _percentile_window(array, preset, exact=reference)
+        fixed, keep_zero = _percentile_window(array, preset, exact=reference)
         if fixed is None:
             constant = np.zeros(array.shape, np.uint8)
             return WindowedVolume(constant, None, f"{why or preset.title}; all voxels are equal, the image is black")
@@ -193,7 +202,7 @@ def window_of(volume: NDArray, window: WindowChoice = "auto", *, modality: str |
     _require_image(array)
     preset, fixed, _ = _choose(array.dtype, lambda: _is_whole(array), window, modality, _finite_range(array))
     if fixed is None and preset.percentiles is not None:
-        return _percentile_window(array, preset, exact=False)
+        return _percentile_window(array, preset, exact=False)[0]
     return fixed
 
 
@@ -278,6 +287,8 @@ def _automatic(
     window = PRESETS[name].window if name else None
     if window and (highest <= window.lo or lowest >= window.hi):
         return "grey", f"modality {kind}, but no voxel lies within the window"
+    if window and highest - lowest < CT_CONTRAST:
+        return "grey", f"modality {kind}, but the values span {highest - lowest:g} only"
     if dtype == np.uint8 and name in (None, "grey"):
         return "none", "8-bit image"
     return (name, f"modality {kind}") if name else _by_values(whole, lowest, highest)
@@ -312,18 +323,33 @@ def _sample(array: NDArray, limit: int = SAMPLE_VOXELS) -> NDArray:
     return flat[np.isfinite(flat)] if flat.dtype.kind == "f" else flat
 
 
-def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> Window | None:
-    """Return the window between the preset's percentiles of the voxels above zero; None when all voxels are equal."""
+def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> tuple[Window | None, bool]:
+    """Return the window between the preset's percentiles, and whether zero is background, which stays black.
+
+    They are those of the voxels above zero, or of all but the background where the image is signed; the window is None
+    when all voxels are equal. `exact` takes every voxel, and those above zero whatever the image is.
+    """
     values = _sample(array, array.size if exact else SAMPLE_VOXELS)
-    above = values[values > 0]
-    if above.size == 0:
-        above = values
-    lo, hi = (float(v) for v in np.percentile(above, preset.percentiles or (0.0, 100.0)))
+    counted, keep_zero = values[values > 0], True
+    if not exact and not preset.from_zero and _is_signed(values):
+        zeros = values == 0
+        keep_zero = bool(zeros.mean() >= BACKGROUND_SHARE)
+        counted = values[~zeros] if keep_zero else values
+    if counted.size == 0:
+        counted = values
+    lo, hi = (float(v) for v in np.percentile(counted, preset.percentiles or (0.0, 100.0)))
     if preset.from_zero and hi > 0:
         lo = 0.0
     if lo >= hi:
         lo, hi = float(values.min()), float(values.max())
-    return Window(lo, hi) if lo < hi else None
+    return (Window(lo, hi) if lo < hi else None), keep_zero
+
+
+def _is_signed(values: NDArray) -> bool:
+    if values.min() >= 0:
+        return False
+    low, high = (float(v) for v in np.percentile(values, (1.0, 99.0)))
+    return low < 0 and -low >= SIGNED_PART * high
 
 
 def _grey(

@@ -9,6 +9,7 @@ from MedSAMSegmentLib.ui.objects.queue import ObjectState
 
 from . import scenario
 from .phantom import Ball, Phantom
+from .user import show_slice
 from .workspace import Workspace, another_effect
 
 LUNG = Phantom(inside=-700, outside=-950)
@@ -43,6 +44,20 @@ def a_painted_slice_tells_the_window_too() -> None:
     workspace.propagate()
     workspace.wait()
     assert workspace.service.opened[-1].window == "ct-lung"
+
+
+@scenario
+def a_click_after_a_run_is_shown_on_what_the_segment_holds() -> None:
+    phantom = Phantom()
+    workspace = Workspace(phantom.node(), stand_in=True)
+    workspace.draw_box(phantom)
+    workspace.propagate()
+    workspace.wait()
+    show_slice("Red", phantom.ras((24, 24, 10)))
+    workspace.set(tool="exclude")
+    workspace.user.click("Red", phantom.ras((24, 24, 10)))
+    workspace.wait_for_preview()
+    np.testing.assert_array_equal(workspace.shown_mask, workspace.mask()[10])
 
 
 def with_a_failed_row() -> Workspace:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ..auto_window import window_of_prompts
 from ..errors import InputError, OutputError
 from ..evaluation.metrics import dice
 from ..geometry import VolumeGeometry
@@ -33,28 +34,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Organ:
-    """A segment of the reference, the window a radiologist would read it in, and its SNOMED CT code."""
+    """A segment of the reference, and its SNOMED CT code."""
 
     name: str
-    window: str
     terminology: str
     color: tuple[float, float, float]
 
 
-WIDE_WINDOW = "-1307.5/3433"
-"""LEVEL/WIDTH from the 0.5 to the 99.5 percentile of the scan: one window for lungs and spine, so that each slice is
-encoded once for all of them. The lungs are found about as well as in the lung window (Resources/docs/accuracy.md)."""
-
 ORGANS = (
-    Organ("right lung", WIDE_WINDOW, "SCT:3341006:Right lung", (0.30, 0.69, 0.31)),
-    Organ("left lung", WIDE_WINDOW, "SCT:44029006:Left lung", (0.13, 0.59, 0.95)),
-    Organ("thoracic vertebral column", WIDE_WINDOW, "SCT:122495006:Thoracic spine", (1.0, 0.76, 0.03)),
+    Organ("right lung", "SCT:3341006:Right lung", (0.30, 0.69, 0.31)),
+    Organ("left lung", "SCT:44029006:Left lung", (0.13, 0.59, 0.95)),
+    Organ("thoracic vertebral column", "SCT:122495006:Thoracic spine", (1.0, 0.76, 0.03)),
 )
 
 
 @dataclass(frozen=True)
 class DemoRow:
     organ: str
+    window: str
     dice: float
     millilitres: float
     reference_millilitres: float
@@ -73,12 +70,15 @@ def run(options: argparse.Namespace) -> None:
         fetch_weights("lite_medsam", options.quiet)
     predictor = load_predictor("lite_medsam", device=options.device, precision=options.precision, engine=options.engine)
     volume, references = load_chest()
+    windows = automatic_windows(volume, references)
     results, rows = [], []
-    for window in dict.fromkeys(organ.window for organ in ORGANS):
-        organs = [organ for organ in ORGANS if organ.window == window]
-        result = segment_organs(predictor, volume, references, organs, strategy=options.strategy, quiet=options.quiet)
+    for window in dict.fromkeys(windows.values()):
+        organs = [organ for organ in ORGANS if windows[organ.name] == window]
+        result = segment_organs(
+            predictor, volume, references, organs, window=window, strategy=options.strategy, quiet=options.quiet
+        )
         results.append(result)
-        rows.extend(_rows(organs, result, references, volume.geometry))
+        rows.extend(_rows(organs, window, result, references, volume.geometry))
     _write(folder, volume, results, rows, predictor.weights_sha256)
     if not options.quiet:
         print_table(rows)
@@ -100,19 +100,26 @@ def load_chest() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
     return volume, masks
 
 
+def automatic_windows(volume: Volume, references: Mapping[str, NDArray[np.bool_]]) -> dict[str, str]:
+    """Return the window of each organ by name, as "auto" finds it for the box that a user draws."""
+    boxes = {organ.name: Box.around(references[organ.name]) for organ in ORGANS}
+    return {name: window_of_prompts(volume.array_zyx, volume.modality, [box]) for name, box in boxes.items()}
+
+
 def segment_organs(
     predictor: SlicePredictor,
     volume: Volume,
     references: Mapping[str, NDArray[np.bool_]],
     organs: Sequence[Organ],
     *,
+    window: str,
     strategy: str | None = None,
     quiet: bool = True,
 ) -> Segmentation3D:
     """Segment organs that are read in the same window, in one session: each slice is encoded once for all of them."""
     from ..inference.open import open_session
 
-    session = open_session(predictor, volume.array_zyx, geometry=volume.geometry, window=organs[0].window)
+    session = open_session(predictor, volume.array_zyx, geometry=volume.geometry, window=window)
     names = [organ.name for organ in organs]
     boxes = [Box.around(references[name]) for name in names]
     with session, slice_bar(" + ".join(names), quiet) as progress:
@@ -121,6 +128,7 @@ def segment_organs(
 
 def _rows(
     organs: Sequence[Organ],
+    window: str,
     result: Segmentation3D,
     references: Mapping[str, NDArray[np.bool_]],
     geometry: VolumeGeometry,
@@ -130,7 +138,7 @@ def _rows(
         mask, reference = item.mask, references[organ.name]
         ours, theirs = (float(m.sum()) * geometry.voxel_volume_ml for m in (mask, reference))
         per_slice = result.seconds / result.predictions
-        rows.append(DemoRow(organ.name, dice(mask, reference), ours, theirs, per_slice))
+        rows.append(DemoRow(organ.name, window, dice(mask, reference), ours, theirs, per_slice))
     return rows
 
 
@@ -140,7 +148,8 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     from ..io.report import write_report
     from .run_report import object_facts, versions, volume_digest
 
-    items: list[ObjectResult] = [item for result in results for item in result.objects]
+    found: dict[str, ObjectResult] = {item.name: item for result in results for item in result.objects}
+    items = [found[organ.name] for organ in ORGANS]
     segments = segments_from(
         [item.name for item in items],
         [item.mask for item in items],
@@ -163,10 +172,10 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
 
 
 def print_table(rows: list[DemoRow]) -> None:
-    print(f"\n{'organ':28s} {'Dice':>6s} {'volume mL':>10s} {'reference mL':>13s} {'s / slice':>10s}")
+    print(f"\n{'organ':28s} {'Dice':>6s} {'window':>8s} {'volume mL':>10s} {'reference mL':>13s} {'s / slice':>10s}")
     for row in rows:
         print(
-            f"{row.organ:28s} {row.dice:6.3f} {row.millilitres:10.1f} "
+            f"{row.organ:28s} {row.dice:6.3f} {row.window:>8s} {row.millilitres:10.1f} "
             f"{row.reference_millilitres:13.1f} {row.seconds_per_slice:10.2f}"
         )
     print()

@@ -59,12 +59,22 @@ def open_image(
 
 
 def window_for(options: argparse.Namespace, volume: Volume, objects: Sequence[Sequence[Prompt]]) -> str:
-    """Return the window asked for; "auto" is the lungs' where every object is lung. Official scripts know no such
-    choice."""
+    """Return the window asked for; "auto" is that of lung, bone or brain where all objects are, which is said if not.
+
+    Official scripts know no such choice.
+    """
     if options.window != "auto" or options.mode == "reference":
         return str(options.window)
-    found = {window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects}
-    return found.pop() if len(found) == 1 else "auto"
+    found = list(dict.fromkeys(window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects))
+    if len(found) == 1:
+        return found[0]
+    if found:
+        say(
+            f"note: the objects ask for different windows ({', '.join(found)}) and share that of the whole image; "
+            "run them apart, or choose one with --window.",
+            options.quiet,
+        )
+    return "auto"
 
 
 def fetch_weights(model_id: str, quiet: bool) -> None:

@@ -103,6 +103,9 @@ def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, q
         say("warning: every slice is of one grey level in this window; there is nothing to see.", quiet)
     for item in result.objects:
         say(_summary(item, volume), quiet)
+        made = sorted(set(volume.filled) & set(item.slices)) if result.axis == 0 else []
+        if made:
+            say(f"warning: no image, but made from their neighbours: slices {', '.join(map(str, made))}", quiet)
         unseen = sorted(blank & set(item.slices))
         if unseen and len(blank) < result.shape_zyx[result.axis]:
             say(f"warning: slices without an image (one grey level): {', '.join(map(str, unseen))}", quiet)
@@ -118,5 +121,6 @@ def blank_slices(volume_u8: NDArray[np.uint8], axis: int) -> set[int]:
 def _summary(item: ObjectResult, volume: Volume) -> str:
     mask = item.mask
     millilitres = float(mask.sum()) * volume.geometry.voxel_volume_ml
+    size = f"{millilitres:.2f} mL" if all(volume.spacing_known_zyx) else "no mL without spacing"
     look = f"; look at slices {', '.join(map(str, item.flagged))}" if item.flagged else ""
-    return f"{item.name}: {int(mask.sum())} voxels, {millilitres:.2f} mL, {item.assessment}{look}"
+    return f"{item.name}: {int(mask.sum())} voxels, {size}, {item.assessment}{look}"

@@ -61,7 +61,7 @@ def _volumes(options: argparse.Namespace) -> list[Volume]:
     for."""
     # The official scripts sort frames by name as text, but for EfficientTAM's copy.
     text_order = options.mode == "reference" and "efficient" not in (options.model or "")
-    volume = read_volume(options.image, text_order=text_order)
+    volume = read_volume(options.image, series=options.series, spacing=options.spacing, text_order=text_order)
     if options.axis == "time":
         if options.frame == EVERY_FRAME:
             raise UsageError("--axis time follows the prompts of one frame.", "Give that frame's number to --frame.")

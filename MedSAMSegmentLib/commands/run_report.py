@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..geometry import IN_PLANE_AXES
 from ..io.report import file_digest, files_digest
 from ..measurements import measure
 from ..prompts import MaskPrompt, Prompt
@@ -24,7 +25,7 @@ REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "slicerio")
 
 REPEATED_OPTIONS = (
     "axis", "frame", "range", "direction", "stop", "strategy", "window", "line_as", "mode", "model", "name",
-    "largest_component", "fill_holes", "terminology", "device", "precision", "engine",
+    "largest_component", "fill_holes", "terminology", "device", "precision", "engine", "series", "spacing",
 )  # fmt: skip
 """What decides on the result besides the files; the prompts stand with their objects."""
 
@@ -32,7 +33,13 @@ REPEATED_OPTIONS = (
 def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str]) -> dict[str, Any]:
     """Describe the inputs: every file by its hash, and the options, so that the run can be repeated."""
     return {
-        "input": {"file": volume.source.name, "sha256": volume_digest(volume), "notes": list(notes)},
+        "input": {
+            "file": volume.source.name,
+            "sha256": volume_digest(volume),
+            "notes": list(notes),
+            "spacing_known_ijk": list(reversed(volume.spacing_known_zyx)),
+            "filled_slices": list(volume.filled),
+        },
         "prompt_files": [
             {"option": option, "file": Path(file).name, "sha256": file_digest(file)}
             for option, file in files_of_prompts(options.prompts)
@@ -43,7 +50,9 @@ def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str
 
 def volume_digest(volume: Volume) -> str:
     """Return the SHA-256 of the file, or of all files that the volume was read from. Raises `InputError`."""
-    return files_digest(volume.parts, volume.source) if volume.parts else file_digest(volume.source)
+    if not volume.parts:
+        return file_digest(volume.source)
+    return files_digest(volume.parts, volume.source if volume.source.is_dir() else volume.source.parent)
 
 
 def run_report(
@@ -88,18 +97,22 @@ def prompt_facts(prompt: Prompt) -> dict[str, Any]:
 
 
 def object_facts(item: ObjectResult, volume: Volume) -> dict[str, Any]:
-    """Return name, size, RECIST 1.1 diameters (of images, not of time series) and what each slice scored."""
+    """Return name, size, RECIST 1.1 diameters (of images, not of time series) and what each slice scored.
+
+    Where the voxel size is not known, there are neither millilitres (null) nor diameters.
+    """
     measurement = measure(item.mask, volume.geometry, item.packed.axis)
     facts: dict[str, Any] = {
         "name": item.name,
         "voxels": measurement.voxels,
-        "volume_ml": round(measurement.volume_ml, 4),
+        "volume_ml": round(measurement.volume_ml, 4) if all(volume.spacing_known_zyx) else None,
         "confidence": round(item.confidence, 4),
         "assessment": item.assessment,
         "flagged_slices": item.flagged,
         "slices": {str(index): _slice_facts(vars(score)) for index, score in sorted(item.slices.items())},
     }
-    if not volume.is_time_series:
+    in_plane = [volume.spacing_known_zyx[axis] for axis in IN_PLANE_AXES[item.packed.axis]]
+    if not volume.is_time_series and all(in_plane):
         facts["recist"] = {
             "slice": measurement.index,
             "longest": measurement.longest,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -38,9 +39,23 @@ class KeyPrompt:
         """True when more than clicks is known: a box, a line or a mask."""
         return self.box is not None or self.mask is not None
 
+    def signature(self) -> Hashable:
+        mask = None if self.mask is None else (self.mask.shape, np.packbits(self.mask).tobytes())
+        return (self.box, tuple(self.points_xy), tuple(self.labels), mask, self.line, self.aspect)
+
     @property
     def is_positive(self) -> bool:
         return self.outlines or any(self.labels)
+
+
+@dataclass(frozen=True)
+class Click:
+    """A point on slice `index`, in pixels x (columns), y (rows): it belongs to the object (`positive`) or does not."""
+
+    index: int
+    x: int
+    y: int
+    positive: bool
 
 
 @dataclass(eq=False)
@@ -48,7 +63,9 @@ class ObjectPlan:
     """One object: its key slices, and the first and last slice to compute.
 
     `corrections` are clicks on other slices, which refine what is found there. `open_ended` is true when neither a
-    3D box nor a range says where the object ends. `box` is the 3D box, if any.
+    3D box nor a range says where the object ends. `box` is the 3D box, if any. `clicks` are all points in the order in
+    which they were placed; `outlined` is the first and last slice to compute without them, None where nothing else
+    says where the object is.
     """
 
     name: str
@@ -58,6 +75,24 @@ class ObjectPlan:
     open_ended: bool
     box: Box | None = None
     corrections: Mapping[int, KeyPrompt] = field(default_factory=dict)
+    clicks: Sequence[Click] = ()
+    outlined: tuple[int, int] | None = None
+
+    def without_clicks(self) -> ObjectPlan | None:
+        """Return the plan as it is without a point; None when nothing else says where the object is."""
+        if self.outlined is None:
+            return None
+        keys = {index: replace(key, points_xy=[], labels=[]) for index, key in self.keys.items()}
+        first, last = self.outlined
+        return replace(self, keys=keys, first=first, last=last, corrections={}, clicks=())
+
+    def signature(self) -> Hashable:
+        """Return what two plans have in common that ask for the same; their names do not matter."""
+
+        def of(keys: Mapping[int, KeyPrompt]) -> Hashable:
+            return tuple((index, key.signature()) for index, key in sorted(keys.items()))
+
+        return (of(self.keys), of(self.corrections), self.first, self.last, self.open_ended, self.box)
 
     def reach(self, key_index: int, direction: Direction, upwards: bool) -> range:
         """Return the slices that this key serves in one direction, nearest first.
@@ -172,10 +207,29 @@ def _plan_object(name: str, prompts: list[Prompt], settings: PlanSettings) -> Ob
     keys, corrections = _split(inside)
     if not keys:
         raise PromptError(f"The prompt of {name!r} lies outside the slices {first} to {last}.", "Widen the range.")
-    first = min(keys) if settings.direction == "up" else first
-    last = max(keys) if settings.direction == "down" else last
+    outlined = _outlined_extent(keys_by_slice, whole, settings) if any(key.outlines for key in keys.values()) else None
+    if settings.direction == "up":
+        first, outlined = min(keys), (min(keys), outlined[1]) if outlined else None
+    if settings.direction == "down":
+        last, outlined = max(keys), (outlined[0], max(keys)) if outlined else None
     corrections = {index: key for index, key in corrections.items() if first <= index <= last}
-    return ObjectPlan(name, keys, first, last, open_ended, whole, corrections)
+    clicks = [click for click in _clicks(fitted, settings) if first <= click.index <= last]
+    return ObjectPlan(name, keys, first, last, open_ended, whole, corrections, clicks, outlined)
+
+
+def _clicks(prompts: Sequence[Prompt], settings: PlanSettings) -> Iterator[Click]:
+    """Yield the points as the pixels that they lie in."""
+    for prompt in prompts:
+        if isinstance(prompt, Point):
+            x, y = (math.floor(value + 0.5) for value in prompt.in_plane(settings.axis))
+            yield Click(prompt.slice_index(settings.axis), x, y, prompt.positive)
+
+
+def _outlined_extent(
+    keys_by_slice: Mapping[int, KeyPrompt], whole: Box | None, settings: PlanSettings
+) -> tuple[int, int]:
+    """Return the first and last slice of an object that has an outline, as if nobody had clicked."""
+    return _extent({index: key for index, key in keys_by_slice.items() if key.outlines}, whole, settings)[:2]
 
 
 def _split(keys_by_slice: Mapping[int, KeyPrompt]) -> tuple[dict[int, KeyPrompt], dict[int, KeyPrompt]]:

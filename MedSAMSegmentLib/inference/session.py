@@ -21,9 +21,11 @@ from ..propagation import DIRECTIONS, Direction, StopRule
 from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .device_fallback import cpu_fallback, describe_shortage, shortage_remedy
 from .embedding_cache import PLAIN_VIEW, EmbeddingCache, EmbeddingKey, SliceView
+from .kept_runs import KeptRuns
 from .plan import ObjectPlan, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, Strategy
+from .strategies.click_editing import ClickEditing
 
 if TYPE_CHECKING:
     from .memory_tracker import MemoryTracker
@@ -78,6 +80,7 @@ class VolumeSession:
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
         self.decisions: dict[tuple[int, int, Hashable], SliceView] = {}
         self.preferred_views: dict[int, SliceView] = {}
+        self.kept_runs = KeptRuns()
 
     def __enter__(self) -> VolumeSession:
         return self
@@ -100,6 +103,7 @@ class VolumeSession:
         self.cache.clear()
         self.decisions.clear()
         self.preferred_views.clear()
+        self.kept_runs.clear()
 
     def encode_slice(self, axis: int | str, index: int, cancel: CancelCheck = never_cancel) -> None:
         """Put a slice's embedding into the cache, so that a run that comes by finds it.
@@ -129,8 +133,11 @@ class VolumeSession:
         options = RunOptions(reference=self.reference, reading=_checked_reading(reading))
         usual = default_strategy(self.predictor.entry, self.reference)
         # As a run answers on its key slice; a memory has nothing to remember on a single one.
-        chosen = make_strategy("static" if usual == "memory" else usual)
-        return next(self._with_cpu_fallback(_PreparedRun(AxisView(self, along, cancel), plans, chosen, options)))
+        chosen = self._with_clicks(make_strategy("static" if usual == "memory" else usual))
+        run = _PreparedRun(AxisView(self, along, cancel), plans, chosen, options)
+        # A click changes the answer without it, which comes first.
+        *_, answer = self._with_cpu_fallback(run)
+        return answer
 
     def propagate(
         self,
@@ -168,8 +175,11 @@ class VolumeSession:
         before = Counters(**vars(self.counters))
         started = time.perf_counter()
         done, total = 0, sum(plan.last - plan.first + 1 for plan in plans)
-        for done, item in enumerate(self._with_cpu_fallback(run), start=1):
-            result.objects[item.object_index].add(item)
+        for item in self._with_cpu_fallback(run):
+            found = result.objects[item.object_index]
+            # A click yields slices again.
+            done += item.index not in found.slices
+            found.add(item)
             if on_slice is not None:
                 on_slice(item)
             if on_progress is not None:
@@ -215,9 +225,14 @@ class VolumeSession:
         cancel: CancelCheck,
     ) -> _PreparedRun:
         """Refuse all that can be refused, before anything is computed."""
-        chosen = make_strategy(strategy or default_strategy(self.predictor.entry, self.reference))
+        chosen = self._with_clicks(make_strategy(strategy or default_strategy(self.predictor.entry, self.reference)))
         options = RunOptions(direction, stop, self.reference, self.time_series and axis == 0, _checked_reading(reading))
         return _PreparedRun(AxisView(self, axis, cancel), plans, chosen, options)
+
+    def _with_clicks(self, strategy: Strategy) -> Strategy:
+        """Let clicks edit what the strategy finds. Networks that follow an object by a memory were trained on clicks,
+        too."""
+        return ClickEditing(strategy, hears_clicks=self.predictor.entry.kind == "memory")
 
     def _with_cpu_fallback(self, run: _PreparedRun) -> Iterator[SliceResult]:
         """Yield the strategy's results. Where the device gives out, the CPU begins again and goes on where it
@@ -305,6 +320,13 @@ class AxisView:
 
     def set_preferred_view(self, view: SliceView) -> None:
         self._session.preferred_views[self.axis] = view
+
+    def kept_results(
+        self, asked: Hashable, run: Callable[[], Iterator[SliceResult]], *, again: bool
+    ) -> Iterator[SliceResult]:
+        for result in self._session.kept_runs.results((self.axis, asked), run, again=again):
+            raise_if_cancelled(self._cancel)
+            yield result
 
     def seen(self, view: SliceView) -> AxisView:
         return self if view == self.view else AxisView(self._session, self.axis, self._cancel, view)

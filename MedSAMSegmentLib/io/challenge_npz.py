@@ -8,7 +8,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -45,7 +45,8 @@ def read_challenge_npz(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Chall
         if reference.shape != (z, y, x):
             raise InputError(f"{path.name}: gts has the shape {reference.shape}, imgs {images.shape}.", "Repair it.")
     geometry = VolumeGeometry((z, y, x), _affine(arrays, path))
-    volume = make_volume(images, geometry, path, "npz")
+    known = "spacing" in arrays
+    volume = replace(make_volume(images, geometry, path, "npz"), spacing_known_zyx=(known, known, known))
     return ChallengeCase(volume, _boxes(arrays.get("boxes"), (z, y, x), path), reference)
 
 

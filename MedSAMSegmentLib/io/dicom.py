@@ -1,183 +1,229 @@
-"""DICOM: a folder with one or more series, a single slice, a multi-frame file or a cine."""
+"""DICOM: a folder with series, a DICOMDIR, a single slice, a multi-frame file or a cine."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .dicom_pydicom import read_with_pydicom
-from .dicom_values import INVERTED, is_cine
-from .itk import check_header, itk_errors, volume_from_image
-from .volume import MAX_BYTES, Volume
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
-
-MODALITY = "0008|0060"
-FRAME_TIME = "0018|1063"
-FRAME_TIME_VECTOR = "0018|1065"
-POSITION = "0020|0032"
-ORIENTATION = "0020|0037"
-PHOTOMETRIC = "0028|0004"
-
-SAME_PLACE_MM = 1e-3
-TILT_DEGREES = 0.5
+from .dicom_decoders import Decoder, as_pixel_value, decode_frame
+from .dicom_frames import Frame
+from .dicom_grid import SliceGrid, slice_grid, tilt_note
+from .dicom_header import is_directory
+from .dicom_pixels import PixelFile, open_pixels, padding_range
+from .dicom_series import FoundSeries, Series, ambiguous, choose_stack, find_series, series_of_file
+from .dicom_stacks import Stack, several_orientations
+from .dicom_values import apply_value_maps
+from .spacing import spacing_notes
+from .volume import MAX_BYTES, Volume, check_size, make_volume
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Return whether the file has DICOM's mark after its preamble."""
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+def read_dicom_folder(found: FoundSeries, series: str | None = None, max_bytes: int = MAX_BYTES) -> Volume:
+    """Read the series `series` (a number or UID) of those found, by default the largest image series.
 
-
-def find_series(folder: Path) -> dict[str, tuple[str, ...]]:
-    """Return the files of each series by its UID, in slice order; of the first subfolder that has any when `folder` has
-    none."""
-    import SimpleITK as sitk
-
-    with itk_errors(folder):
-        for place in map(str, _places(folder)):
-            uids = sitk.ImageSeriesReader.GetGDCMSeriesIDs(place)
-            if uids:
-                return {uid: tuple(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(place, uid)) for uid in uids}
-    return {}
-
-
-def read_dicom_series(
-    folder: Path, found: Mapping[str, Sequence[str]], series: str | None = None, max_bytes: int = MAX_BYTES
-) -> Volume:
-    """Read the series `series` of those found, by default the one with most files. Raises `InputError`."""
-    uid = series or max(found, key=lambda name: len(found[name]))
-    if uid not in found:
-        raise InputError(f"{folder} has no series {uid}.", f"It holds {', '.join(found)}.")
-    notes: tuple[str, ...] = ()
-    if len(found) > 1 and series is None:
-        others = ", ".join(f"{name} ({len(files)} files)" for name, files in found.items() if name != uid)
-        size = len(found[uid])
-        notes = (f"The folder holds {len(found)} series; took the largest, {uid} ({size} files), not {others}.",)
-    files = found[uid]
-    volume = read_dicom_file(Path(files[0]), max_bytes) if len(files) == 1 else _read_stack(folder, files, max_bytes)
-    return replace(volume, source=folder, notes=notes + volume.notes, parts=tuple(map(Path, files)))
-
-
-def read_dicom_file(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
-    """Read one file: a slice, a multi-frame volume, or a cine whose frames lie along k in time.
-
-    What SimpleITK cannot decode is tried with pydicom. Raises `InputError`.
+    Raises `InputError`.
     """
-    try:
-        with itk_errors(path):
-            reader = _header(path, max_bytes)
-            image = reader.Execute()
-    except InputError as refusal:
-        if not refusal.detail:
-            raise
-        return read_with_pydicom(path, max_bytes)
-    timed = any(_tag(reader, key) for key in (FRAME_TIME, FRAME_TIME_VECTOR))
-    modality = _tag(reader, MODALITY)
-    time_axis = image.GetDimension() == 3 and image.GetDepth() > 1 and is_cine(modality, timed=timed)
-    notes: tuple[str, ...] = (f"Cine: {image.GetDepth()} frames in time.",) if time_axis else ()
-    notes += _inverted(reader)
-    return volume_from_image(image, path, "dicom", modality=modality, time_axis=time_axis, notes=notes)
+    if not found:
+        raise _nothing_to_read(found)
+    chosen, stack, notes = choose_stack(found, series)
+    volume = _read(chosen, stack, found.place, max_bytes, decode_frame, named=series is not None)
+    files = tuple(dict.fromkeys(frame.path for frame in stack.frames))
+    return replace(volume, notes=(*notes, *found.unreadable, *volume.notes), parts=files)
 
 
-def _places(folder: Path) -> Iterator[Path]:
-    yield folder
-    for root, names, _ in os.walk(folder):
-        names.sort()
-        yield from (Path(root, name) for name in names)
+def read_dicom_file(
+    path: Path, max_bytes: int = MAX_BYTES, series: str | None = None, decode: Decoder = decode_frame
+) -> Volume:
+    """Read one file: a slice, a multi-frame volume, or a cine whose frames lie along k in time; of a DICOMDIR the
+    series that it lists.
+
+    `series` chooses a stack of a file that holds several. Raises `InputError`.
+    """
+    if is_directory(path):
+        return read_dicom_folder(find_series(path), series, max_bytes)
+    found = series_of_file(path)
+    chosen, stack, notes = choose_stack(found, series)
+    volume = _read(chosen, stack, path, max_bytes, decode, named=series is not None)
+    return replace(volume, notes=(*notes, *volume.notes))
 
 
-def _read_stack(folder: Path, files: Sequence[str], max_bytes: int) -> Volume:
-    """Read the slices of one series, in the order given."""
-    import SimpleITK as sitk
-
-    with itk_errors(folder):
-        first = _header(Path(files[0]), max_bytes // len(files))
-        reader = sitk.ImageSeriesReader()
-        reader.MetaDataDictionaryArrayUpdateOn()
-        reader.SetFileNames(list(files))
-        image = reader.Execute()
-        places, turns = (_numbers(reader, len(files), key, size) for key, size in ((POSITION, 3), (ORIENTATION, 6)))
-    if turns is not None and np.abs(turns - turns[0]).max() > 1e-2:
-        raise InputError("The series holds slices of several orientations.", "Choose another series; is it a scout?")
-    volume = volume_from_image(image, folder, "dicom", modality=_tag(first, MODALITY))
-    if places is not None and len(places) == volume.shape_zyx[0]:
-        volume = _placed(volume, places)
-    return replace(volume, notes=volume.notes + _inverted(first))
+def _nothing_to_read(found: FoundSeries) -> InputError:
+    if found.unreadable:
+        return InputError(f"{found.place} holds no DICOM image that can be read.", found.unreadable[0])
+    return InputError(
+        f"{found.place} holds no image, but {', '.join(found.others)}.", "Give the folder of the image series."
+    )
 
 
-def _placed(volume: Volume, positions: NDArray[np.float64]) -> Volume:
-    """Return the volume with its k axis running from the first slice's position to the last's, so a tilted gantry keeps
-    its shear."""
-    distinct = len(np.unique(np.round(positions / SAME_PLACE_MM).astype(np.int64), axis=0))
-    count = len(positions)
-    if distinct == 1:
-        return replace(volume, time_axis=True, notes=(*volume.notes, f"{count} frames in time, all at one place."))
-    if distinct < count:
+def _read(series: Series, stack: Stack, source: Path, max_bytes: int, decode: Decoder, *, named: bool) -> Volume:
+    if not named and several_orientations(series.stacks):
         raise InputError(
-            f"The series holds {count} slices at {distinct} places: it runs in time.",
-            "Export one time point, or a 4D NIfTI file.",
+            "The series holds slices of several orientations.", f"Choose one with --series: {ambiguous(series)}."
         )
-    step = (positions[-1] - positions[0]) / (count - 1)
-    matrix = np.array(volume.geometry.ijk_to_lps)
-    matrix[:3, 2], matrix[:3, 3] = step, positions[0]
-    notes = (*volume.notes, *_uneven(positions, step), *_tilted(matrix))
-    return replace(volume, geometry=VolumeGeometry(volume.shape_zyx, matrix), notes=notes)
+    if stack.trouble:
+        raise InputError(f"The series {stack.trouble}", "Export one image a place, or a 4D NIfTI file.")
+    first = stack.frames[0]
+    check_size(len(stack.frames) * first.rows * first.columns, first.bytes_a_pixel, source, max_bytes)
+    positions = _positions(stack)
+    frames, said = _decoded(stack, max_bytes, decode, gaps_allowed=positions is not None and stack.times == 1)
+    notes = [*series.notes, *stack.notes, *said]
+    filled: tuple[int, ...] = ()
+    if positions is not None:
+        readable = np.array([frame is not None for frame in frames[: stack.slices]])
+        grid = slice_grid(positions, readable, series.description or source.name)
+        check_size(len(grid.below) * stack.times * first.rows * first.columns, first.bytes_a_pixel, source, max_bytes)
+        points = [_on_grid(frames[n * stack.slices : (n + 1) * stack.slices], grid) for n in range(stack.times)]
+        array = np.stack(points) if stack.times > 1 else points[0]
+        geometry = _placed(first, grid, len(points[0]))
+        filled = grid.filled
+        notes += [*grid.notes, tilt_note(geometry.ijk_to_lps)]
+        between, said_between = True, ""
+    else:
+        array = np.stack([frame for frame in frames if frame is not None])
+        geometry, between, said_between = _unplaced(stack, len(array))
+    notes += [first.spacing_note, said_between, *_sentences(stack, len(array))]
+    known = (between, first.spacing is not None, first.spacing is not None)
+    notes += spacing_notes((between or stack.in_time, *known[1:]))
+    if stack.times > 1:
+        notes.append(f"4D image: {stack.times} frames in time.")
+    volume = make_volume(
+        array,
+        geometry,
+        source,
+        "dicom",
+        modality=series.modality,
+        time_axis=stack.in_time,
+        notes=tuple(dict.fromkeys(note for note in notes if note)),
+        frames=stack.times > 1,
+    )
+    return replace(volume, filled=filled, spacing_known_zyx=known)
 
 
-def _uneven(positions: NDArray[np.float64], step: NDArray[np.float64]) -> Iterator[str]:
-    off = np.abs(positions - positions[0] - np.outer(np.arange(len(positions)), step)).max()
-    if off > 0.1 * np.linalg.norm(step):
-        yield f"The slices are not evenly spaced (up to {off:.1f} mm off); some may be missing."
+def _positions(stack: Stack) -> NDArray[np.float64] | None:
+    """Return the places (n,3) of slices that are stacked; None of a single slice, of frames in time and without
+    places."""
+    frames = stack.frames[: stack.slices]
+    if stack.in_time or len(frames) < 2 or frames[0].position is None:
+        return None
+    return np.array([frame.position for frame in frames])
 
 
-def _tilted(matrix: NDArray[np.float64]) -> Iterator[str]:
-    normal = np.cross(matrix[:3, 0], matrix[:3, 1])
-    cosine = abs(normal @ matrix[:3, 2]) / (np.linalg.norm(normal) * np.linalg.norm(matrix[:3, 2]))
-    degrees = float(np.degrees(np.arccos(min(1.0, cosine))))
-    if degrees > TILT_DEGREES:
-        yield f"The gantry was tilted by {degrees:.1f} degrees; the grid is sheared."
-
-
-def _inverted(reader: sitk.ImageFileReader) -> tuple[str, ...]:
-    """Note that GDCM turns MONOCHROME1, where white is low, by itself."""
-    return (INVERTED,) if _tag(reader, PHOTOMETRIC) == "MONOCHROME1" else ()
-
-
-def _header(path: Path, max_bytes: int) -> sitk.ImageFileReader:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    check_header(reader, path, max_bytes)
-    return reader
-
-
-def _tag(reader: sitk.ImageFileReader, key: str) -> str:
-    return str(reader.GetMetaData(key)).strip() if reader.HasMetaDataKey(key) else ""
-
-
-def _numbers(reader: sitk.ImageSeriesReader, count: int, key: str, size: int) -> NDArray[np.float64] | None:
-    """Read a tag of `size` numbers of each slice, (count, size); None when a slice lacks it."""
-    rows = []
-    for index in range(count):
-        text = reader.GetMetaData(index, key) if reader.HasMetaDataKey(index, key) else ""
-        parts = text.split("\\")
-        if len(parts) != size:
-            return None
+def _decoded(
+    stack: Stack, max_bytes: int, decode: Decoder, *, gaps_allowed: bool
+) -> tuple[list[NDArray | None], list[str]]:
+    """Return the values of every frame in one type, and notes. None stands for a slice that cannot be read, where
+    that is allowed."""
+    stored: list[NDArray | None] = [None] * len(stack.frames)
+    notes: list[str] = []
+    by_file: dict[Path, list[int]] = {}
+    for index, frame in enumerate(stack.frames):
+        by_file.setdefault(frame.path, []).append(index)
+    padded: set[str] = set()
+    for path, indices in by_file.items():
         try:
-            rows.append([float(part) for part in parts])
-        except ValueError:
-            return None
-    return np.array(rows)
+            file = open_pixels(path, max_bytes)
+            for index in indices:
+                frame = stack.frames[index]
+                stored[index] = _padded(decode(file, frame.index), file, frame, padded)
+        except InputError as error:
+            if not gaps_allowed or len(by_file) < 2:
+                raise
+            for index in indices:
+                stored[index] = None
+            notes.append(f"{error.message} Its place was filled.")
+        else:
+            notes += file.notes
+    present = [frame for frame in stored if frame is not None]
+    if not present:
+        raise InputError("No slice of the series can be read.", notes[0])
+    maps = [frame.values for frame, values in zip(stack.frames, stored, strict=True) if values is not None]
+    values = iter(apply_value_maps(present, maps))
+    return [next(values) if frame is not None else None for frame in stored], [*notes, *sorted(padded)]
+
+
+def _padded(values: NDArray, file: PixelFile, frame: Frame, said: set[str]) -> NDArray:
+    """Return stored values whose padding stays dark: it is kept as stored, but where black and white are exchanged."""
+    span = padding_range(file.data)
+    if span is None or file.format.is_colour or values.dtype.kind == "f":
+        return values
+    low, high = sorted(as_pixel_value(value, values.dtype) for value in span)
+    padding = (values >= low) & (values <= high)
+    if not padding.any():
+        return values
+    if frame.values.inverted is None:
+        said.add("Voxels outside the scanned area hold a padding value, kept as it is stored.")
+        return values
+    if padding.all():
+        return values
+    return np.where(padding, values[~padding].max(), values)
+
+
+def _on_grid(frames: Sequence[NDArray | None], grid: SliceGrid) -> NDArray:
+    """Return the slices of one time point on the grid: each as it is, or between its neighbours."""
+    first = next(frame for frame in frames if frame is not None)
+    array = np.empty((len(grid.below), *first.shape), first.dtype)
+    for k, (below, above, share) in enumerate(zip(grid.below, grid.above, grid.share, strict=True)):
+        low, high = frames[below], frames[above]
+        assert low is not None
+        assert high is not None
+        if share == 0:
+            array[k] = low
+            continue
+        between = low.astype(np.float64) * (1 - share) + high.astype(np.float64) * share
+        array[k] = np.rint(between) if first.dtype.kind in "bui" else between
+    return array
+
+
+def _placed(frame: Frame, grid: SliceGrid, slices: int) -> VolumeGeometry:
+    """Return the geometry of slices with places; k runs through the places, so a tilted gantry keeps its shear."""
+    matrix = np.eye(4)
+    down, across = frame.spacing or (1.0, 1.0)
+    turn = _directions(frame, grid.step)
+    matrix[:3, 0], matrix[:3, 1] = turn[0] * across, turn[1] * down
+    matrix[:3, 2], matrix[:3, 3] = grid.step, grid.origin
+    return VolumeGeometry((slices, frame.rows, frame.columns), matrix)
+
+
+def _directions(frame: Frame, step: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the directions of rows and columns; where the file has none, axes across the one that slices run along."""
+    if frame.orientation is not None:
+        return frame.orientation
+    along = int(np.abs(step).argmax())
+    return np.eye(3)[[axis for axis in range(3) if axis != along]]
+
+
+def _unplaced(stack: Stack, count: int) -> tuple[VolumeGeometry, bool, str]:
+    """Return the geometry of a single slice, of frames in time or of slices without places; whether k's distance is
+    stated, and by what."""
+    frame = stack.frames[0]
+    stated, tag = frame.thickness if count == 1 else frame.distance
+    down, across = frame.spacing or (1.0, 1.0)
+    step = 1.0 if stated is None or stack.in_time else stated
+    matrix = np.diag([across, down, step, 1.0])
+    if frame.orientation is not None:
+        normal = np.cross(*frame.orientation)
+        matrix[:3, :3] = np.column_stack([frame.orientation[0] * across, frame.orientation[1] * down, normal * step])
+    if frame.position is not None:
+        matrix[:3, 3] = frame.position
+    geometry = VolumeGeometry((count, frame.rows, frame.columns), matrix)
+    if stack.in_time or stated is None:
+        return geometry, False, ""
+    return geometry, True, f"The slices state no places; {tag} says {stated:g} mm." if count > 1 else ""
+
+
+def _sentences(stack: Stack, count: int) -> Iterator[str]:
+    frame = stack.frames[0]
+    if stack.in_time and count > 1:
+        if frame.position is None:
+            yield f"Cine: {count} frames in time."
+        else:
+            yield f"{count} frames in time, all at one place."
+    elif count > 1 and frame.position is None:
+        yield "They are in the order of their numbers, since the slices state no places."
+    if frame.position is not None and frame.orientation is None and count > 1:
+        yield "The slices state no orientation; their axes were taken along the patient's."

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..geometry import VolumeGeometry
 from .itk import colours, read_itk
+from .picture_spacing import common_spacing, picture_spacing
+from .spacing import spacing_notes
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -20,9 +22,16 @@ GREY_MODES = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 def read_image(path: Path, max_bytes: int = MAX_BYTES) -> Volume:
-    """Read one image as a volume of one slice, a TIFF of several pages as one slice a page. 1 mm voxels."""
+    """Read one image as a volume of one slice, a TIFF of several pages as one slice a page.
+
+    Voxels are as large as the file says; 1 mm, with a note, where it says nothing.
+    """
     pages, notes = _pages(path, max_bytes)
-    return make_volume(pages, VolumeGeometry.from_spacing(_shape(pages)), path, "image", notes=notes)
+    spacing = picture_spacing(path)
+    geometry = VolumeGeometry.from_spacing(_shape(pages), spacing.millimetres_zyx)
+    notes += spacing_notes(spacing.known_zyx)
+    volume = make_volume(pages, geometry, path, "image", notes=notes)
+    return replace(volume, spacing_known_zyx=spacing.known_zyx)
 
 
 def read_frames(folder: Path, paths: Sequence[Path], max_bytes: int = MAX_BYTES, *, text_order: bool = False) -> Volume:
@@ -47,16 +56,18 @@ def read_frames(folder: Path, paths: Sequence[Path], max_bytes: int = MAX_BYTES,
                 "Use frames of one size.",
             )
     array = np.stack(frames)
+    spacing = common_spacing(ordered)
+    known = spacing.known_zyx
     said_first = f"{len(ordered)} frames, from {ordered[0].name} to {ordered[-1].name}."
     volume = make_volume(
         array,
-        VolumeGeometry.from_spacing(_shape(array)),
+        VolumeGeometry.from_spacing(_shape(array), (1.0, *spacing.millimetres_zyx[1:])),
         folder,
         "frames",
         time_axis=True,
-        notes=(said_first, *sorted(notes)),
+        notes=(said_first, *sorted(notes), *spacing_notes((True, *known[1:]))),
     )
-    return replace(volume, parts=tuple(ordered))
+    return replace(volume, parts=tuple(ordered), spacing_known_zyx=(False, *known[1:]))
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -22,7 +22,9 @@ class Volume:
     `kind` is the file kind ("nifti", "nrrd", "dicom", "image", "frames", ...), `modality` the DICOM modality if known,
     `notes` are sentences on what was chosen or repaired. `time_axis` says that k counts frames in time.
     A 4D file keeps all its frames in `frames_tzyx`; `array_zyx` is the first one. `parts` are the files that were read
-    when `source` is a folder.
+    when `source` is a folder. `filled` are the slices along k that no file held and that were made from their
+    neighbours. `spacing_known_zyx` says along which axes the voxel size is the file's own; else it is 1 mm, and means
+    nothing.
     """
 
     array_zyx: NDArray
@@ -34,6 +36,8 @@ class Volume:
     notes: tuple[str, ...] = ()
     frames_tzyx: NDArray | None = None
     parts: tuple[Path, ...] = ()
+    filled: tuple[int, ...] = ()
+    spacing_known_zyx: tuple[bool, bool, bool] = (True, True, True)
 
     @property
     def is_rgb(self) -> bool:

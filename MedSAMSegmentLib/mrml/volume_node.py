@@ -19,6 +19,7 @@ _MODALITY = "DICOM.Modality"
 _HOUNSFIELD_UNITS = ("[hnsf'U]", "HU")
 _SUV_UNITS = ("{SUVbw}g/ml", "{SUVlbm}g/ml", "{SUVbsa}cm2/ml", "{SUVibw}g/ml")
 _COLOUR_CHANNELS = 3
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,15 @@ def modality_of(node: Any) -> str | None:
     if code in _HOUNSFIELD_UNITS:
         return "CT"
     return "PT" if code in _SUV_UNITS else None
+
+
+def is_spacing_known(node: Any) -> bool:
+    """Return whether the node's voxel size comes from somewhere: not of a picture, which Slicer loads with 1 mm."""
+    if tuple(node.GetSpacing()) != (1.0, 1.0, 1.0):
+        return True
+    storage = node.GetStorageNode()
+    name = str(storage.GetFileName() or "") if storage is not None else ""
+    return not name.lower().endswith(_PICTURES)
 
 
 def displayed_window_of(node: Any) -> tuple[float, float] | None:

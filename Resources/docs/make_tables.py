@@ -55,10 +55,16 @@ def demo_table(report: Path) -> str:
     """The organs, and below them what computed them."""
     facts = json.loads(report.read_text(encoding="utf-8"))
     rows = (
-        (row["organ"], f"{row['dice']:.3f}", f"{row['millilitres']:.0f}", f"{row['reference_millilitres']:.0f}")
+        (
+            row["organ"],
+            row["window"],
+            f"{row['dice']:.3f}",
+            f"{row['millilitres']:.0f}",
+            f"{row['reference_millilitres']:.0f}",
+        )
         for row in facts["table"]
     )
-    found = table(("organ", "Dice", "volume mL", "reference mL"), rows)
+    found = table(("organ", "window", "Dice", "volume mL", "reference mL"), rows)
     version = facts["versions"]["MedSAMSegmentLib"]
     return f"{found}\nStrategy `{facts['strategy']}`, {facts['device']}, version {version}.\n"
 

@@ -365,6 +365,25 @@ def test_a_report_is_behind_every_failure_but_a_prompts_own(application, kind):
     assert LINK_REPORT not in error_html(errors.PromptError("Wrong.", "Right it."))
 
 
+def test_without_spacing_a_result_has_neither_millilitres_nor_diameters(application):
+    from MedSAMSegmentLib.geometry import VolumeGeometry
+    from MedSAMSegmentLib.measurements import measure
+    from MedSAMSegmentLib.ui.objects.queue import QueuedObject, WrittenResult
+    from MedSAMSegmentLib.ui.widgets.messages import diameters_text, results_html, volume_text
+
+    mask = np.zeros((1, 8, 9), bool)
+    mask[0, 2:5, 3:7] = True
+    measured = measure(mask, VolumeGeometry.from_spacing(mask.shape))
+    item = QueuedObject("Spot")
+    item.complete(WrittenResult(0, {}, measurement=measured, spacing_known=False))
+    assert (volume_text(item.result), diameters_text(item.result)) == ("12 voxels", "")
+    line = without_tags(results_html([item]))
+    assert line.startswith("Spot: 12 voxels; no spacing: mm and mL mean nothing")
+    item.complete(WrittenResult(0, {}, measurement=measured))
+    assert "mL" in volume_text(item.result)
+    assert "no spacing" not in results_html([item])
+
+
 def test_slices_to_look_at_are_listed_by_their_reason(application):
     from MedSAMSegmentLib.results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE, SliceScore
     from MedSAMSegmentLib.ui.objects.queue import QueuedObject, WrittenResult

@@ -3,7 +3,8 @@
 Seven cases stand in the issue tracker's table: three organs of `slicerio`'s chest CT, a brain tumour in MR and three
 CT lesions. The last four are not part of the repository; they are used where `../shared/data` (or MEDSAM_SHARED) is.
 
-The lungs are there once more in the lung window, which is what Slicer picks for a box on a lung.
+Each is shown in the window that "auto" picks for its box. The organs of the chest are there once more in one window for
+all of them.
 
 `unseen_cases` only judges. Its tumours are the example data of pyradiomics, which its source distribution carries
 (package `pyradiomics` 3.0.1, folder `data/`: `brain2`, `breast1`, `lung1` and `lung2`, each with `_image.nrrd` and
@@ -26,7 +27,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from MedSAMSegmentLib.commands.demo import ORGANS, WIDE_WINDOW, load_chest
+from MedSAMSegmentLib.auto_window import window_of_prompts
+from MedSAMSegmentLib.commands.demo import ORGANS, load_chest
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.plan import middle_slice
 from MedSAMSegmentLib.io.read_volume import read_volume
@@ -34,6 +36,9 @@ from MedSAMSegmentLib.prompts import Box
 
 REPO = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))
+
+WIDE_WINDOW = "-1307.5/3433"
+"""LEVEL/WIDTH from the 0.5 to the 99.5 percentile of the chest CT: one window for lungs and spine."""
 
 UNSEEN_TUMOURS = {
     "brain2": ("mr",),
@@ -77,7 +82,7 @@ class Case:
 def chest_cases() -> Iterator[Case]:
     volume, references = load_chest()
     for organ in ORGANS:
-        yield make_case(organ.name, volume.array_zyx, volume.geometry, WIDE_WINDOW, references[organ.name])
+        yield make_case(organ.name, volume.array_zyx, volume.geometry, "auto", references[organ.name])
 
 
 def shared_cases() -> Iterator[Case]:
@@ -96,18 +101,19 @@ def shared_cases() -> Iterator[Case]:
         yield make_case(name, arrays["imgs"], geometry, "none", arrays["gts"] > 0)
 
 
-def lung_window_cases() -> Iterator[Case]:
-    """The lungs of the chest CT in the window that Slicer picks for a box on a lung."""
+def wide_window_cases() -> Iterator[Case]:
+    """The organs of the chest CT in one window, in which each slice is encoded once for all of them."""
     volume, references = load_chest()
-    for name in ("right lung", "left lung"):
-        yield make_case(f"{name}, ct-lung", volume.array_zyx, volume.geometry, "ct-lung", references[name])
+    for organ in ORGANS:
+        name = f"{organ.name}, wide"
+        yield make_case(name, volume.array_zyx, volume.geometry, WIDE_WINDOW, references[organ.name])
 
 
 def unseen_cases() -> Iterator[Case]:
     """Two spines of the chest CT, and what the folder MEDSAM_UNSEEN holds of the tumours and the MNI template."""
     volume, references = load_chest()
     for name in UNSEEN_ORGANS:
-        yield make_case(name, volume.array_zyx, volume.geometry, WIDE_WINDOW, references[name])
+        yield make_case(name, volume.array_zyx, volume.geometry, "auto", references[name])
     folder = os.environ.get("MEDSAM_UNSEEN")
     if folder:
         yield from _unseen_tumours(Path(folder))
@@ -136,7 +142,7 @@ def _unseen_brain(folder: Path) -> Iterator[Case]:
 
 
 def torso_cases() -> Iterator[Case]:
-    """The organs and bones of TotalSegmentator's example CT, 20 slices of 512 x 512, in the abdomen window."""
+    """The organs and bones of TotalSegmentator's example CT, 20 slices of 512 x 512."""
     folder = Path(os.environ.get("MEDSAM_UNSEEN", ""))
     files = folder / "example_ct_dicom", folder / "example_seg_dicom.nii.gz"
     if not all(path.exists() for path in files):
@@ -149,15 +155,28 @@ def torso_cases() -> Iterator[Case]:
     for label in np.unique(labels[labels > 0]):
         reference = labels == label
         if label not in TORSO_LEFT_OUT and reference.sum() >= TORSO_LEAST:
-            yield make_case(f"torso, label {label}", volume.array_zyx, volume.geometry, "ct-abdomen", reference)
+            name, image, modality = f"torso, label {label}", volume.array_zyx, volume.modality
+            yield make_case(name, image, volume.geometry, "auto", reference, modality=modality)
 
 
 def all_cases() -> list[Case]:
     return [*chest_cases(), *shared_cases()]
 
 
-def make_case(name: str, image: NDArray, geometry: VolumeGeometry, window: str, reference: NDArray[np.bool_]) -> Case:
-    return Case(name, image, geometry, window, reference, Box.around(reference), box_from_middle_slice(reference))
+def make_case(
+    name: str,
+    image: NDArray,
+    geometry: VolumeGeometry,
+    window: str,
+    reference: NDArray[np.bool_],
+    *,
+    modality: str | None = None,
+) -> Case:
+    """Return a case; the window "auto" becomes the one that a user's box round the object gets."""
+    box = Box.around(reference)
+    if window == "auto":
+        window = window_of_prompts(image, modality, [box])
+    return Case(name, image, geometry, window, reference, box, box_from_middle_slice(reference))
 
 
 def box_from_middle_slice(mask_zyx: NDArray[np.bool_]) -> Box:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from cases import Case, all_cases, lung_window_cases, torso_cases, unseen_cases
+from cases import Case, all_cases, torso_cases, unseen_cases, wide_window_cases
 
 from MedSAMSegmentLib.evaluation.metrics import dice
 from MedSAMSegmentLib.inference.open import load_predictor, open_session
@@ -30,7 +30,7 @@ CACHE_BYTES = 4 * 2**30
 def main(precision: str = "float32") -> None:
     predictor = load_predictor("lite_medsam", device="cpu", precision=precision)
     print(f"{predictor.title}\n")
-    for title, cases in (("others", others()), ("torso", list(torso_cases()))):
+    for title, cases in (("others", others()), ("torso", sorted(torso_cases(), key=lambda case: case.window))):
         print("| case | box | whole | closer | open, whole | open, closer |\n|---|---|---|---|---|---|")
         rows = []
         for _, same in itertools.groupby(cases, key=lambda case: (id(case.image), case.window)):
@@ -48,7 +48,7 @@ def main(precision: str = "float32") -> None:
 
 
 def others() -> list[Case]:
-    cases = itertools.chain(all_cases(), lung_window_cases(), unseen_cases())
+    cases = itertools.chain(all_cases(), wide_window_cases(), unseen_cases())
     return [case for case in cases if any(has_zoom(case, box) for box in (case.box, case.outline))]
 
 

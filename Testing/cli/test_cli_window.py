@@ -37,7 +37,7 @@ def a_chest(modality: str | None = None) -> Volume:
     ],
 )
 def test_auto_is_the_lung_window_where_every_object_is_lung(objects: list, expected: str) -> None:
-    options = Namespace(window="auto", mode="default")
+    options = Namespace(window="auto", mode="default", quiet=True)
     assert window_for(options, a_chest(), objects) == expected
     assert window_for(options, a_chest("CT"), objects) == expected
     assert window_for(options, a_chest("MR"), objects) == "auto"
@@ -46,3 +46,12 @@ def test_auto_is_the_lung_window_where_every_object_is_lung(objects: list, expec
 def test_a_window_that_was_asked_for_and_reference_mode_stay() -> None:
     assert window_for(Namespace(window="ct-bone", mode="default"), a_chest(), [[LUNG]]) == "ct-bone"
     assert window_for(Namespace(window="auto", mode="reference"), a_chest(), [[LUNG]]) == "auto"
+
+
+def test_objects_that_ask_for_different_windows_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
+    options = Namespace(window="auto", mode="default", quiet=False)
+    assert window_for(options, a_chest(), [[LUNG], [LIVER]]) == "auto"
+    assert "different windows (ct-lung, auto)" in capsys.readouterr().out
+    window_for(options, a_chest(), [[LUNG], [LUNG]])
+    window_for(options, a_chest(), [])
+    assert capsys.readouterr().out == ""

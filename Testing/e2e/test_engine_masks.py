@@ -26,9 +26,9 @@ pytestmark = [
 
 def a_slice(position: float) -> tuple[NDArray[np.uint8], SlicePrompts]:
     """One of a chest CT with the box around the right lung."""
-    from cases import chest_cases
+    from cases import wide_window_cases
 
-    case = next(chest_cases())
+    case = next(wide_window_cases())
     first, last = case.box.k
     index = round(first + position * (last - first))
     pixels = np.ascontiguousarray(to_uint8(case.image, case.window).volume_u8[index])

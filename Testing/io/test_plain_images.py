@@ -11,6 +11,7 @@ from PIL import Image
 from MedSAMSegmentLib.errors import InputError
 from MedSAMSegmentLib.io.plain_images import natural_key
 from MedSAMSegmentLib.io.read_volume import read_volume
+from MedSAMSegmentLib.io.spacing import NO_SPACING
 
 GREY = np.random.default_rng(0).integers(0, 256, (12, 17)).astype(np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (12, 17, 3)).astype(np.uint8)
@@ -36,7 +37,7 @@ def test_alpha_is_dropped_and_said(tmp_path: Path) -> None:
     coloured, grey = read_volume(tmp_path / "rgba.png"), read_volume(tmp_path / "la.png")
     assert np.array_equal(coloured.array_zyx, COLOUR[None])
     assert np.array_equal(grey.array_zyx, GREY[None])
-    assert coloured.notes == grey.notes == ("The alpha channel was dropped.",)
+    assert coloured.notes == grey.notes == ("The alpha channel was dropped.", NO_SPACING)
 
 
 def test_a_palette_becomes_its_colours(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_frames_are_sorted_by_their_numbers(tmp_path: Path) -> None:
     volume = read_volume(tmp_path)
     assert volume.array_zyx[:, 0, 0].tolist() == [1, 2, 10, 100]
     assert (volume.kind, volume.time_axis, volume.frame_count) == ("frames", True, 4)
-    assert volume.notes == ("4 frames, from frame1.png to frame100.png.",)
+    assert volume.notes == ("4 frames, from frame1.png to frame100.png.", NO_SPACING)
 
 
 def test_one_coloured_frame_makes_all_coloured(tmp_path: Path) -> None:

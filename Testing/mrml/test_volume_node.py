@@ -6,7 +6,13 @@ import slicer
 from mrml_scene import affine, image_of
 
 from MedSAMSegmentLib.errors import GeometryError, InputError
-from MedSAMSegmentLib.mrml.volume_node import displayed_window_of, geometry_of, modality_of, read_volume_node
+from MedSAMSegmentLib.mrml.volume_node import (
+    displayed_window_of,
+    geometry_of,
+    is_spacing_known,
+    modality_of,
+    read_volume_node,
+)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "int64", "float32", "float64"])
@@ -119,3 +125,22 @@ def test_the_modality_comes_from_the_unit_of_the_voxels_else(a_volume_node, unit
     code.SetValueSchemeMeaning(unit, "UCUM", "unit")
     a_volume_node.SetVoxelValueUnits(code)
     assert modality_of(a_volume_node) == modality
+
+
+@pytest.mark.parametrize(
+    ("name", "spacing", "known"),
+    [
+        ("photo.PNG", (1, 1, 1), False),
+        ("photo.tif", (1, 1, 1), False),
+        ("photo.png", (0.5, 0.5, 1), True),
+        ("ct.nrrd", (1, 1, 1), True),
+        ("", (1, 1, 1), True),
+    ],
+)
+def test_a_picture_of_one_millimetre_has_no_known_spacing(a_scene, name, spacing, known):
+    node = a_scene.add_volume(np.zeros((1, 3, 4), np.uint8), affine(spacing))
+    if name:
+        storage = a_scene.add("vtkMRMLVolumeArchetypeStorageNode", "storage")
+        storage.SetFileName(name)
+        node.SetAndObserveStorageNodeID(storage.GetID())
+    assert is_spacing_known(node) is known

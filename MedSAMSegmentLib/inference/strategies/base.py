@@ -111,7 +111,19 @@ class TrackableSlices(Protocol):
         """Return whether the user asked to stop."""
 
 
-class SliceSource(PromptableSlices, EnsembleSlices, ViewableSlices, TrackableSlices, Protocol):
+class RememberingSlices(Protocol):
+    """Slices that remember what whole runs over them found."""
+
+    def kept_results(
+        self, asked: Hashable, run: Callable[[], Iterator[SliceResult]], *, again: bool
+    ) -> Iterator[SliceResult]:
+        """Yield the results of `run()`, and keep them; with `again` those that were kept for what is `asked`, if any.
+
+        Raises `Cancelled` when the user asked to stop.
+        """
+
+
+class SliceSource(PromptableSlices, EnsembleSlices, ViewableSlices, TrackableSlices, RememberingSlices, Protocol):
     """One axis of an open volume; each strategy uses the part that it needs."""
 
 

@@ -52,7 +52,7 @@ def answer_key_slice(
 ) -> list[KeyAnswer]:
     """Prompt a key slice in its views; return one or two readings of its box (inclusive pixels).
 
-    The views are all of the slice, zoomed in around a small box, and the better of the two inverted, but for colours.
+    The views are all of the slice, zoomed in around a small box, and the last of these inverted, but for colours.
     All answers vote for the first reading. Those that tell of something else vote for a second one, where they are good
     enough. `power` is that of the spanned share. Where the object is `painted` on this slice (rows, columns), the
     answers count by how well they agree with it.
@@ -64,8 +64,7 @@ def answer_key_slice(
     for plain in [PLAIN_VIEW] if crop is None else [PLAIN_VIEW, SliceView(crop)]:
         found += _prompt(slices, index, box, plain, power=power, painted=painted)
     if pixels.ndim == 2:
-        inverted = replace(_best(found)[1], inverted=True)
-        found += _prompt(slices, index, box, inverted, power=power, painted=painted)
+        found += _prompt(slices, index, box, SliceView(crop, inverted=True), power=power, painted=painted)
     first = _vote(found, shape)
     others = [(c, view) for c, view in found if first.mask.any() and mask_dice(c.mask, first.mask) < OTHER_DICE]
     second = _vote(others, shape)

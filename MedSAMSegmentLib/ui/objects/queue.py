@@ -138,7 +138,8 @@ class ObjectState(Enum):
 class WrittenResult:
     """The result of a run: the measurement of the segment as written, and the slices that deserve a look.
 
-    `axis` is that of the run, `voxels` the segment's size on its own grid. `measurement` comes after the rest.
+    `axis` is that of the run, `voxels` the segment's size on its own grid. `measurement` comes after the rest; without
+    `spacing_known` its mm and mL mean nothing.
     """
 
     axis: int
@@ -149,6 +150,7 @@ class WrittenResult:
     seconds: float = 0.0
     voxels: int = 0
     measurement: Measurement | None = None
+    spacing_known: bool = True
 
 
 _NUMBERS = itertools.count(1)

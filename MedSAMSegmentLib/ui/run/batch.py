@@ -262,6 +262,7 @@ class Batch:
                 outcome.interpolated,
                 found.outcome.seconds,
                 outcome.voxels,
+                spacing_known=self.volume.spacing_known,
             )
         )
         self._summary.written.append(item)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from slicer.i18n import tr as _
 
 from ...errors import PromptError
-from ...prompts import Point, Prompt
+from ...prompts import MaskPrompt, Point, Prompt
 from ..objects.corrections import Written
 from ..objects.queue import QueuedObject
 from ..objects.settings import EffectSettings
@@ -35,16 +35,33 @@ class LivePreview:
         self.shown: SlicePreview | None = None
         self.wanted: SceneVolume | None = None
         self.remark = ""
+        self._edits = False
 
     def ask(self, item: QueuedObject, plane: SlicePlane, volume: SceneVolume, settings: EffectSettings) -> bool:
         """False when the slice's prompts outline nothing. Raises `PromptError` for a bad ROI."""
-        prompts = item.prompts.on(plane)
+        prompts = self._with_present(item, plane, volume, item.prompts.on(plane))
         if not outlines(prompts):
             return False
         roi = self._scene.roi_box(volume.geometry) if settings.range_rule == "roi" else None
         target = session_target(item, volume, settings, roi, axis=plane.axis, prompts=prompts)
         self.item = item
         return self._requests.preview(target, plane, prompts)
+
+    def _with_present(
+        self, item: QueuedObject, plane: SlicePlane, volume: SceneVolume, prompts: list[Prompt]
+    ) -> list[Prompt]:
+        """Return the prompts of a slice; where they are clicks alone, after what the segment holds there: they edit it.
+
+        Without it, the clicks would have to outline the object anew.
+        """
+        clicked = bool(prompts) and all(isinstance(prompt, Point) for prompt in prompts)
+        self._edits = False
+        if clicked and item.written is not None and item.segment_id:
+            present = self._scene.segment_slice(item.segment_id, volume.geometry, plane)
+            if present.any():
+                self._edits = True
+                return [MaskPrompt(plane.axis, plane.index, present), *prompts]
+        return prompts
 
     def show(self, preview: SlicePreview) -> None:
         self.shown = preview
@@ -64,7 +81,7 @@ class LivePreview:
         if not preview.mask.any():
             raise nothing_found(item.name)
         plane, geometry = preview.plane, volume.geometry
-        again = plane in item.committed
+        again = plane in item.committed or self._edits
         outcome = self._scene.write_slice(
             preview.mask, plane, geometry, segment_id=item.segment_id, name=item.name, replace=again
         )

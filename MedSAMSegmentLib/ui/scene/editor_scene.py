@@ -20,7 +20,7 @@ from ...mrml.roi_placement import is_placing, place_new_roi
 from ...mrml.segment_reader import read_block, read_slice, stored_at, stored_block
 from ...mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
 from ...mrml.slice_view import align_with_volume
-from ...mrml.volume_node import displayed_window_of, geometry_of, modality_of, voxels_of
+from ...mrml.volume_node import displayed_window_of, geometry_of, is_spacing_known, modality_of, voxels_of
 from ...prompts import Box
 from ...results import PackedMask
 from ..objects.slice_plane import SlicePlane
@@ -47,6 +47,7 @@ class SceneVolume:
     modality: str | None
     displayed_window: tuple[float, float] | None
     read: Callable[[], NDArray[Any]] = field(repr=False)
+    spacing_known: bool = True
 
     def same_as(self, other: SceneVolume | None) -> bool:
         return (
@@ -117,6 +118,7 @@ class EffectScene:
             modality_of(node),
             displayed_window_of(node),
             lambda: voxels_of(node),
+            is_spacing_known(node),
         )
 
     @property

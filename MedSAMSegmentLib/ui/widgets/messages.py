@@ -155,13 +155,15 @@ def results_html(rows: Iterable[QueuedObject]) -> str:
 def volume_text(result: WrittenResult) -> str:
     if result.measurement is None:
         return _("measuring ...")
+    if not result.spacing_known:
+        return _("{n} voxels").format(n=result.measurement.voxels)
     return _("{volume} mL").format(volume=_rounded(result.measurement.volume_ml))
 
 
 def diameters_text(result: WrittenResult) -> str:
     """Return longest diameter × perpendicular. For a lesion these are the diameters of RECIST 1.1."""
     measured = result.measurement
-    if measured is None or measured.longest is None or measured.perpendicular is None:
+    if not result.spacing_known or measured is None or measured.longest is None or measured.perpendicular is None:
         return ""
     return f"{measured.longest.millimetres:.1f} × {measured.perpendicular.millimetres:.1f} mm"
 
@@ -178,7 +180,7 @@ def diameters_tip(result: WrittenResult) -> str:
 def _result_line(item: QueuedObject, result: WrittenResult) -> str:
     measured = result.measurement
     parts = [f"<b>{escape(item.name)}</b>: {volume_text(result)}"]
-    if measured is not None and measured.index is not None:
+    if measured is not None and measured.index is not None and result.spacing_known:
         where = SliceLink(item.number, SlicePlane(measured.axis, measured.index))
         parts.append(_link(str(where), diameters_text(result)))
     parts.extend(_remarks(result))
@@ -203,6 +205,8 @@ def _flagged_slices(number: int, result: WrittenResult) -> Iterator[str]:
 
 def _remarks(result: WrittenResult) -> list[str]:
     remarks = []
+    if not result.spacing_known:
+        remarks.append(_("no spacing: mm and mL mean nothing; Volumes, Volume Information sets it"))
     if result.masked_voxels:
         remarks.append(_("{n} voxels left out by Masking").format(n=result.masked_voxels))
     if result.outside_voxels:

@@ -1,0 +1,311 @@
+"""One click on one slice: the region about it that gets the click's label.
+
+Users click in the middle of an error. So the distance from the click to the nearest pixel that has its label already,
+the click's depth, is about the radius of the error there: the disc with that radius is the region's core. Where the
+slice shows a part that looks like the click and is set off clearly from all else that could change, the region is that
+part; otherwise it stays with the core. No network is asked: those that know boxes alone answer a click at random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..plan import PixelBox
+
+CORE_SHARE = 0.8
+"""Of the depth: the radius of the core. Nobody clicks on the very middle."""
+
+WINDOW_DEPTHS = 6.0
+"""Half the side of the square about a click in which pixels may change, in terms of the click's depth."""
+
+WINDOW_MARGIN = 12
+"""Pixels that are added to it: next to an edge the depth is small, but errors there are long."""
+
+CENTRED = 1.6
+"""In terms of the depth: how far from its edge the middle of a part may be. Where a part is wider elsewhere, the user
+would have clicked there."""
+
+INNER_SHARE = 0.5
+"""Of the depth: the radius within which the click's grey value is measured, a median."""
+
+CORE_TOLERANCE = 22.0
+"""How much grey values of a core without a part may differ from the click's, of 255."""
+
+SMOOTHING = 1.0
+"""Standard deviation in pixels of the Gaussian through which grey values are compared."""
+
+LEVELS = (6.0, 10.0, 15.0, 22.0, 32.0, 45.0)
+"""Tolerances that are tried: how much the grey values of a part may differ from the click's, of 255."""
+
+SET_OFF = 1.75
+"""A part is set off when the grey values behind its edge differ by at least so many times its tolerance."""
+
+TAKEN_DISCS = 2.0
+"""A part that is taken away is at most so many times as large as the disc with the depth for its radius: the object
+itself looks alike, and is set off as well."""
+
+EDGE_RING = 3
+"""Pixels behind a part's edge whose grey values are compared; the first one is left out, which is half inside."""
+
+PROTECTED = 3.0
+"""Pixels about a click with the other label that stay as they are; half the way to it where it is nearer."""
+
+
+@dataclass(frozen=True)
+class Middle:
+    """The pixel x, y where a region begins, and the label that the region gets."""
+
+    x: int
+    y: int
+    label: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """Grey values of a part that is set off: the typical one, and the tolerance; both of 255."""
+
+    typical: float
+    tolerance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Pixels (rows, columns) of a slice that get another label. `look` is None where only a disc is known."""
+
+    pixels: NDArray[np.bool_]
+    depth: float
+    look: Look | None = None
+
+
+def region_of_click(
+    pixels: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    middle: Middle,
+    *,
+    against: Sequence[tuple[int, int]] = (),
+    bounds: PixelBox | None = None,
+) -> Region | None:
+    """Return the region of a click on a slice with a `mask` (rows, columns); None where the mask agrees with it.
+
+    Pixels next to the clicks `against` (x, y), which have the other label, stay as they are. What is added stays within
+    `bounds`, the 3D box in the plane, where the click does.
+    """
+    if mask[middle.y, middle.x] == middle.label:
+        return None
+    known = _depth(mask != middle.label, middle, bounds)
+    # Where there is no edge, as in an empty mask, a click says little about the size.
+    depth = max(mask.shape) / 32 if known is None else max(1.0, known)
+    widest = np.inf if known is None else CENTRED * depth + 1
+    half = int(WINDOW_DEPTHS * depth) + WINDOW_MARGIN
+    window = _window(middle, half, mask.shape)
+    top, left = window[0].start, window[1].start
+    at = (middle.y - top, middle.x - left)
+    open_ = _open(mask, middle, window, against, bounds)
+    from_click = _distances(window, middle.x, middle.y)
+    core = open_ & (from_click <= max(1.0, CORE_SHARE * depth))
+    core[at] = True
+    inner = open_ & (from_click <= max(1.5, INNER_SHARE * depth))
+    most = np.inf if middle.label else TAKEN_DISCS * np.pi * depth**2
+    grey = smooth_grey(pixels[window])
+    typical = float(np.median(grey[inner]))
+    difference = np.abs(grey - typical)
+    found, tolerance = _part(difference, open_, core, at, widest=widest, depth=depth, most=most)
+    look = None if tolerance is None else Look(typical, tolerance)
+    region = np.zeros_like(mask)
+    if found is None:
+        core = _piece_at(core & (difference <= CORE_TOLERANCE), at)
+        core[at] = True
+    region[window] = core if found is None else found
+    return Region(region, depth, look)
+
+
+def _part(
+    difference: NDArray[np.float64],
+    open_: NDArray[np.bool_],
+    core: NDArray[np.bool_],
+    at: tuple[int, int],
+    *,
+    widest: float,
+    depth: float,
+    most: float,
+) -> tuple[NDArray[np.bool_] | None, float | None]:
+    """Return the largest part about the click that looks like it and is set off, and its tolerance; else None.
+
+    Its middle lies at most `widest` pixels from its edge, and it has at most `most` of them.
+    """
+    from scipy import ndimage
+
+    for tolerance in reversed(LEVELS):
+        alike = open_ & (difference <= tolerance)
+        if not alike[at]:
+            continue
+        part = _piece_at(_opened(alike, depth) | (core & alike), at)
+        if part.sum() > most or _touches_border(part):
+            continue
+        contrast = contrast_behind(difference, open_, part)
+        if contrast < SET_OFF * tolerance:
+            continue
+        if ndimage.distance_transform_edt(np.pad(part, 1)).max() > widest:
+            continue
+        return to_edge(part, difference, open_, contrast), tolerance
+    return None, None
+
+
+def contrast_behind(difference: NDArray[np.float64], open_: NDArray[np.bool_], part: NDArray[np.bool_]) -> float:
+    """Return how much the grey values of what could change as well, but lies behind the edge of `part`, differ.
+
+    `difference` of grey values to the part's. Infinite where the part is all that could change.
+    """
+    from scipy import ndimage
+
+    near = ndimage.binary_dilation(part, iterations=1)
+    ring = ndimage.binary_dilation(near, iterations=EDGE_RING - 1) & open_ & ~near
+    return float(np.median(difference[ring])) if ring.any() else np.inf
+
+
+def to_edge(
+    part: NDArray[np.bool_], difference: NDArray[np.float64], open_: NDArray[np.bool_], contrast: float
+) -> NDArray[np.bool_]:
+    """Return the part with its outermost pixels: an edge lies half-way between what is on its two sides."""
+    from scipy import ndimage
+
+    return part | (ndimage.binary_dilation(part) & open_ & (difference <= contrast / 2))
+
+
+def smooth_grey(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return grey values through a Gaussian; colours by their mean."""
+    from scipy import ndimage
+
+    grey = pixels if pixels.ndim == 2 else pixels.mean(axis=-1)
+    return ndimage.gaussian_filter(grey.astype(np.float64), SMOOTHING)
+
+
+def _depth(wrong: NDArray[np.bool_], middle: Middle, bounds: PixelBox | None) -> float | None:
+    """Return the distance in pixels from the middle to the nearest pixel that is not wrong; None without one.
+
+    Looked for in growing windows: the mask's edge is near most of the time.
+    """
+    half = 24
+    while True:
+        window = _window(middle, half, wrong.shape)
+        right = ~wrong[window]
+        if bounds is not None and middle.label and _contains(bounds, middle):
+            right = right | ~_within(bounds, window)
+        away = _distances(window, middle.x, middle.y)[right]
+        nearest = float(away.min()) if away.size else np.inf
+        if nearest <= half or half > max(wrong.shape):
+            break
+        half *= 3
+    return nearest if np.isfinite(nearest) else None
+
+
+def _open(
+    mask: NDArray[np.bool_],
+    middle: Middle,
+    window: tuple[slice, slice],
+    against: Sequence[tuple[int, int]],
+    bounds: PixelBox | None,
+) -> NDArray[np.bool_]:
+    """Return the pixels of the window that may change, of which the middle is one."""
+    open_ = mask[window] != middle.label
+    if middle.label and bounds is not None and _contains(bounds, middle):
+        open_ &= _within(bounds, window)
+    for x, y in against:
+        away = float(np.hypot(x - middle.x, y - middle.y))
+        open_ &= _distances(window, x, y) > min(PROTECTED, away / 2)
+    open_[middle.y - window[0].start, middle.x - window[1].start] = True
+    return _piece_at(open_, (middle.y - window[0].start, middle.x - window[1].start))
+
+
+def _opened(alike: NDArray[np.bool_], depth: float) -> NDArray[np.bool_]:
+    """Return what is left of pixels that look alike when bridges thinner than a part of the depth are cut."""
+    from scipy import ndimage
+
+    times = int(min(2, depth / 4))
+    return ndimage.binary_opening(alike, iterations=times) if times else alike
+
+
+def _piece_at(pixels: NDArray[np.bool_], at: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the 4-connected piece that holds the pixel `at`."""
+    from scipy import ndimage
+
+    pieces, _ = ndimage.label(pixels)
+    return np.asarray(pieces == pieces[at]) if pieces[at] else np.zeros_like(pixels)
+
+
+def _touches_border(part: NDArray[np.bool_]) -> bool:
+    return bool(part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any())
+
+
+def _window(middle: Middle, half: int, shape: tuple[int, int]) -> tuple[slice, slice]:
+    x, y = middle.x, middle.y
+    return slice(max(0, y - half), min(shape[0], y + half + 1)), slice(max(0, x - half), min(shape[1], x + half + 1))
+
+
+def _distances(window: tuple[slice, slice], x: int, y: int) -> NDArray[np.float64]:
+    v, u = np.ogrid[window[0].start : window[0].stop, window[1].start : window[1].stop]
+    return np.hypot(u - x, v - y)
+
+
+def _contains(bounds: PixelBox, middle: Middle) -> bool:
+    return bounds[0] <= middle.x <= bounds[2] and bounds[1] <= middle.y <= bounds[3]
+
+
+def _within(bounds: PixelBox, window: tuple[slice, slice]) -> NDArray[np.bool_]:
+    v, u = np.ogrid[window[0].start : window[0].stop, window[1].start : window[1].stop]
+    return np.asarray((u >= bounds[0]) & (u <= bounds[2]) & (v >= bounds[1]) & (v <= bounds[3]))
+
+
+def region_beside(
+    pixels: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    middle: Middle,
+    before: NDArray[np.bool_],
+    first: Region,
+    *,
+    steps: int,
+    against: Sequence[tuple[int, int]] = (),
+    bounds: PixelBox | None = None,
+) -> NDArray[np.bool_] | None:
+    """Return how the region `before` of the slice before goes on in this one; None where it ends.
+
+    `first` is the region of the clicked slice, `steps` slices away, where the click `middle` lies.
+    """
+    from scipy import ndimage
+
+    rows, columns = np.flatnonzero(before.any(axis=1)), np.flatnonzero(before.any(axis=0))
+    if not rows.size:
+        return None
+    margin = 4
+    window = (
+        slice(max(0, int(rows[0]) - margin), min(mask.shape[0], int(rows[-1]) + margin + 1)),
+        slice(max(0, int(columns[0]) - margin), min(mask.shape[1], int(columns[-1]) + margin + 1)),
+    )
+    open_ = mask[window] != middle.label
+    if middle.label and bounds is not None and _contains(bounds, middle):
+        open_ &= _within(bounds, window)
+    for x, y in against:
+        open_ &= _distances(window, x, y) > PROTECTED
+    radius = CORE_SHARE * first.depth
+    disc = np.zeros_like(open_)
+    if steps < radius:
+        disc = open_ & before[window] & (_distances(window, middle.x, middle.y) <= np.sqrt(radius**2 - steps**2))
+    found = disc
+    if first.look is not None:
+        difference = np.abs(smooth_grey(pixels[window]) - first.look.typical)
+        alike = open_ & (difference <= first.look.tolerance) & ndimage.binary_dilation(before[window], iterations=1)
+        pieces, _ = ndimage.label(_opened(alike, first.depth))
+        touching = np.unique(pieces[before[window] & (pieces > 0)])
+        part = np.isin(pieces, touching) & (pieces > 0)
+        contrast = contrast_behind(difference, open_, part)
+        if part.any() and contrast >= SET_OFF * first.look.tolerance:
+            found = found | to_edge(part, difference, open_, contrast)
+    if not found.any():
+        return None
+    region = np.zeros_like(mask)
+    region[window] = found
+    return region

@@ -1,0 +1,134 @@
+"""What clicks make of an answer, as a table: python Testing/bench/clicks.py [--set FOLDER] [--untouched] [NAME ...]
+
+One 3D box of the reference, then five clicks by the rule of the CVPR 2025 challenge: each lies on the voxel deepest in
+the largest error, as its Euclidean distance transform in voxels tells, of the whole volume, and says whether that error
+is missed (positive) or wrongly included. The run begins anew with the box and all clicks so far, as in the application.
+
+Printed are Dice after 0 to 5 clicks, how many of all clicks on the way had their label in the answer that followed
+(all earlier ones count again each time), and the largest loss of a single step. NAME picks cases by part of a name.
+The known cases, and those of a judging set (`judging_set.py`) that were used for tuning; `--untouched` measures its
+others, and those alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cases import Case, all_cases
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from MedSAMSegmentLib.evaluation.metrics import dice
+from MedSAMSegmentLib.inference.open import load_predictor, open_session
+from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.prompts import Point
+
+CLICKS = 5
+ALLOWED_LOSS = 0.005
+CACHE_BYTES = 3 * 2**30
+"""All slices of a case stay encoded from one click to the next."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One case: Dice after each number of clicks, and how many of the clicks asked about were right."""
+
+    name: str
+    scores: tuple[float, ...]
+    right: int
+    asked: int
+
+    @property
+    def rise(self) -> float:
+        return self.scores[-1] - self.scores[0]
+
+    @property
+    def worst_step(self) -> float:
+        """The largest loss from one click to the next, as a number below zero; the smallest gain where none lost."""
+        return float(np.diff(self.scores).min())
+
+
+def next_click(mask: NDArray[np.bool_], reference: NDArray[np.bool_]) -> Point | None:
+    """Return the click on the voxel deepest in the largest error; None where nothing is wrong."""
+    labels, count = ndimage.label(mask ^ reference, structure=np.ones((3, 3, 3), dtype=bool))
+    if not count:
+        return None
+    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
+    near = ndimage.find_objects(labels)[largest - 1]
+    depth = ndimage.distance_transform_edt(np.pad(labels[near] == largest, 1))[1:-1, 1:-1, 1:-1]
+    place = np.unravel_index(int(depth.argmax()), depth.shape)
+    k, j, i = (int(offset) + part.start for offset, part in zip(place, near, strict=True))
+    return Point(i, j, k, positive=bool(reference[k, j, i]))
+
+
+def measure(session: VolumeSession, case: Case) -> Row:
+    """Segment the case, click, and segment it again, five times."""
+    clicks: list[Point] = []
+    mask = session.propagate([case.box]).objects[0].mask
+    scores, right, asked = [dice(mask, case.reference)], 0, 0
+    while len(scores) <= CLICKS:
+        click = next_click(mask, case.reference)
+        if click is not None:
+            clicks.append(click)
+            mask = session.propagate([[case.box, *clicks]]).objects[0].mask
+        scores.append(dice(mask, case.reference))
+        right += sum(bool(mask[int(p.k), int(p.j), int(p.i)]) == p.positive for p in clicks)
+        asked += len(clicks)
+    return Row(case.name, tuple(scores), right, asked)
+
+
+def chosen_cases(options: argparse.Namespace) -> Iterator[Case]:
+    if not options.untouched:
+        yield from all_cases()
+    if options.set is None:
+        return
+    from judging_set import is_tuned, load_cases
+
+    for case in load_cases(options.set):
+        if len(case.reference) > 1 and is_tuned(case) != options.untouched:
+            yield case
+
+
+def print_rows(rows: Sequence[Row]) -> None:
+    scores = " | ".join(f"{np.mean([row.scores[n] for row in rows]):.3f}" for n in range(CLICKS + 1))
+    right, asked = sum(row.right for row in rows), sum(row.asked for row in rows)
+    worst = min(row.worst_step for row in rows)
+    rise = float(np.mean([row.rise for row in rows]))
+    print(f"| **mean of {len(rows)}** | {scores} | {rise:+.3f} | {worst:+.3f} | {right} of {asked} |")
+    losses = sum(step < -ALLOWED_LOSS for row in rows for step in np.diff(row.scores))
+    print(f"\n{losses} of {CLICKS * len(rows)} steps lose more than {ALLOWED_LOSS}.")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--set", type=Path)
+    parser.add_argument("--untouched", action="store_true")
+    options = parser.parse_args()
+    predictor = load_predictor("lite_medsam", device="cpu", precision="float32")
+    print("| case | 0 clicks | 1 | 2 | 3 | 4 | 5 | rise | worst step | clicks right |")
+    print("|---" * 10 + "|")
+    rows = []
+    for case in chosen_cases(options):
+        if options.names and not any(name in case.name for name in options.names):
+            continue
+        with open_session(
+            predictor, case.image, geometry=case.geometry, window=case.window, cache_bytes=CACHE_BYTES
+        ) as session:
+            row = measure(session, case)
+        rows.append(row)
+        scores = " | ".join(f"{score:.3f}" for score in row.scores)
+        print(
+            f"| {row.name} | {scores} | {row.rise:+.3f} | {row.worst_step:+.3f} | {row.right} of {row.asked} |",
+            flush=True,
+        )
+    if rows:
+        print_rows(rows)
+
+
+if __name__ == "__main__":
+    main()
