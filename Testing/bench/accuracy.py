@@ -198,6 +198,7 @@ def measure(case: JudgingCase, predictor: SlicePredictor) -> dict[str, Any]:
             "model": session.device,
         }
         found |= measure_picture(session, case, box) if case.is_flat else measure_volume(session, case, box)
+        found |= vars(session.counters)
     found["seconds"] = time.perf_counter() - started
     found["cpu_seconds"] = time.process_time() - computed
     return found

@@ -8,6 +8,7 @@ deterministic weights on a drawn volume of five slices.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from deterministic_weights import deterministic_state_dict
 from frame_encoder import FrameEncoder
 from numpy.typing import NDArray
 
+from MedSAMSegmentLib.inference.frame_features import FrameFeatures
 from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, ObjectOnFrame
 from MedSAMSegmentLib.models.builders import build
 from MedSAMSegmentLib.models.sam2 import Sam2
@@ -46,11 +48,16 @@ def model_of(name: str) -> Sam2:
 
 
 def answers(name: str) -> dict[str, ObjectOnFrame]:
-    """A box on slice 2, both directions, and a click on slice 3 afterwards."""
-    model, volume = model_of(name), drawn_volume()
+    model = model_of(name)
     encoder = FrameEncoder(model)
-    features = [encoder.encode_frame(frame) for frame in volume]
-    tracker = MemoryTracker(model, features.__getitem__, len(volume), volume.shape[1:])
+    return tracked(model, [encoder.encode_frame(frame) for frame in drawn_volume()])
+
+
+def tracked(
+    model: Sam2, features: Sequence[FrameFeatures], dtype: torch.dtype = torch.float32
+) -> dict[str, ObjectOnFrame]:
+    """A box on slice 2, both directions, and a click on slice 3 afterwards."""
+    tracker = MemoryTracker(model, features.__getitem__, len(features), features[0].shape, dtype=dtype)
     found = {"box": tracker.add_points("a", 2, box_xyxy=BOX)}
     for direction in (1, -1):
         found |= {f"slice{t.index}": t.objects["a"] for t in tracker.propagate(direction)}
