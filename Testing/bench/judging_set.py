@@ -33,6 +33,8 @@ KNOWN = frozenset(
         "three-slice-liver",
         "three-slice-spine",
         "fetal-head-000",
+        "fetal-head-200",
+        "fetal-head-500",
         "fetal-head-051",
         "fetal-head-100",
         "lesion-000010",
