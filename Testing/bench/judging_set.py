@@ -40,8 +40,8 @@ KNOWN = frozenset(
         "lesion-000010",
     }
 )
-"""The seven cases that the product was built on, and the seven that showed where it fell short: tuned, whatever their
-names come to."""
+"""The seven cases that the product was built on, the seven that showed where it fell short, and two heads that were
+looked at while the key slice's answers were weighed: tuned, whatever their names come to."""
 
 
 @dataclass(frozen=True, eq=False)
