@@ -384,6 +384,17 @@ def test_without_spacing_a_result_has_neither_millilitres_nor_diameters(applicat
     assert "no spacing" not in results_html([item])
 
 
+def test_a_doubtful_answer_is_called_so(application):
+    from MedSAMSegmentLib.ui.objects.queue import QueuedObject, WrittenResult
+    from MedSAMSegmentLib.ui.widgets.messages import results_html
+
+    item = QueuedObject("Spot")
+    item.complete(WrittenResult(0, {}, assessment="doubtful"))
+    assert without_tags(results_html([item])) == "Spot: measuring ...; doubtful, check every slice"
+    item.complete(WrittenResult(0, {}, assessment="look"))
+    assert "doubtful" not in results_html([item])
+
+
 def test_slices_to_look_at_are_listed_by_their_reason(application):
     from MedSAMSegmentLib.results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE, SliceScore
     from MedSAMSegmentLib.ui.objects.queue import QueuedObject, WrittenResult

@@ -8,7 +8,7 @@ from enum import Enum
 
 from ...measurements import Measurement
 from ...prompts import Box, Line, MaskPrompt, Point, Prompt
-from ...results import PackedMask, SliceScore
+from ...results import Assessment, PackedMask, SliceScore
 from .corrections import Written, changed_slices
 from .slice_plane import SlicePlane
 
@@ -151,6 +151,7 @@ class WrittenResult:
     voxels: int = 0
     measurement: Measurement | None = None
     spacing_known: bool = True
+    assessment: Assessment = "sure"
 
 
 _NUMBERS = itertools.count(1)

@@ -263,6 +263,7 @@ class Batch:
                 found.outcome.seconds,
                 outcome.voxels,
                 spacing_known=self.volume.spacing_known,
+                assessment=result.assessment,
             )
         )
         self._summary.written.append(item)

@@ -183,6 +183,8 @@ def _result_line(item: QueuedObject, result: WrittenResult) -> str:
     if measured is not None and measured.index is not None and result.spacing_known:
         where = SliceLink(item.number, SlicePlane(measured.axis, measured.index))
         parts.append(_link(str(where), diameters_text(result)))
+    if result.assessment == "doubtful":
+        parts.append(_("<b>doubtful</b>, check every slice"))
     parts.extend(_remarks(result))
     line = "; ".join(parts)
     if not result.flagged:
