@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.stamp
 .PHONY: demo test app-test lint format bench clean setup setup-dev
 
 demo: setup
-	$(BIN)/medsam-segment demo --output demo
+	$(BIN)/medsam-segment demo --output demo --overwrite
 
 test: setup-dev
 	$(BIN)/python -m pytest Testing

@@ -105,7 +105,12 @@ def _add_run(commands: Any) -> None:
     run.add_argument("-o", "--output", metavar="FILE", help=".seg.nrrd, .nii.gz, .nrrd, .mha or .npz")
     run.add_argument("--overlay", metavar="FILE.png", help="picture of the result on chosen slices")
     run.add_argument("--report", metavar="FILE.json", help="inputs, model, versions, volumes, diameters, scores")
+    _add_overwrite(run)
     _add_compute_options(run)
+
+
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that are there already, unasked")
 
 
 def _frame(text: str) -> int | str:
@@ -159,6 +164,7 @@ def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="segment three organs of a real chest CT")
     demo.add_argument("--output", default="demo", metavar="FOLDER", help="default: demo")
     demo.add_argument("--strategy", default=None)
+    _add_overwrite(demo)
     _add_compute_options(demo)
 
 

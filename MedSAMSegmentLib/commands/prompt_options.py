@@ -59,11 +59,6 @@ def files_of_prompts(options: Sequence[tuple[str, Any]]) -> list[tuple[str, str]
     ]
 
 
-def prompt_files(options: Sequence[tuple[str, Any]]) -> list[str]:
-    """Return the files that the prompts are read from."""
-    return [file for _option, file in files_of_prompts(options)]
-
-
 def _prompts(kind: str, values: Any, volume: Volume, axis: int, mode: str) -> list[Prompt]:
     if kind == "box":
         return [Box.from_corners(values[:3], values[3:])]

@@ -14,7 +14,7 @@ from ..io.volume import Volume
 from .opening import load_model, open_image
 from .progress import say, slice_bar
 from .run_inputs import RunInputs, read_inputs
-from .run_outputs import Outputs, write_outputs
+from .run_outputs import Outputs, check_all, write_outputs
 from .run_report import input_facts, run_report
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def run(options: argparse.Namespace) -> None:
     outputs = Outputs.of(options)
     parse_window(options.window)
     inputs = read_inputs(options)
-    outputs.check_grid(inputs.volumes[0].geometry)
     count = len(inputs.volumes)
     frames = [outputs.of_frame(n, count) for n in range(count)] if inputs.every_frame else [outputs]
     for frame_outputs in frames:
-        frame_outputs.check()
+        frame_outputs.check_volume(inputs.volumes[0])
+    frames = check_all(frames, overwrite=options.overwrite)
     for note in inputs.notes:
         say(note, options.quiet)
     # Taken before anything is written: that may lie in the folder that was read.

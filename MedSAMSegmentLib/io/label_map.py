@@ -64,7 +64,7 @@ def read_label_map(path: str | Path) -> SegmentationFile:
     labels = volume.array_zyx
     if labels.ndim != 3 or labels.min() < 0 or not np.array_equal(labels, np.rint(labels)):
         raise InputError(f"{path.name} is not a label map.", "Use whole numbers from 0, one a segment.")
-    known = _read_sidecar(sidecar_path(path))
+    known = _read_sidecar(sidecar_path(path), path)
     values = [int(v) for v in np.unique(labels) if v != 0]
     if len(values) > MAX_LABELS:
         # Each becomes a mask of full size: a grey image taken for a label map would fill the memory.
@@ -103,11 +103,16 @@ def _sidecar(path: Path, segments: Sequence[SegmentToWrite], labels: NDArray) ->
     return {"image": path.name, "background": 0, "overlap": "the later label wins", "labels": rows}
 
 
-def _read_sidecar(path: Path) -> dict[int, dict[str, Any]]:
+def _read_sidecar(path: Path, image: Path) -> dict[int, dict[str, Any]]:
+    """Return the fields of each label; none where the list is that of another file of the same stem."""
     if not path.exists():
         return {}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows, owner = content["labels"], Path(str(content.get("image", image.name))).name
+        # A file that was renamed with its list keeps it: the name in the list then is no file's.
+        if owner != image.name and (image.parent / owner).is_file():
+            return {}
         return {int(row["value"]): dict(row) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name} is not a list of labels.", "Repair or remove it.", str(error)) from error

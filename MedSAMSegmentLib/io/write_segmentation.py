@@ -12,7 +12,7 @@ from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
 from .challenge_npz import write_challenge_npz
 from .itk import require_right_angles
-from .label_map import LABEL_MAP_SUFFIXES, merged_labels, write_label_map
+from .label_map import LABEL_MAP_SUFFIXES, merged_labels, sidecar_path, write_label_map
 from .seg_nrrd import write_seg_nrrd
 from .segments import Color, SegmentToWrite, Terminology
 
@@ -33,22 +33,24 @@ def write_segmentation(
     return (path,)
 
 
+def segmentation_files(path: str | Path) -> tuple[Path, ...]:
+    """Return the files that `write_segmentation` would write for a path. Raises `UsageError` for an unknown suffix."""
+    path = Path(path)
+    return (path, sidecar_path(path)) if segmentation_suffix(path) in LABEL_MAP_SUFFIXES else (path,)
+
+
 def segmentation_suffix(path: str | Path) -> str:
     """Return the suffix that chooses a segmentation's format. Raises `UsageError` for an unknown one."""
     return file_suffix(path, SEGMENTATION_SUFFIXES)
 
 
-def check_output_path(
-    path: str | Path, suffixes: Sequence[str] = SEGMENTATION_SUFFIXES, inputs: Sequence[str | Path] = ()
-) -> None:
+def check_output_path(path: str | Path, suffixes: Sequence[str] = SEGMENTATION_SUFFIXES) -> None:
     """Refuse, before the work starts, a kind that is not among `suffixes` or a folder that is missing or closed.
 
-    A file of `inputs` is never written over. Raises `UsageError`, `OutputError`.
+    Raises `UsageError`, `OutputError`.
     """
     path = Path(path)
     file_suffix(path, suffixes)
-    if path.is_file() and any(Path(given).exists() and path.samefile(given) for given in inputs):
-        raise OutputError(f"{path} is one of the inputs.", "Choose another name, so that it is kept.")
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist.", "Create it, or choose another place.")
     if path.is_dir():

@@ -129,13 +129,18 @@ def test_a_name_that_looks_like_a_numbered_reference_stays_and_cannot_break_the_
     assert [s.name for s in read_segmentation(tmp_path / "out.seg.nrrd").segments] == names
 
 
-def test_an_input_is_never_written_over(tmp_path: Path) -> None:
-    image = tmp_path / "ct.nrrd"
-    image.write_bytes(b"image")
-    check_output_path(image)
-    with pytest.raises(OutputError, match="is one of the inputs"):
-        check_output_path(tmp_path / "." / "ct.nrrd", inputs=[tmp_path / "missing.nrrd", image])
-    check_output_path(tmp_path / "new.nrrd", inputs=[image])
+def test_the_labels_of_another_file_of_the_same_stem_are_not_taken(
+    tmp_path: Path, apart: list[SegmentToWrite], an_oblique_geometry: VolumeGeometry
+) -> None:
+    write_segmentation(tmp_path / "a.nrrd", apart, an_oblique_geometry)
+    (tmp_path / "plain").mkdir()
+    write_segmentation(tmp_path / "plain" / "a.nii.gz", apart, an_oblique_geometry)
+    (tmp_path / "plain" / "a.nii.gz").rename(tmp_path / "a.nii.gz")
+    assert [s.name for s in read_segmentation(tmp_path / "a.nii.gz").segments] == ["Label 1", "Label 2"]
+    assert [s.name for s in read_segmentation(tmp_path / "a.nrrd").segments] == ["liver", "lesion"]
+    (tmp_path / "a.nrrd").rename(tmp_path / "b.nrrd")
+    (tmp_path / "a.labels.json").rename(tmp_path / "b.labels.json")
+    assert [s.name for s in read_segmentation(tmp_path / "b.nrrd").segments] == ["liver", "lesion"]
 
 
 def test_names_survive_line_breaks_and_other_alphabets(tmp_path: Path, an_oblique_geometry: VolumeGeometry) -> None:
