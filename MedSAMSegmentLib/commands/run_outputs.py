@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
+from ..io.file_kinds import IMAGE_SUFFIXES
 from ..io.output_files import (
     check_against_each_other,
     check_against_inputs,
@@ -20,7 +21,6 @@ from ..io.output_files import (
     image_and_companions,
     segmentation_and_companions,
 )
-from ..io.plain_images import IMAGE_SUFFIXES
 from ..io.volume import Volume
 from ..io.write_segmentation import (
     SEGMENTATION_SUFFIXES,
@@ -79,7 +79,7 @@ class Outputs:
         """Raise `OutputError` for a grid that the segmentation's format cannot hold, and for what would harm the
         files that the volume was read from."""
         if self.segmentation:
-            check_output_grid(self.segmentation, volume.geometry)
+            check_output_grid(self.segmentation, volume.geometry, volume.nifti_forms)
         check_against_inputs(self.files, volume.parts)
         if volume.kind == "frames":
             for path in self.files:
@@ -138,7 +138,7 @@ def write_outputs(
     )
     outputs = outputs.beside_what_appeared()
     if outputs.segmentation:
-        for file in write_segmentation(outputs.segmentation, segments, volume.geometry):
+        for file in write_segmentation(outputs.segmentation, segments, volume.geometry, volume.nifti_forms):
             say(f"wrote {file}", quiet)
     if outputs.overlay:
         from ..io.overlay import write_overlay

@@ -13,17 +13,28 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..geometry import VolumeGeometry
 from .atomic import atomic_write
-from .itk import ITK_KINDS, image_from_array, read_itk
+from .file_kinds import ITK_KINDS, file_kind
+from .itk import image_from_array, read_itk
+from .nifti import can_hold, read_nifti, write_nifti_labels
+from .nifti_header import NiftiForms
 from .report import write_report
 from .seg_nrrd import check_segments
 from .segments import SegmentationFile, SegmentToWrite, Terminology, palette_color
 
 MAX_LABELS = 512
-LABEL_MAP_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+LABEL_MAP_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha")
 
 
-def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geometry: VolumeGeometry) -> Path:
+def write_label_map(
+    path: str | Path,
+    segments: Sequence[SegmentToWrite],
+    geometry: VolumeGeometry,
+    nifti_forms: NiftiForms | None = None,
+) -> Path:
     """Write labels 1, 2, ... in the order of `segments`, and the sidecar whose path is returned.
+
+    A NIfTI file on the grid that `nifti_forms` mean says just that about its place.
 
     A voxel of several segments gets the last one's label; the sidecar says how many each lost. Raises `OutputError`.
     """
@@ -31,10 +42,13 @@ def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geomet
 
     path = Path(path)
     labels = merged_labels(segments, geometry)
-    image = image_from_array(labels, geometry)
     suffix = next(s for s in sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
-    with atomic_write(path, suffix) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+    if suffix in NIFTI_SUFFIXES and nifti_forms is not None and can_hold(geometry, nifti_forms):
+        write_nifti_labels(path, labels, geometry, nifti_forms, suffix)
+    else:
+        image = image_from_array(labels, geometry)
+        with atomic_write(path, suffix) as temporary:
+            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
     sidecar = sidecar_path(path)
     write_report(sidecar, _sidecar(path, segments, labels))
     return sidecar
@@ -60,7 +74,8 @@ def sidecar_path(path: Path) -> Path:
 def read_label_map(path: str | Path) -> SegmentationFile:
     """Return the segments of a label map, named by its sidecar if there is one, and their grid. Raises `InputError`."""
     path = Path(path)
-    volume = read_itk(path, ITK_KINDS.get(path.suffix.lower(), "nifti"))
+    kind = ITK_KINDS.get(file_kind(path), "nifti")
+    volume = read_nifti(path) if kind == "nifti" else read_itk(path, kind)
     labels = volume.array_zyx
     if labels.ndim != 3 or labels.min() < 0 or not np.array_equal(labels, np.rint(labels)):
         raise InputError(f"{path.name} is not a label map.", "Use whole numbers from 0, one a segment.")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InputError, OutputError
 from .detached_headers import image_files
-from .dicom import is_dicom_file
+from .file_kinds import kind_by_content
 from .label_map import sidecar_path
 
 
@@ -71,7 +71,7 @@ def _same(one: Path, other: Path) -> bool:
 
 def _is_dicom(path: Path) -> bool:
     try:
-        return path.is_file() and is_dicom_file(path)
+        return path.is_file() and kind_by_content(path) == ".dcm"
     except OSError:
         return False
 

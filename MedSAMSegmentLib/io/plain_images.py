@@ -15,7 +15,6 @@ from ..geometry import VolumeGeometry
 from .itk import colours, read_itk
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 GREY_MODES = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 
 

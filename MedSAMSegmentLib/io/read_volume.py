@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, UsageError
 from .challenge_npz import read_challenge_npz
 from .dicom import find_series, is_dicom_file, read_dicom_file, read_dicom_series
-from .itk import ITK_KINDS, read_itk
-from .plain_images import IMAGE_SUFFIXES, read_frames, read_image
+from .file_kinds import DICOM_SUFFIXES, IMAGE_SUFFIXES, ITK_KINDS, file_kind, image_suffix
+from .itk import read_itk
+from .nifti import read_nifti
+from .plain_images import read_frames, read_image
 from .volume import MAX_BYTES, Volume
-
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 def read_volume(
@@ -23,6 +23,8 @@ def read_volume(
     `Volume.notes` says so. `text_order` takes the frames of a folder in the order of their names as text. Raises
     `InputError` with the reason for what cannot be read.
     """
+    if not str(path).strip():
+        raise UsageError("The path of the image is empty.", "Give the file or the folder of the image.")
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist.", "Check the path.")
@@ -30,25 +32,21 @@ def read_volume(
         return _read_folder(path, series, max_bytes, text_order)
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is an empty file.", "Export it again.")
-    suffix = image_suffix(path)
+    suffix = ".dcm" if is_dicom_file(path) else file_kind(path)
     if suffix == ".seg.nrrd":
         raise InputError(f"{path.name} is a segmentation, not an image.", "Give the image it was drawn on.")
+    if ITK_KINDS.get(suffix) == "nifti":
+        return read_nifti(path, max_bytes)
     if suffix in ITK_KINDS:
         return read_itk(path, ITK_KINDS[suffix], max_bytes)
     if suffix in IMAGE_SUFFIXES:
         return read_image(path, max_bytes)
     if suffix == ".npz":
         return read_challenge_npz(path, max_bytes=max_bytes).volume
-    if suffix in DICOM_SUFFIXES or is_dicom_file(path):
+    if suffix in DICOM_SUFFIXES:
         return read_dicom_file(path, max_bytes)
     known = ", ".join((*ITK_KINDS, *IMAGE_SUFFIXES, *DICOM_SUFFIXES, ".npz"))
     raise InputError(f"{path.name} is of a kind that is not known.", f"Use a DICOM folder or one of {known}.")
-
-
-def image_suffix(path: Path) -> str:
-    """Return the suffix in lower case, with ".nii.gz" and ".seg.nrrd" kept whole."""
-    name = path.name.lower()
-    return next((double for double in (".nii.gz", ".seg.nrrd") if name.endswith(double)), path.suffix.lower())
 
 
 def _read_folder(folder: Path, series: str | None, max_bytes: int, text_order: bool) -> Volume:

@@ -12,7 +12,9 @@ from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
 from .challenge_npz import write_challenge_npz
 from .itk import require_right_angles
-from .label_map import LABEL_MAP_SUFFIXES, merged_labels, sidecar_path, write_label_map
+from .label_map import LABEL_MAP_SUFFIXES, NIFTI_SUFFIXES, merged_labels, sidecar_path, write_label_map
+from .nifti import can_hold
+from .nifti_header import NiftiForms
 from .seg_nrrd import write_seg_nrrd
 from .segments import Color, SegmentToWrite, Terminology
 
@@ -20,16 +22,22 @@ SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz")
 
 
 def write_segmentation(
-    path: str | Path, segments: Sequence[SegmentToWrite], geometry: VolumeGeometry
+    path: str | Path,
+    segments: Sequence[SegmentToWrite],
+    geometry: VolumeGeometry,
+    nifti_forms: NiftiForms | None = None,
 ) -> tuple[Path, ...]:
-    """Write segments in the format of the path's suffix; the files written. Raises `UsageError`, `OutputError`."""
+    """Write segments in the format of the path's suffix; the files written. Raises `UsageError`, `OutputError`.
+
+    `nifti_forms` is what the image's own file says about its place; a NIfTI file on its grid says the same.
+    """
     path, suffix = Path(path), segmentation_suffix(path)
     if suffix == ".seg.nrrd":
         write_seg_nrrd(path, segments, geometry)
     elif suffix == ".npz":
         write_challenge_npz(path, merged_labels(segments, geometry), geometry.spacing_zyx)
     else:
-        return (path, write_label_map(path, segments, geometry))
+        return (path, write_label_map(path, segments, geometry, nifti_forms))
     return (path,)
 
 
@@ -59,9 +67,12 @@ def check_output_path(path: str | Path, suffixes: Sequence[str] = SEGMENTATION_S
         raise OutputError(f"The folder {path.parent} cannot be written to.", "Choose another folder.")
 
 
-def check_output_grid(path: str | Path, geometry: VolumeGeometry) -> None:
+def check_output_grid(path: str | Path, geometry: VolumeGeometry, nifti_forms: NiftiForms | None = None) -> None:
     """Refuse, before the work starts, a format that cannot hold the grid. Raises `UsageError`, `OutputError`."""
-    if segmentation_suffix(path) in LABEL_MAP_SUFFIXES:
+    suffix = segmentation_suffix(path)
+    if suffix in NIFTI_SUFFIXES and can_hold(geometry, nifti_forms):
+        return
+    if suffix in LABEL_MAP_SUFFIXES:
         require_right_angles(geometry)
 
 
