@@ -11,7 +11,7 @@ import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,7 @@ def read_voxels(path: Path, header: NiftiHeader, max_bytes: int = MAX_BYTES) -> 
     except (OSError, EOFError, zlib.error) as error:
         raise damaged(path, str(error)) from error
     shape = (*header.sizes[::-1], channels) if channels > 1 else header.sizes[::-1]
-    array = data.view(np.dtype(name).newbyteorder(header.order)).reshape(shape)
+    array = data.view(np.dtype(header.order + name)).reshape(shape)
     if array.dtype.byteorder not in "=|" and not array.dtype.isnative:
         array = array.byteswap(inplace=True).view(array.dtype.newbyteorder("="))
     return _scaled(array, header) if channels == 1 else array
@@ -148,7 +148,7 @@ def _opened(path: Path) -> IO[bytes]:
     if not packed:
         return file
     file.close()
-    return gzip.open(path, "rb")
+    return cast(IO[bytes], gzip.open(path, "rb"))
 
 
 def _fill(file: IO[bytes], data: NDArray[np.uint8], offset: int) -> None:
@@ -159,7 +159,7 @@ def _fill(file: IO[bytes], data: NDArray[np.uint8], offset: int) -> None:
         if not skipped:
             raise EOFError("the file ends before its voxels")
         left -= len(skipped)
-    target, done = memoryview(data), 0
+    target, done = data.data, 0
     while done < len(target):
         count = file.readinto(target[done : done + (1 << 24)])  # type: ignore[attr-defined]
         if not count:
