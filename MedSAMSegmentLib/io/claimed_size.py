@@ -1,4 +1,4 @@
-"""What a header claims, held against the size of the files before memory is taken for it."""
+"""Claims of headers, held against the size of the files before memory is taken for them."""
 
 from __future__ import annotations
 

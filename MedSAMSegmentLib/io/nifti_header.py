@@ -36,7 +36,7 @@ MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
 
 @dataclass(frozen=True)
 class NiftiForms:
-    """What a NIfTI file says about its place, to be written again as it was read.
+    """The statements of a NIfTI file about its place, to be written again as they were read.
 
     `voxel` holds qfac and the voxel's sizes i, j, k in the header's unit; `quaternion` b, c, d and the offset; `rows`
     the sform's three rows.
