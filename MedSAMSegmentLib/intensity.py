@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ from .errors import InputError, UsageError
 
 SLAB_VOXELS = 1 << 22
 SAMPLE_VOXELS = 1 << 24
+
+FEW_VOXELS = 1 << 20
+"""Enough to know what most voxels are."""
+
+SIGNED_SHARE = 0.05
+"""Where more of the voxels lie below zero than filters and resampling leave there, zero is no background: the image is
+z-scored, or a difference."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,8 @@ class Preset:
     from_zero: bool = False
     note: str = ""
     """How the window is found, where the title does not say it."""
+    below_zero: bool = False
+    """Percentiles are those of all voxels but the most common value, which is the background where it is one."""
 
 
 def _(text: str) -> str:
@@ -151,8 +160,11 @@ def to_uint8(
     if array.ndim == 4:
         return _scaled(array, _colour(array.dtype, window, span))
     preset, fixed, why = _choose(array.dtype, lambda: _is_whole(array), window, modality, span)
-    keep_zero = fixed is None and preset.percentiles is not None
-    if keep_zero:
+    if why and not reference:
+        preset, why = _also_below_zero(array, preset, why, span)
+    by_percentiles = fixed is None and preset.percentiles is not None
+    keep_zero = by_percentiles and (not preset.below_zero or _background(_sample(array, FEW_VOXELS)) == 0)
+    if by_percentiles:
         fixed = _percentile_window(array, preset, exact=reference)
         if fixed is None:
             constant = np.zeros(array.shape, np.uint8)
@@ -191,7 +203,10 @@ def window_of(volume: NDArray, window: WindowChoice = "auto", *, modality: str |
     """Return the window that `to_uint8` finds for a grey volume (z,y,x), which is not scaled. Raises as `to_uint8`."""
     array = np.asarray(volume)
     _require_image(array)
-    preset, fixed, _ = _choose(array.dtype, lambda: _is_whole(array), window, modality, _finite_range(array))
+    span = _finite_range(array)
+    preset, fixed, why = _choose(array.dtype, lambda: _is_whole(array), window, modality, span)
+    if why:
+        preset, _why = _also_below_zero(array, preset, why, span)
     if fixed is None and preset.percentiles is not None:
         return _percentile_window(array, preset, exact=False)
     return fixed
@@ -299,6 +314,19 @@ def _like_ct(whole: Callable[[], bool], lowest: float, highest: float) -> bool:
     return -highest != lowest if whole() else -1200 <= lowest <= -900 and abs(highest + lowest) > 100
 
 
+def _also_below_zero(array: NDArray, preset: Preset, why: str, span: ValueRange) -> tuple[Preset, str]:
+    """Return the preset and the reason that "auto" ends with for voxels of which many lie below zero, as z-scoring
+    leaves them: percentiles of those above zero would make all others black."""
+    if preset.percentiles is None or preset.from_zero or span[0] >= 0:
+        return preset, why
+    values = _sample(array, FEW_VOXELS)
+    values = values[values != 0]
+    if values.size == 0 or np.count_nonzero(values < 0) < SIGNED_SHARE * values.size:
+        return preset, why
+    words = f"{why}, from {span[0]:g} to {span[1]:g}, below zero too: percentiles of all voxels but the background"
+    return replace(preset, below_zero=True), words
+
+
 def _is_whole(array: NDArray) -> bool:
     if array.dtype.kind != "f":
         return True
@@ -315,7 +343,7 @@ def _sample(array: NDArray, limit: int = SAMPLE_VOXELS) -> NDArray:
 def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> Window | None:
     """Return the window between the preset's percentiles of the voxels above zero; None when all voxels are equal."""
     values = _sample(array, array.size if exact else SAMPLE_VOXELS)
-    above = values[values > 0]
+    above = _without_background(values) if preset.below_zero else values[values > 0]
     if above.size == 0:
         above = values
     lo, hi = (float(v) for v in np.percentile(above, preset.percentiles or (0.0, 100.0)))
@@ -324,6 +352,18 @@ def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> Window
     if lo >= hi:
         lo, hi = float(values.min()), float(values.max())
     return Window(lo, hi) if lo < hi else None
+
+
+def _without_background(values: NDArray) -> NDArray:
+    background = _background(values[:: max(1, values.size // FEW_VOXELS)])
+    return values if background is None else values[values != background]
+
+
+def _background(values: NDArray) -> float | None:
+    """Return the value that a tenth of the voxels or more share; None where there is no such value."""
+    found, counts = np.unique(values, return_counts=True)
+    most = int(counts.argmax())
+    return float(found[most]) if counts[most] >= 0.1 * values.size and found.size > 1 else None
 
 
 def _grey(
