@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
-from ..io.file_kinds import IMAGE_SUFFIXES
+from ..io.file_kinds import IMAGE_SUFFIXES, image_suffix
 from ..io.output_files import (
     check_against_each_other,
     check_against_inputs,
@@ -67,6 +68,10 @@ class Outputs:
         files = segmentation_files(self.segmentation) if self.segmentation else ()
         return (*files, *(Path(path) for path in (self.overlay, self.report) if path))
 
+    @property
+    def has_placeholder(self) -> bool:
+        return any("{name}" in path for path, _ in self._kinds() if path)
+
     def check(self) -> None:
         """Raise `UsageError`, `OutputError` for a path that cannot be written, is an input's, or is there twice."""
         for path, suffixes in self._kinds():
@@ -91,6 +96,12 @@ class Outputs:
     def of_frame(self, index: int, count: int) -> Outputs:
         """Return the same files with the frame's number before the suffix: `liver_07.nii.gz`."""
         return self._marked(str(index).zfill(len(str(count - 1))))
+
+    def of_image(self, image: str) -> Outputs:
+        """Return the same files with the image's name where `{name}` stands, else before the suffix."""
+        name = Path(os.path.abspath(image)).name
+        suffix = image_suffix(Path(name))
+        return self._marked(name.removesuffix(name[len(name) - len(suffix) :]) if suffix else name)
 
     def beside_what_appeared(self) -> Outputs:
         """Return these outputs, under other names where a file has appeared that nobody agreed to replace."""
@@ -166,13 +177,15 @@ def overlay_grid(volume: Volume) -> OverlayGrid:
 
 def _input_files(options: argparse.Namespace) -> tuple[Path, ...]:
     """Return all that a run reads: the image, prompts and weights, with what belongs to each."""
-    files = [Path(options.image), *image_and_companions(options.image)]
+    files = [file for image in options.image for file in image_and_companions(image)]
     for option, file in files_of_prompts(options.prompts):
         files.extend((Path(file),) if option == "--roi" else segmentation_and_companions(file))
     return (*files, Path(options.weights)) if options.weights else tuple(files)
 
 
 def _marked(path: str, suffix: str, mark: str) -> str:
+    if "{name}" in path:
+        return path.replace("{name}", mark)
     place = Path(path)
     stem, kept = place.name[: -len(suffix)], place.name[-len(suffix) :]
     return str(place.with_name(f"{stem}_{mark}{kept}"))

@@ -13,12 +13,13 @@ from ..geometry import VolumeGeometry
 from .challenge_npz import write_challenge_npz
 from .itk import require_right_angles
 from .label_map import LABEL_MAP_SUFFIXES, NIFTI_SUFFIXES, merged_labels, sidecar_path, write_label_map
+from .mask_picture import PICTURE_SUFFIXES, check_picture_grid, write_mask_picture
 from .nifti import can_hold
 from .nifti_header import NiftiForms
 from .seg_nrrd import write_seg_nrrd
 from .segments import Color, SegmentToWrite, Terminology
 
-SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz")
+SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz", *PICTURE_SUFFIXES)
 
 
 def write_segmentation(
@@ -34,6 +35,8 @@ def write_segmentation(
     path, suffix = Path(path), segmentation_suffix(path)
     if suffix == ".seg.nrrd":
         write_seg_nrrd(path, segments, geometry)
+    elif suffix in PICTURE_SUFFIXES:
+        write_mask_picture(path, segments, geometry)
     elif suffix == ".npz":
         write_challenge_npz(path, merged_labels(segments, geometry), geometry.spacing_zyx)
     else:
@@ -72,7 +75,9 @@ def check_output_grid(path: str | Path, geometry: VolumeGeometry, nifti_forms: N
     suffix = segmentation_suffix(path)
     if suffix in NIFTI_SUFFIXES and can_hold(geometry, nifti_forms):
         return
-    if suffix in LABEL_MAP_SUFFIXES:
+    if suffix in PICTURE_SUFFIXES:
+        check_picture_grid(Path(path), geometry)
+    elif suffix in LABEL_MAP_SUFFIXES:
         require_right_angles(geometry)
 
 

@@ -326,3 +326,38 @@ def test_a_broken_sidecar_is_named(tmp_path: Path, apart: list[SegmentToWrite]) 
         read_segmentation(tmp_path / "o.nrrd")
     sidecar_path(tmp_path / "o.nrrd").unlink()
     assert [s.name for s in read_segmentation(tmp_path / "o.nrrd").segments] == ["Label 1", "Label 2"]
+
+
+@pytest.mark.parametrize("name", ["m.png", "m.tif", "m.TIFF", "M.PNG"])
+def test_a_mask_is_a_picture_of_black_and_white_or_of_labels_with_a_palette(tmp_path: Path, name: str) -> None:
+    from PIL import Image
+
+    grid = VolumeGeometry.from_spacing((1, 6, 7))
+    one, two = np.zeros((2, 1, 6, 7), bool)
+    one[0, 1:3, 1:4] = two[0, 2:5, 3:6] = True
+    write_segmentation(tmp_path / name, [SegmentToWrite("one", one)], grid)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / name)), one[0] * np.uint8(255))
+    np.testing.assert_array_equal(read_segmentation(tmp_path / name).segments[0].mask_zyx, one)
+    segments = [SegmentToWrite("one", one), SegmentToWrite("two", two, (0.0, 1.0, 0.0))]
+    write_segmentation(tmp_path / name, segments, grid)
+    with Image.open(tmp_path / name) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.where(two, 2, one)[0])
+        assert image.convert("RGB").getpixel((3, 2)) == (0, 255, 0)
+        assert image.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+    found = read_segmentation(tmp_path / name).segments
+    np.testing.assert_array_equal(found[1].mask_zyx, two)
+    assert found[1].color == (0.0, 1.0, 0.0)
+
+
+def test_a_tiff_holds_the_masks_of_several_slices_and_many_objects_a_png_one_slice(tmp_path: Path) -> None:
+    grid = VolumeGeometry.from_spacing((3, 20, 20))
+    places = np.arange(1200).reshape(3, 20, 20)
+    segments = [SegmentToWrite(str(n), places == n) for n in range(300)]
+    write_segmentation(tmp_path / "m.tif", segments, grid)
+    found = read_segmentation(tmp_path / "m.tif").segments
+    assert len(found) == 300
+    np.testing.assert_array_equal(found[299].mask_zyx, places == 299)
+    write_segmentation(tmp_path / "few.tif", segments[:3], grid)
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "few.tif").segments[2].mask_zyx, places == 2)
+    with pytest.raises(OutputError, match="the image has 3"):
+        check_output_grid(tmp_path / "m.png", grid)
