@@ -153,7 +153,7 @@ def test_removing_takes_file_description_and_what_was_derived(
     model = own.keep(a_file)
     derived = a_store.derived_folder / f"{EFFICIENT.id}.{model.sha256[:12]}.v1.xml"
     of_another = a_store.derived_folder / f"{EFFICIENT.id}.{'0' * 12}.v1.xml"
-    a_store.derived_folder.mkdir()
+    a_store.derived_folder.mkdir(parents=True)
     for path in (derived, of_another):
         path.touch()
     own.remove(model.id)

@@ -289,10 +289,11 @@ def test_a_conversion_is_announced_only_where_it_will_happen(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from MedSAMSegmentLib.inference.engines import openvino_model
-    from MedSAMSegmentLib.version import __version__
+    from MedSAMSegmentLib.inference.engines.base import weights_key
 
     monkeypatch.setenv("MEDSAM_ENGINE", variable)
     monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path))
+    monkeypatch.setenv("MEDSAM_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(openvino_model, "openvino_trouble", lambda: "")
     monkeypatch.setattr(openvino_model, "openvino_version", lambda: "2025.3.0")
     weights = tmp_path / "w.pth"
@@ -301,7 +302,8 @@ def test_a_conversion_is_announced_only_where_it_will_happen(
     assert opening.converts_first("auto", "cpu", weights)
     assert not opening.converts_first("torch", "cpu", weights)
     (tmp_path / "engines").mkdir()
-    (tmp_path / "engines" / f"lite_medsam.ba7816bf8f01.v{__version__}.openvino-2025.2.0.xml").touch()
+    key = weights_key("ba7816bf8f01" + "0" * 52)
+    (tmp_path / "engines" / f"lite_medsam.{key}.openvino-2025.2.0.xml").touch()
     assert opening.converts_first("auto", "cpu", weights)
     monkeypatch.setattr(openvino_model, "openvino_trouble", lambda: "the package openvino is not installed")
     assert not opening.converts_first("auto", "cpu", weights)
@@ -309,5 +311,5 @@ def test_a_conversion_is_announced_only_where_it_will_happen(
     monkeypatch.setenv("MEDSAM_ENGINE", "torch")
     assert not opening.converts_first("auto", "cpu", weights)
     monkeypatch.setenv("MEDSAM_ENGINE", "")
-    (tmp_path / "engines" / f"lite_medsam.ba7816bf8f01.v{__version__}.openvino-2025.3.0.xml").touch()
+    (tmp_path / "engines" / f"lite_medsam.{key}.openvino-2025.3.0.xml").touch()
     assert not opening.converts_first("auto", "cpu", weights)
