@@ -3,12 +3,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
+# The index of torch's builds for processors alone, which PyTorch's page "Get started" names; CUDA=1 takes the large ones.
+TORCH_INDEX ?=
+CUDA ?=
 STAMP  := $(VENV)/.stamp
 
 .PHONY: demo test app-test lint format bench bench-accuracy clean setup setup-dev
 
 demo: setup
-	$(BIN)/medsam-segment demo --output demo
+	$(BIN)/medsam-segment demo --output demo --overwrite
 
 test: setup-dev
 	$(BIN)/python -m pytest Testing
@@ -45,14 +48,24 @@ setup-dev: $(STAMP)-dev
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# torch first and pinned: on a machine without a GPU the plain name would pull gigabytes of CUDA libraries.
+# On Linux the plain name of torch brings gigabytes of CUDA libraries along, pinned or not, unless pip is told of another
+# build: pip is asked first what it would fetch.
+define install_torch
+	@test -n "$(TORCH_INDEX)$(CUDA)" \
+	  || ! $(BIN)/python -m pip install --quiet --dry-run --report - "$(TORCH)" | grep -qE '"name": "(nvidia|cuda)-' \
+	  || { echo "torch would bring 3 GB of CUDA libraries along. Name the index of the builds without them (see"; \
+	       echo "PyTorch's page Get started), make $(MAKECMDGOALS) TORCH_INDEX=..., or take them: CUDA=1"; exit 1; }
+	$(BIN)/python -m pip install --quiet $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") \
+	  "$(TORCH)$(if $(TORCH_INDEX),+cpu)"
+endef
+
 $(STAMP)-run: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(install_torch)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
 $(STAMP)-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(install_torch)
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	touch $@ $(STAMP)-run
 

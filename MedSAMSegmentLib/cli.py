@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from .commands.arguments import AppendPrompt, Parser, coordinates, frame, path
 from .errors import Cancelled, InputError, MedSAMError, OutputError
 from .io.atomic import record_written_files
 from .registry import entries
@@ -29,19 +30,8 @@ BROKEN_PIPE = 141
 """What a shell reports of other programs that end so."""
 
 
-class AppendPrompt(argparse.Action):
-    """Keeps prompts of all kinds in one list, in the order given: points belong to the box or line before them."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        prompts = list(getattr(namespace, "prompts", None) or [])
-        prompts.append((self.const, values))
-        namespace.prompts = prompts
-
-
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="medsam-segment", description="Segment medical images in 3D from a box, with the MedSAM family of models."
     )
     parser.add_argument("--version", action="version", version=f"medsam-segment {__version__}")
@@ -55,22 +45,40 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_run(commands: Any) -> None:
     run = commands.add_parser("run", help="segment an image from prompts")
-    run.add_argument("image", help="NIfTI, NRRD, MHA, DICOM folder or file, PNG, JPEG, frame folder, challenge .npz")
+    run.add_argument(
+        "image", nargs="+", type=path,
+        help="NIfTI, NRRD, MHA, DICOM folder or file, PNG, JPEG, TIFF, frame folder, challenge .npz; several are "
+        "segmented one after the other from the same prompts",
+    )  # fmt: skip
     _add_image_options(run)
-    prompt = run.add_argument_group("prompts, in voxels i j k (columns, rows, slices; the first voxel is 0)")
+    prompt = run.add_argument_group(
+        "prompts, in voxels: x y on a two-dimensional image, else i j k (columns, rows, slices; the first is 0)",
+        "A box, line, mask or ROI begins an object. A point belongs to the object before it; points that come first "
+        "belong to the first object.",
+    )
     prompt.set_defaults(prompts=[])
-    for option, kind, count, names, text in (
-        ("--box", "box", 6, ("I0", "J0", "K0", "I1", "J1", "K1"), "box between two corners, both included"),
-        ("--point", "point", 3, ("I", "J", "K"), "a voxel of the object"),
-        ("--negative-point", "negative-point", 3, ("I", "J", "K"), "a voxel that is not part of the object"),
-        ("--line", "line", 6, ("I0", "J0", "K0", "I1", "J1", "K1"), "RECIST diameter: its two ends on one slice"),
+    for option, kind, counts, names, text in (
+        ("--box", "box", (4, 6), "X0 Y0 X1 Y1 | I0 J0 K0 I1 J1 K1", "box between two corners, both included"),
+        ("--box-mm", "box-mm", (6,), "X0 Y0 Z0 X1 Y1 Z1", "box between two corners in mm, in the --space given"),
+        ("--point", "point", (2, 3), "X Y | I J K", "a voxel of the object"),
+        ("--negative-point", "negative-point", (2, 3), "X Y | I J K", "a voxel that is not part of the object"),
+        ("--line", "line", (4, 6), "X0 Y0 X1 Y1 | I0 J0 K0 I1 J1 K1", "RECIST diameter: its two ends on one slice"),
     ):
         prompt.add_argument(
-            option, action=AppendPrompt, const=kind, nargs=count, type=float, metavar=names, help=text + "; repeatable"
+            option,
+            action=AppendPrompt,
+            const=kind,
+            type=coordinates(*counts),
+            metavar=names,
+            help=text + "; repeatable",
         )
     prompt.add_argument(
-        "--roi", action=AppendPrompt, const="markups", metavar="FILE.mrk.json", help="Slicer markups: ROI, points, line"
+        "--space", choices=("LPS", "RAS"), help="of --box-mm: LPS as in DICOM and ITK, RAS as in Slicer"
     )
+    prompt.add_argument(
+        "--roi", action=AppendPrompt, const="markups", type=path, metavar="FILE.mrk.json",
+        help="Slicer markups: ROI, points, line",
+    )  # fmt: skip
     for option, kind, text in (
         ("--mask", "mask", "segmentation whose slice outlines the object"),
         ("--line-mask", "line-mask", "segmentation whose slice holds a painted RECIST diameter"),
@@ -80,20 +88,22 @@ def _add_run(commands: Any) -> None:
             "segmentation whose slice corrects the object before; it stays as it is there",
         ),
     ):
-        prompt.add_argument(option, action=AppendPrompt, const=kind, nargs=2, metavar=("FILE", "SLICE"), help=text)
+        prompt.add_argument(
+            option, action=AppendPrompt, const=kind, nargs=2, type=path, metavar=("FILE", "SLICE"), help=text
+        )
     prompt.add_argument(
         "--line-as", default="box", choices=("box", "centre", "three", "grid"),
         help="what stands for a line: the square around it, its middle, middle and ends, or 3x3 points; default: box",
     )  # fmt: skip
     prompt.add_argument(
-        "--frame", type=_frame, metavar="N", help="--axis time: the boxes' frame; else a frame of a 4D image, or 'all'"
+        "--frame", type=frame, metavar="N", help="--axis time: the boxes' frame; else a frame of a 4D image, or 'all'"
     )
     run.add_argument("--name", action="append", default=[], help="name of an object, in the order of the prompts")
     run.add_argument(
         "--terminology", action="append", default=[], help="SCT code of an object, as SCT:CODE:MEANING; in order"
     )
     run.add_argument("--model", metavar="ID", help="default: that of --weights, or lite_medsam; see 'models list'")
-    run.add_argument("--weights", metavar="FILE", help="a checkpoint file; without --model it is recognised")
+    run.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint file; without --model it is recognised")
     run.add_argument("--window", default="auto", help="auto, a preset (ct-lung, mr, ...) or LEVEL/WIDTH")
     run.add_argument("--axis", default="k", choices=AXES, help="slices run along this axis; default: k")
     run.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="slices to segment")
@@ -103,9 +113,16 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--largest-component", action="store_true", help="keep the largest connected part of each object")
     run.add_argument("--fill-holes", action="store_true", help="fill enclosed holes, slice by slice")
     run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as official")
-    run.add_argument("-o", "--output", metavar="FILE", help=".seg.nrrd, .nii.gz, .nrrd, .mha or .npz")
-    run.add_argument("--overlay", metavar="FILE.png", help="picture of the result on chosen slices")
-    run.add_argument("--report", metavar="FILE.json", help="inputs, model, versions, volumes, diameters, scores")
+    run.add_argument(
+        "-o", "--output", type=path, metavar="FILE",
+        help=".seg.nrrd, .nii.gz, .nrrd, .mha, .npz; of a two-dimensional image .png or .tif. With several images the "
+        "name of each goes where {name} stands, or before the suffix",
+    )  # fmt: skip
+    run.add_argument("--overlay", type=path, metavar="FILE.png", help="picture of the result on chosen slices")
+    run.add_argument(
+        "--report", type=path, metavar="FILE.json", help="inputs, model, versions, volumes, diameters, scores"
+    )
+    _add_overwrite(run)
     _add_compute_options(run)
 
 
@@ -118,13 +135,8 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _frame(text: str) -> int | str:
-    if text == "all":
-        return text
-    try:
-        return int(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'all'") from error
+def _add_overwrite(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--overwrite", action="store_true", help="replace outputs that are there already, unasked")
 
 
 def _add_compute_options(parser: argparse.ArgumentParser) -> None:
@@ -156,25 +168,29 @@ def _add_models(commands: Any) -> None:
     known = ", ".join(entry.id for entry in entries())
     for name, text in (("pull", "fetch weights"), ("verify", "hash the file again"), ("remove", "delete the file")):
         action = actions.add_parser(name, help=text)
-        action.add_argument("model", metavar="ID", help=known)
+        own = "" if name == "pull" else ", or one of your own"
+        action.add_argument("model", metavar="ID", help=known + own)
         _add_common(action)
-    importing = actions.add_parser("import", help="take a weights file from disk")
-    importing.add_argument("model", metavar="ID", help=known)
-    importing.add_argument("file", metavar="FILE")
+    importing = actions.add_parser(
+        "import", help="take a file of weights from disk, a published one or your own; its network is recognised"
+    )
+    importing.add_argument("model", metavar="ID", nargs="?", help=f"the model that the file must be: {known}")
+    importing.add_argument("file", metavar="FILE", type=path)
     _add_common(importing)
     _add_common(models)
 
 
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="segment three organs of a real chest CT")
-    demo.add_argument("--output", default="demo", metavar="FOLDER", help="default: demo")
+    demo.add_argument("--output", default="demo", type=path, metavar="FOLDER", help="default: demo")
     demo.add_argument("--strategy", default=None)
+    _add_overwrite(demo)
     _add_compute_options(demo)
 
 
 def _add_info(commands: Any) -> None:
     info = commands.add_parser("info", help="what an image is and which window 'auto' would choose")
-    info.add_argument("image", help="a file or folder; of a DICOM folder the series are listed, too")
+    info.add_argument("image", type=path, help="a file or folder; of a DICOM folder the series are listed, too")
     _add_image_options(info)
     info.add_argument("--json", action="store_true", help="as JSON")
     _add_common(info)
@@ -190,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with record_written_files() as written:
         options = argparse.Namespace(command="", debug=False)
         try:
-            build_parser().parse_args(arguments, options)
+            build_parser().parse_args(sys.argv[1:] if arguments is None else arguments, options)
             import_module(f"{__package__}.commands.{options.command}").run(options)
             sys.stdout.flush()
         except (KeyboardInterrupt, Cancelled):

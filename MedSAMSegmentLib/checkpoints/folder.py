@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,8 @@ def discard_parts(folder: Path, file_name: str) -> None:
 
 def write_atomically(path: Path, content: str | bytes | memoryview) -> None:
     """Write a file whole or not at all: beside it, then moved. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # Two threads of one process may write the same file.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(temporary, path)

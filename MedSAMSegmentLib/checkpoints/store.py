@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..cancellation import CancelCheck, never_cancel, raise_if_cancelled
 from ..errors import CheckpointError, DamagedCheckpoint, DownloadError, MissingCheckpoint
-from ..paths import model_folder
+from ..paths import derived_folder, model_folder
 from ..registry import ModelEntry, Source
 from .folder import copy_with_digest, discard_parts, lock_file, require_space
 from .https_source import HttpsFetcher
@@ -57,8 +57,8 @@ class CheckpointStore:
 
     @property
     def derived_folder(self) -> Path:
-        """The folder of what is computed from checkpoints, in files whose names begin with the model's id and a dot."""
-        return self.folder / "engines"
+        """The user's own folder of what is computed from checkpoints; its files' names begin with the model's id."""
+        return derived_folder()
 
     def path(self, entry: ModelEntry) -> Path:
         """Return the place where the checkpoint is, or will be."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,22 +37,28 @@ _DAMAGE = (
     struct.error,
 )
 _NESTING = ("model", "state_dict", "model_state_dict")
-_PREFIX = "module."
+_PREFIXES = ("module.", "_orig_mod.", "model.", "sam.")
+"""What wrappers put before every name: DataParallel, `torch.compile`, Lightning's modules, training scripts."""
+
+_WHOLE_NUMBERS = "num_batches_tracked"
+"""The end of the names of the only tensors in any of the networks that are not fractions."""
 
 
 def load_state_dict(path: Path, entry: ModelEntry | None = None) -> dict[str, Tensor]:
     """Return the flat state dict in a checkpoint file, on the CPU, with the official key names.
 
     Accepts what `torch.save` writes and `.safetensors`, told apart by content. The dicts of training checkpoints
-    (`model`, `state_dict`) and the prefix `module.` are unwrapped, Hugging Face's names of SAM turned into the official
-    ones. With `entry`, a file far larger than that model's is refused before it is read.
+    (`model`, `state_dict`) and the prefixes of wrappers, in any mixture, are unwrapped, Hugging Face's names of SAM
+    turned into the official ones. With `entry`, a file far larger than that model's is refused before it is read.
 
-    Raises CheckpointError when the file cannot be read, is truncated, is no checkpoint, or would run code.
+    Raises CheckpointError when the file cannot be read, is truncated or altered, is no checkpoint, would run code, or
+    holds numbers that no weights are.
     """
     head = _read_head(path, entry)
     content = _load_safetensors(path) if _is_safetensors(head) else _load_torch(path, head)
-    tensors = _unwrap(content, path)
-    return to_official_keys(tensors) if is_huggingface_sam(tensors) else tensors
+    tensors = _without_prefixes(_unwrap(content, path))
+    _require_numbers(tensors, path)
+    return tensors
 
 
 def load_weights(module: torch.nn.Module, state_dict: Mapping[str, Tensor], entry: ModelEntry) -> None:
@@ -119,6 +127,7 @@ def _load_torch(path: Path, head: bytes) -> object:
 
     import torch
 
+    _require_checksums(path, head)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -132,6 +141,22 @@ def _load_torch(path: Path, head: bytes) -> object:
     except (MemoryError, *_DAMAGE) as error:
         problem = "is truncated or damaged" if head[:2] == b"PK" else "is not a checkpoint"
         raise _unreadable(path, problem, error) from error
+
+
+def _require_checksums(path: Path, head: bytes) -> None:
+    """Raise CheckpointError when a zip archive's members do not have their checksums, which torch does not look at."""
+    if head[:2] != b"PK":
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, *_DAMAGE) as error:
+        raise _unreadable(path, "is truncated or damaged", error) from error
+    if damaged is not None:
+        raise CheckpointError(
+            f"{path} is truncated or damaged: the checksum of {damaged} is wrong.",
+            "Download or import the weights again.",
+        )
 
 
 def _unreadable(path: Path, problem: str, error: Exception) -> CheckpointError:
@@ -160,5 +185,57 @@ def _unwrap(content: object, path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path} holds no plain state dict: {others[0]!r} is not a tensor.", "Choose a file with a model's weights."
         )
-    wrapped = all(str(key).startswith(_PREFIX) for key in content)
-    return {str(key)[len(_PREFIX) :] if wrapped else str(key): value for key, value in content.items()}
+    return {str(key): value for key, value in content.items()}
+
+
+def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors by the names that a known network has, if wrappers and what was saved beside it are taken
+    off; else with the prefixes removed that all of them have."""
+    known = _known(tensors) or _known({_inner(key): value for key, value in tensors.items()})
+    if known is not None:
+        return known
+    stripped = {_inner(key): value for key, value in tensors.items()}
+    if len(stripped) == len(tensors) and all(key.startswith(_PREFIXES) for key in tensors):
+        while all(key.startswith(_PREFIXES) for key in stripped):
+            stripped = {_cut(key): value for key, value in stripped.items()}
+        return to_official_keys(stripped) if is_huggingface_sam(stripped) else stripped
+    return to_official_keys(tensors) if is_huggingface_sam(tensors) else tensors
+
+
+def _known(tensors: Mapping[str, Tensor], depth: int = 4) -> dict[str, Tensor] | None:
+    """Return the part of the tensors that is a known network's state dict, under up to `depth` prefixes."""
+    found = to_official_keys(dict(tensors)) if is_huggingface_sam(tensors) else dict(tensors)
+    if candidates(_shapes(found)):
+        return found
+    for prefix in _PREFIXES if depth else ():
+        below = {key[len(prefix) :]: value for key, value in tensors.items() if key.startswith(prefix)}
+        inner = _known(below, depth - 1) if below else None
+        if inner is not None:
+            return inner
+    return None
+
+
+def _inner(key: str) -> str:
+    """Return a name without the marks of parts that were wrapped by themselves."""
+    return key.replace("._orig_mod.", ".").replace(".module.", ".")
+
+
+def _cut(key: str) -> str:
+    return key[len(next(prefix for prefix in _PREFIXES if key.startswith(prefix))) :]
+
+
+def _require_numbers(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError for tensors that are not finite, or not of a type that weights have."""
+    for key, tensor in tensors.items():
+        if not tensor.is_floating_point():
+            if key.endswith(_WHOLE_NUMBERS):
+                continue
+            problem = f"{key} is of the type {str(tensor.dtype).removeprefix('torch.')}"
+        # Numbers of eight bits have no test of their own.
+        elif not bool((tensor if tensor.dtype.itemsize > 1 else tensor.float()).isfinite().all()):
+            problem = f"{key} holds numbers that are not finite"
+        else:
+            continue
+        raise CheckpointError(
+            f"{path} holds no weights to compute with: {problem}.", "Save the state dict again, in single precision."
+        )

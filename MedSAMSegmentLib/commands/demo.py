@@ -24,6 +24,7 @@ from ..io.volume import Volume
 from ..io.write_segmentation import segments_from, write_segmentation
 from ..prompts import Box
 from .opening import fetch_weights
+from .overwriting import agree_to_overwrite
 from .progress import say, slice_bar
 from .run_outputs import overlay_grid
 
@@ -40,6 +41,8 @@ class Organ:
     terminology: str
     color: tuple[float, float, float]
 
+
+FILES = ("chest.seg.nrrd", "chest.png", "report.json")
 
 ORGANS = (
     Organ("right lung", "SCT:3341006:Right lung", (0.30, 0.69, 0.31)),
@@ -66,6 +69,7 @@ def run(options: argparse.Namespace) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"The folder {folder} cannot be made: {error.strerror}.", "Choose another.") from error
+    agree_to_overwrite([folder / name for name in FILES], options.overwrite)
     if not options.offline:
         fetch_weights("lite_medsam", options.quiet)
     predictor = load_predictor("lite_medsam", device=options.device, precision=options.precision, engine=options.engine)
@@ -82,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
     _write(folder, volume, results, rows, predictor.weights_sha256)
     if not options.quiet:
         print_table(rows)
-    for name in ("chest.seg.nrrd", "chest.png", "report.json"):
+    for name in FILES:
         say(f"wrote {folder / name}", options.quiet)
 
 

@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 
 def load_model(options: argparse.Namespace) -> SlicePredictor:
     """Return the model that the options name, with the weights fetched first when that is allowed."""
+    from ..checkpoints.custom_models import CustomModels, is_custom
     from ..inference.open import DEFAULT_MODEL, load_predictor, options_for_mode
 
-    model_id = options.model or (None if options.weights else DEFAULT_MODEL)
-    if model_id and not options.offline and not options.weights:
+    weights = options.weights
+    model_id = options.model or (None if weights else DEFAULT_MODEL)
+    if model_id and is_custom(model_id):
+        own = CustomModels().get(model_id)
+        model_id, weights = own.network, weights or str(CustomModels().require(own))
+    if model_id and not options.offline and not weights:
         fetch_weights(model_id, options.quiet)
     engine, precision = options_for_mode(options.mode, options.engine, options.precision)
-    if converts_first(engine, options.device, weights_file(model_id, options.weights)):
+    if converts_first(engine, options.device, weights_file(model_id, weights)):
         say("The first run prepares the network for this machine; the next ones start at once.", options.quiet)
-    predictor = load_predictor(
-        model_id, weights=options.weights, device=options.device, precision=precision, engine=engine
-    )
+    predictor = load_predictor(model_id, weights=weights, device=options.device, precision=precision, engine=engine)
     if predictor.weights_note:
         say(predictor.weights_note, options.quiet)
     return predictor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 POINT_KINDS = {"point": True, "negative-point": False}
 FILE_KINDS = {"markups": "--roi", "mask": "--mask", "correction": "--correct", "line-mask": "--line-mask"}
+PLACELESS = (".npz", ".png", ".tif", ".tiff")
 LineKind: TypeAlias = Literal["box", "centre", "three", "grid"]
 
 
@@ -29,27 +31,43 @@ def objects_from_options(
     frame: int | None = None,
     line_as: LineKind = "box",
     mode: str = "default",
+    space: str | None = None,
 ) -> list[list[Prompt]]:
     """Return one list of prompts for each object, in the order of the command line.
 
-    A box, line, mask or ROI starts an object; points belong to the object before them, or start one; a correction
-    belongs to the object before it. `frame` gives the slice of boxes that were drawn on a single image of a series.
-    `line_as` is what stands for a line: the box around it, or points on it. In `mode` "reference"
-    the ends of a drawn line are found as the official scripts do.
+    A box, line, mask or ROI begins an object; points belong to the object before them, those that come first to the
+    first object, or are one by themselves; a correction belongs to the object before it.
+
+    `frame` gives the slice of boxes that were drawn on a single image of a series. `line_as` is what stands for a
+    line: the box around it, or points on it. In `mode` "reference" the ends of a drawn line are found as the official
+    scripts do. `space` is that of boxes in millimetres.
     """
     objects: list[list[Prompt]] = []
+    points_alone = True
     for kind, values in options:
-        for prompt in _prompts(kind, values, volume, axis, mode):
+        for prompt in _prompts(kind, values, volume, axis, frame=frame, mode=mode, space=space):
             on_frame = _on_frame(prompt, frame) if frame is not None else prompt
             if kind == "correction" and not objects:
                 raise UsageError("--correct comes before any object.", "Give the object's box first.")
             if isinstance(on_frame, Line) and line_as != "box":
                 objects.append(_points_of(on_frame, line_as, volume, axis))
-            elif objects and (isinstance(on_frame, Point) or kind == "correction"):
+            elif objects and (isinstance(on_frame, Point) or kind == "correction" or points_alone):
                 objects[-1].append(on_frame)
             else:
                 objects.append([on_frame])
+            points_alone = points_alone and isinstance(on_frame, Point)
     return objects
+
+
+def reversed_boxes(options: Sequence[tuple[str, Any]]) -> list[str]:
+    """Return a sentence on each box whose corners do not come in order; it is sorted."""
+    notes = []
+    for _kind, values in (option for option in options if option[0] == "box"):
+        half = len(values) // 2
+        if any(first > last for first, last in zip(values[:half], values[half:], strict=True)):
+            numbers = " ".join(f"{number:g}" for number in values)
+            notes.append(f"The corners of the box {numbers} were put in order.")
+    return notes
 
 
 def files_of_prompts(options: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
@@ -59,25 +77,59 @@ def files_of_prompts(options: Sequence[tuple[str, Any]]) -> list[tuple[str, str]
     ]
 
 
-def prompt_files(options: Sequence[tuple[str, Any]]) -> list[str]:
-    """Return the files that the prompts are read from."""
-    return [file for _option, file in files_of_prompts(options)]
-
-
-def _prompts(kind: str, values: Any, volume: Volume, axis: int, mode: str) -> list[Prompt]:
-    if kind == "box":
-        return [Box.from_corners(values[:3], values[3:])]
+def _prompts(
+    kind: str, values: Any, volume: Volume, axis: int, *, frame: int | None, mode: str, space: str | None
+) -> list[Prompt]:
     if kind in POINT_KINDS:
-        return [Point(values[0], values[1], values[2], POINT_KINDS[kind])]
-    if kind == "line":
-        return [Line(tuple(values[:3]), tuple(values[3:]))]
-    if kind in ("mask", "correction"):
-        return [_mask_prompt(*values, volume=volume, axis=axis)]
-    if kind == "line-mask":
-        return [_drawn_line(_mask_prompt(*values, volume=volume, axis=axis), mode)]
-    from ..io.markups import read_markups
+        i, j, k = _three(values, kind, volume, frame)
+        return [Point(i, j, k, POINT_KINDS[kind])]
+    if kind == "markups":
+        from ..io.markups import read_markups
 
-    return list(read_markups(Path(values), volume.geometry))
+        return list(read_markups(Path(values), volume.geometry))
+    return [_outline(kind, values, volume, axis, frame=frame, mode=mode, space=space)]
+
+
+def _outline(
+    kind: str, values: Any, volume: Volume, axis: int, *, frame: int | None, mode: str, space: str | None
+) -> Prompt:
+    """Return the one prompt of an option that begins an object, or corrects it."""
+    if kind in ("box", "line"):
+        half = len(values) // 2
+        start, end = (_three(corner, kind, volume, frame) for corner in (values[:half], values[half:]))
+        if kind == "line":
+            return Line(start, end)
+        # What is not a number stays where it is, and is refused by the box.
+        pairs = [(b, a) if a > b else (a, b) for a, b in zip(start, end, strict=True)]
+        return Box.from_corners([a for a, _ in pairs], [b for _, b in pairs])
+    if kind == "box-mm":
+        return _box_of_millimetres(values, volume, space)
+    drawn = _mask_prompt(*values, volume=volume, axis=axis)
+    return _drawn_line(drawn, mode) if kind == "line-mask" else drawn
+
+
+def _three(values: Sequence[float], kind: str, volume: Volume, frame: int | None) -> tuple[float, float, float]:
+    """Return i, j, k of two or three numbers: two are a place on the only slice, or on the frame."""
+    if len(values) == 3:
+        i, j, k = values
+        return (i, j, k)
+    if volume.shape_zyx[0] > 1 and frame is None:
+        raise UsageError(
+            f"--{kind} has no slice numbers, but the image has {volume.shape_zyx[0]} slices.",
+            "Give i, j and k of each corner." if kind in ("box", "line") else "Give i, j and k.",
+        )
+    return (values[0], values[1], float(frame or 0))
+
+
+def _box_of_millimetres(values: Sequence[float], volume: Volume, space: str | None) -> Box:
+    """Return the voxels whose centres lie in the box between two corners in mm, through the grid's orientation."""
+    if space is None:
+        raise UsageError("--box-mm needs the space of its numbers.", "Give --space LPS or --space RAS.")
+    corners = np.array(list(product(*zip(values[:3], values[3:], strict=True))), np.float64)
+    if not np.isfinite(corners).all():
+        raise PromptError("The corners of --box-mm are not finite numbers.", "Give six numbers.")
+    to_ijk = volume.geometry.lps_to_ijk if space == "LPS" else volume.geometry.ras_to_ijk
+    return Box.enclosing(to_ijk(corners))
 
 
 def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPrompt:
@@ -94,8 +146,8 @@ def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPro
             f"The mask has {found.geometry.shape_zyx} voxels, the image {shape} (slices, rows, columns).",
             "Give a segmentation on the image's own grid.",
         )
-    # A challenge file has no place in space, nor has a picture.
-    placed = volume.has_patient_axes and volume.kind != "npz" and not file.lower().endswith(".npz")
+    # Challenge files and pictures have no place in space.
+    placed = volume.has_patient_axes and volume.kind != "npz" and not file.lower().endswith(PLACELESS)
     if placed and not found.geometry.agrees_with(volume.geometry):
         raise PromptError(
             "The mask lies elsewhere in space than the image, or is turned against it.",

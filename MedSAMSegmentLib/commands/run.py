@@ -14,7 +14,7 @@ from ..io.volume import Volume
 from .opening import load_model, open_image
 from .progress import say, slice_bar
 from .run_inputs import RunInputs, read_inputs
-from .run_outputs import Outputs, write_outputs
+from .run_outputs import Outputs, check_all, write_outputs
 from .run_report import input_facts, run_report
 
 if TYPE_CHECKING:
@@ -27,21 +27,37 @@ if TYPE_CHECKING:
 def run(options: argparse.Namespace) -> None:
     outputs = Outputs.of(options)
     parse_window(options.window)
-    inputs = read_inputs(options)
-    outputs.check_grid(inputs.volumes[0].geometry)
+    images = [argparse.Namespace(**{**vars(options), "image": image}) for image in options.image]
+    # One is read once; of several nothing is computed before each is known to be right.
+    first = read_inputs(images[0])
+    jobs = [_outputs_of(options, image, outputs, first if image is images[0] else None) for image in images]
+    agreed = iter(check_all([one for job in jobs for one in job], overwrite=options.overwrite))
+    jobs = [[next(agreed) for _ in job] for job in jobs]
+    predictor = None
+    for image, job in zip(images, jobs, strict=True):
+        inputs = first if image is images[0] else read_inputs(image)
+        for note in inputs.notes:
+            say(note, options.quiet)
+        # Taken before anything is written: that may lie in the folder that was read.
+        facts = input_facts(inputs.volumes[0], image, inputs.notes) if job[0].report else {}
+        predictor = predictor or load_model(options)
+        for frame, volume in enumerate(inputs.volumes):
+            label = f"frame {frame}" if inputs.every_frame else ""
+            named = {**facts, "frame": frame} if inputs.every_frame else facts
+            _segment(predictor, inputs, volume, job[frame], options=image, label=label, facts=named)
+
+
+def _outputs_of(
+    options: argparse.Namespace, image: argparse.Namespace, outputs: Outputs, inputs: RunInputs | None
+) -> list[Outputs]:
+    """Return the outputs of one image, one a frame. Raises for an image, prompts or outputs that are wrong."""
+    inputs = inputs or read_inputs(image)
+    own = outputs.of_image(image.image) if len(options.image) > 1 or outputs.has_placeholder else outputs
     count = len(inputs.volumes)
-    frames = [outputs.of_frame(n, count) for n in range(count)] if inputs.every_frame else [outputs]
-    for frame_outputs in frames:
-        frame_outputs.check()
-    for note in inputs.notes:
-        say(note, options.quiet)
-    # Taken before anything is written: that may lie in the folder that was read.
-    facts = input_facts(inputs.volumes[0], options, inputs.notes) if frames[0].report else {}
-    predictor = load_model(options)
-    for frame, volume in enumerate(inputs.volumes):
-        label = f"frame {frame}" if inputs.every_frame else ""
-        named = {**facts, "frame": frame} if inputs.every_frame else facts
-        _segment(predictor, inputs, volume, frames[frame], options=options, label=label, facts=named)
+    frames = [own.of_frame(n, count) for n in range(count)] if inputs.every_frame else [own]
+    for one in frames:
+        one.check_volume(inputs.volumes[0])
+    return frames
 
 
 def _segment(

@@ -14,7 +14,7 @@ from ..io.read_volume import read_volume
 from ..io.volume import Volume
 from ..io.write_segmentation import parse_terminologies
 from ..prompts import Box, Prompt, Shape3
-from .prompt_options import array_axis, objects_from_options
+from .prompt_options import array_axis, objects_from_options, reversed_boxes
 
 EVERY_FRAME = "all"
 
@@ -51,7 +51,7 @@ def read_inputs(options: argparse.Namespace) -> RunInputs:
     objects = _objects(options, volume, axis)
     names = _names(options.name, len(objects))
     parse_terminologies(options.terminology, len(objects))
-    notes = (*volume.notes, *_cut(objects, names, volume.shape_zyx))
+    notes = (*volume.notes, *reversed_boxes(options.prompts), *_cut(objects, names, volume.shape_zyx))
     _check_plan(options, volume, objects, axis, slice_range)
     return RunInputs(volumes, objects, names, axis, slice_range, notes)
 
@@ -67,7 +67,7 @@ def _volumes(options: argparse.Namespace) -> list[Volume]:
             raise UsageError("--axis time follows the prompts of one frame.", "Give that frame's number to --frame.")
         return [_frames_along_k(volume, options.image)]
     if options.frame is None:
-        return [volume if volume.frames_tzyx is None else volume.frame(0)]
+        return [volume if volume.frames_tzyx is None else _first_frame(volume)]
     if not volume.is_time_series:
         raise UsageError("--frame needs an image with a time axis.", "Leave it out.")
     if options.frame == EVERY_FRAME:
@@ -77,16 +77,24 @@ def _volumes(options: argparse.Namespace) -> list[Volume]:
     return [volume if volume.frames_tzyx is None else volume.frame(options.frame)]
 
 
+def _first_frame(volume: Volume) -> Volume:
+    said = "Frame 0 alone is segmented; --frame N takes another one, --frame all each by itself."
+    return replace(volume.frame(0), notes=(*volume.notes, said))
+
+
 def _frames_along_k(volume: Volume, name: str) -> Volume:
     """Return a volume whose k counts the frames: also that of a 4D file of single slices.
 
-    Of slices in colour no file says what k is, so the option is believed.
+    Where the file does not say what k is, the option is believed, and said.
     """
     frames = volume.frames_tzyx
     if frames is None:
-        if not volume.is_time_series and not volume.is_rgb:
-            raise InputError(f"{name} has no time axis.", "Use --axis k, j or i.")
-        return replace(volume, time_axis=True)
+        if volume.shape_zyx[0] == 1:
+            raise InputError(f"{name} is a single image, without a time axis.", "Leave --axis out.")
+        if volume.time_axis:
+            return volume
+        said = f"The {volume.shape_zyx[0]} slices along k were taken for frames in time, which the file does not say."
+        return replace(volume, time_axis=True, notes=(*volume.notes, said))
     if frames.shape[1] != 1:
         raise InputError(
             f"Each frame has {frames.shape[1]} slices; propagation through time needs one.",
@@ -94,13 +102,19 @@ def _frames_along_k(volume: Volume, name: str) -> Volume:
         )
     array = frames[:, 0]
     geometry = VolumeGeometry(array.shape[:3], volume.geometry.ijk_to_lps)
-    return replace(volume, array_zyx=array, geometry=geometry, frames_tzyx=None, time_axis=True)
+    return replace(volume, array_zyx=array, geometry=geometry, frames_tzyx=None, time_axis=True, nifti_forms=None)
 
 
 def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[list[Prompt]]:
     frame = options.frame if volume.time_axis else None
     objects = objects_from_options(
-        options.prompts, volume, axis, frame=frame, line_as=options.line_as, mode=options.mode
+        options.prompts,
+        volume,
+        axis,
+        frame=frame,
+        line_as=options.line_as,
+        mode=options.mode,
+        space=options.space,
     )
     if not objects and Path(options.image).suffix.lower() == ".npz":
         from ..io.challenge_npz import read_challenge_npz

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -11,19 +12,29 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
+from ..io.file_kinds import IMAGE_SUFFIXES, image_suffix
+from ..io.output_files import (
+    check_against_each_other,
+    check_against_inputs,
+    existing,
+    image_and_companions,
+    segmentation_and_companions,
+)
 from ..io.volume import Volume
 from ..io.write_segmentation import (
     SEGMENTATION_SUFFIXES,
     check_output_grid,
     check_output_path,
     file_suffix,
+    segmentation_files,
     segments_from,
     write_segmentation,
 )
+from .overwriting import agree_to_overwrite
 from .progress import say
-from .prompt_options import prompt_files
+from .prompt_options import files_of_prompts
 
 if TYPE_CHECKING:
     from ..results import Segmentation3D
@@ -31,45 +42,95 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The paths of the segmentation, the picture and the report; None: not asked for. `inputs` are never written
-    over."""
+    """The paths of the segmentation, the picture and the report; None: not asked for.
+
+    `inputs` are the files that are never written over; `replaced` those that are there and may be.
+    """
 
     segmentation: str | None
     overlay: str | None
     report: str | None
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[Path, ...] = ()
+    replaced: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Outputs:
         """Read what the options ask for. Raises `UsageError`, `OutputError` for what cannot be written."""
-        inputs = (options.image, *prompt_files(options.prompts))
-        outputs = cls(options.output, options.overlay, options.report, inputs)
+        outputs = cls(options.output, options.overlay, options.report, _input_files(options))
         if not any((options.output, options.overlay, options.report)):
             raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
         outputs.check()
         return outputs
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that will be written, with what belongs to the segmentation."""
+        files = segmentation_files(self.segmentation) if self.segmentation else ()
+        return (*files, *(Path(path) for path in (self.overlay, self.report) if path))
+
+    @property
+    def has_placeholder(self) -> bool:
+        return any("{name}" in path for path, _ in self._kinds() if path)
+
     def check(self) -> None:
-        """Raise `UsageError`, `OutputError` for a path that cannot be written, or is an input."""
+        """Raise `UsageError`, `OutputError` for a path that cannot be written, is an input's, or is there twice."""
         for path, suffixes in self._kinds():
             if path:
-                check_output_path(path, suffixes, self.inputs)
+                check_output_path(path, suffixes)
+        check_against_inputs(self.files, self.inputs)
+        check_against_each_other(self.files)
 
-    def check_grid(self, geometry: VolumeGeometry) -> None:
-        """Raise `OutputError` when the segmentation's format cannot hold the grid."""
+    def check_volume(self, volume: Volume) -> None:
+        """Raise `OutputError` for a grid that the segmentation's format cannot hold, and for what would harm the
+        files that the volume was read from."""
         if self.segmentation:
-            check_output_grid(self.segmentation, geometry)
+            check_output_grid(self.segmentation, volume.geometry, volume.nifti_forms)
+        check_against_inputs(self.files, volume.parts)
+        if volume.kind == "frames":
+            for path in self.files:
+                if path.suffix.lower() in IMAGE_SUFFIXES and path.parent.resolve() == volume.source.resolve():
+                    raise OutputError(
+                        f"{path} would be one of the frames in {volume.source}.", "Choose another folder for it."
+                    )
 
     def of_frame(self, index: int, count: int) -> Outputs:
         """Return the same files with the frame's number before the suffix: `liver_07.nii.gz`."""
-        number = str(index).zfill(len(str(count - 1)))
+        return self._marked(str(index).zfill(len(str(count - 1))))
+
+    def of_image(self, image: str) -> Outputs:
+        """Return the same files with the image's name where `{name}` stands, else before the suffix."""
+        name = Path(os.path.abspath(image)).name
+        suffix = image_suffix(Path(name))
+        return self._marked(name.removesuffix(name[len(name) - len(suffix) :]) if suffix else name)
+
+    def beside_what_appeared(self) -> Outputs:
+        """Return these outputs, under other names where a file has appeared that nobody agreed to replace."""
+        mark, chosen = 2, self
+        while set(existing(chosen.files)) - set(self.replaced):
+            chosen, mark = self._marked(str(mark)), mark + 1
+        return chosen
+
+    def _marked(self, mark: str) -> Outputs:
         segmentation, overlay, report = (
-            _numbered(path, file_suffix(path, suffixes), number) if path else None for path, suffixes in self._kinds()
+            _marked(path, file_suffix(path, suffixes), mark) if path else None for path, suffixes in self._kinds()
         )
         return replace(self, segmentation=segmentation, overlay=overlay, report=report)
 
     def _kinds(self) -> tuple[tuple[str | None, tuple[str, ...]], ...]:
         return ((self.segmentation, SEGMENTATION_SUFFIXES), (self.overlay, (".png",)), (self.report, (".json",)))
+
+
+def check_all(outputs: Sequence[Outputs], *, overwrite: bool) -> list[Outputs]:
+    """Return the outputs of one call, checked against its inputs and one another, with the files that may be replaced.
+
+    Raises `UsageError`, `OutputError`, and `Cancelled` when the user says no.
+    """
+    for one in outputs:
+        one.check()
+    files = [file for one in outputs for file in one.files]
+    check_against_each_other(files)
+    replaced = agree_to_overwrite(files, overwrite)
+    return [replace(one, replaced=replaced) for one in outputs]
 
 
 def write_outputs(
@@ -82,13 +143,14 @@ def write_outputs(
     report: Mapping[str, Any],
     quiet: bool,
 ) -> None:
-    """Write the files that were asked for; `grey_u8` is the image as the model saw it."""
+    """Write the files that were asked for and name each; `grey_u8` is the image as the model saw it."""
     segments = segments_from(
         [item.name for item in result.objects], [item.mask for item in result.objects], terminologies=terminology
     )
+    outputs = outputs.beside_what_appeared()
     if outputs.segmentation:
-        write_segmentation(outputs.segmentation, segments, volume.geometry)
-        say(f"wrote {outputs.segmentation}", quiet)
+        for file in write_segmentation(outputs.segmentation, segments, volume.geometry, volume.nifti_forms):
+            say(f"wrote {file}", quiet)
     if outputs.overlay:
         from ..io.overlay import write_overlay
 
@@ -113,7 +175,17 @@ def overlay_grid(volume: Volume) -> OverlayGrid:
     return {"spacing_zyx": volume.spacing_zyx}
 
 
-def _numbered(path: str, suffix: str, number: str) -> str:
+def _input_files(options: argparse.Namespace) -> tuple[Path, ...]:
+    """Return all that a run reads: the image, prompts and weights, with what belongs to each."""
+    files = [file for image in options.image for file in image_and_companions(image)]
+    for option, file in files_of_prompts(options.prompts):
+        files.extend((Path(file),) if option == "--roi" else segmentation_and_companions(file))
+    return (*files, Path(options.weights)) if options.weights else tuple(files)
+
+
+def _marked(path: str, suffix: str, mark: str) -> str:
+    if "{name}" in path:
+        return path.replace("{name}", mark)
     place = Path(path)
     stem, kept = place.name[: -len(suffix)], place.name[-len(suffix) :]
-    return str(place.with_name(f"{stem}_{number}{kept}"))
+    return str(place.with_name(f"{stem}_{mark}{kept}"))

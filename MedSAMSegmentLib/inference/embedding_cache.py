@@ -13,7 +13,8 @@ Crop = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class SliceView:
-    """What a network is shown of a slice: all of it or a crop, its grey values as they are or `inverted` (255 - v)."""
+    """The part of a slice that a network is shown, all of it or a crop, with its grey values as they are or `inverted`
+    (255 - v)."""
 
     crop: Crop | None = None
     inverted: bool = False

@@ -112,7 +112,7 @@ def load_predictor(
     LiteMedSAM.
     `precision` is "float32", "bfloat16", "int8" (LiteMedSAM in OpenVINO) or "auto".
     `engine` runs the network's costly parts: "torch", "openvino", or "auto" for the faster one on this machine. What it
-    derives from the weights is kept beside the checkpoint, in the folder `engines`.
+    derives from the weights is kept in the user's own cache.
     """
     from ..checkpoints.store import CheckpointStore
     from ..checkpoints.weights import load_weights

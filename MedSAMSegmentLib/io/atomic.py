@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,17 +36,15 @@ def atomic_write(target: str | Path, suffix: str = "") -> Iterator[Path]:
         raise OutputError(f"The folder {target.parent} does not exist.", "Create it, or choose another place.")
     if target.is_dir():
         raise OutputError(f"{target} is a folder.", "Give the name of a file.")
+    ending = suffix or "".join(target.suffixes[-2:])
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}{ending}")
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{target.name[:40]}.", suffix=suffix or "".join(target.suffixes[-2:]), dir=target.parent
-        )
-        os.close(handle)
+        # With the rights of a plain new file, as the user's umask has them.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}.", "Choose another folder.") from error
-    temporary = Path(name)
     try:
         yield temporary
-        _as_new_file(temporary)
         os.replace(temporary, target)
         for written in _recorders:
             written.append(target)
@@ -57,11 +55,3 @@ def atomic_write(target: str | Path, suffix: str = "") -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _as_new_file(path: Path) -> None:
-    """Give a file the rights of a plain new one; mkstemp grants none to others."""
-    if os.name == "posix":
-        mask = os.umask(0)
-        os.umask(mask)
-        path.chmod(0o666 & ~mask)

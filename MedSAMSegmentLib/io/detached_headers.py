@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ..errors import InputError
+from .file_kinds import file_kind
 
 MAX_HEADER = 1 << 24
 MAX_FILES = 1 << 16
@@ -35,14 +36,35 @@ def image_files(path: str | Path) -> tuple[Path, ...]:
     Raises `InputError` when a header names a file outside its folder, or something that is not a file.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix in (".hdr", ".img"):
-        return (path, *_paired_file(path))
-    named = {".mhd": _metaimage_names, ".mha": _metaimage_names, ".nhdr": _nrrd_names, ".nrrd": _nrrd_names}.get(suffix)
-    if named is None:
-        return (path,)
-    files = [_inside(path, name) for name in _names(path, named)]
-    return (path, *dict.fromkeys(file for file in files if file.exists()))
+    return (path, *(file for file in _named_files(path) if file.exists()))
+
+
+def require_data_files(path: str | Path) -> None:
+    """Raise `InputError` when a header names files that are not there, or as `image_files` does."""
+    path = Path(path)
+    missing = [file.name for file in _named_files(path) if not file.exists()]
+    if missing:
+        shown = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+        raise InputError(
+            f"{path.name} takes its voxels from {shown}, which {'is' if len(missing) == 1 else 'are'} not there.",
+            "Copy all files of the image into one folder.",
+        )
+
+
+def _named_files(path: Path) -> list[Path]:
+    """Return the other files of an image, be they there or not."""
+    kind = _kind(path)
+    if kind in (".hdr", ".img"):
+        return list(_paired_file(path))
+    named = _NAMED.get(kind)
+    return [] if named is None else list(dict.fromkeys(_inside(path, name) for name in _names(path, named)))
+
+
+def _kind(path: Path) -> str:
+    try:
+        return file_kind(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
 
 
 def _paired_file(path: Path) -> Iterator[Path]:
@@ -52,11 +74,12 @@ def _paired_file(path: Path) -> Iterator[Path]:
             if path.with_suffix(spelled).is_file():
                 yield path.with_suffix(spelled)
                 return
+    yield path.with_suffix(wanted[0])
 
 
 def _names(path: Path, named: Callable[[str, Path], Iterator[tuple[str, str]]]) -> Iterator[str]:
     """Yield the names of data files in a header, lists and numbered patterns unfolded."""
-    for value, rest in named(_text(path), path):
+    for value, rest in named(header_text(path), path):
         if value.startswith("LIST"):
             # One reader takes every name that begins so for the word, another one only the word itself.
             yield from (line.strip() for line in rest.splitlines() if line.strip())
@@ -68,7 +91,8 @@ def _names(path: Path, named: Callable[[str, Path], Iterator[tuple[str, str]]]) 
             yield value
 
 
-def _text(path: Path) -> str:
+def header_text(path: Path) -> str:
+    """Return the first bytes of a header, each as one letter. Raises `InputError`."""
     try:
         with path.open("rb") as file:
             # This encoding keeps every byte, so that names can be turned back into the bytes that they are.
@@ -96,8 +120,15 @@ def _nrrd_names(text: str, path: Path) -> Iterator[tuple[str, str]]:
         yield found[1].strip(), text[found.end() :]
 
 
+_NAMED = {
+    **dict.fromkeys((".mhd", ".mha"), _metaimage_names),
+    **dict.fromkeys((".nhdr", ".nrrd", ".seg.nrrd"), _nrrd_names),
+}
+
+
 def _numbered(words: list[str], path: Path) -> Iterator[str]:
-    """Yield the names of a pattern such as "slice%03d.raw 1 20 1": the first, and those of the others that exist."""
+    """Yield the names of a pattern such as "slice%03d.raw 1 20 1"; where its end is not stated, the first and those of
+    the others that exist."""
     pattern, *numbers = words
     if not _NUMBERED.fullmatch(pattern) or not all(re.fullmatch(r"-?\d{1,6}", number) for number in numbers[:3]):
         raise InputError(f"{path.name} names its data files in a way that is not known.", "Save it as one file.")
@@ -106,7 +137,7 @@ def _numbered(words: list[str], path: Path) -> Iterator[str]:
         raise InputError(f"{path.name} names too many data files.", "Save it as one file.")
     yield pattern % first
     for number in range(first + step, last + (1 if step > 0 else -1), step):
-        if (path.parent / (pattern % number)).exists():
+        if len(numbers) > 1 or (path.parent / (pattern % number)).exists():
             yield pattern % number
 
 

@@ -14,8 +14,8 @@ from ..errors import InputError
 from .dicom_frames import Frame, Instance, read_instance
 from .dicom_header import DIRECTORY_CLASS, dicom_errors, may_be_dicom, read_dataset, refuse_kind, sop_class, text
 from .dicom_stacks import Stack, make_stacks
+from .file_kinds import DICOM_SUFFIXES
 
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NAMED = 5
 

@@ -13,37 +13,34 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
-from .detached_headers import image_files
+from .claimed_size import require_plausible_voxels
+from .detached_headers import require_data_files
+from .nifti_header import NEARLY_RIGHT_ANGLES
 from .nifti_integrity import check_nifti_integrity
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-ITK_KINDS = {
-    ".nii": "nifti",
-    ".nii.gz": "nifti",
-    ".hdr": "nifti",
-    ".img": "nifti",
-    ".nrrd": "nrrd",
-    ".nhdr": "nrrd",
-    ".mha": "metaimage",
-    ".mhd": "metaimage",
-}
+ITK_READERS = {"nifti": "NiftiImageIO", "nrrd": "NrrdImageIO", "metaimage": "MetaImageIO"}
+"""The reader of each kind, so that it does not depend on the file's name."""
 
 
 def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
     """Read a file in a format of ITK. Raises `InputError` for what cannot be an image volume, before reading it."""
-    image_files(path)
+    require_data_files(path)
     with itk_errors(path):
         import SimpleITK as sitk
 
         reader = sitk.ImageFileReader()
         reader.SetFileName(str(path))
+        reader.SetImageIO(ITK_READERS.get(kind, ""))
         reader.ReadImageInformation()
-        check_header(reader, path, max_bytes)
+        claimed = check_header(reader, path, max_bytes)
         if kind == "nifti":
             check_nifti_integrity(path)
+        elif kind in ITK_READERS:
+            require_plausible_voxels(path, claimed)
         image = reader.Execute()
     keys = set(image.GetMetaDataKeys())
     modality = image.GetMetaData("modality") if "modality" in keys else None
@@ -53,8 +50,8 @@ def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
     return volume_from_image(image, path, kind, modality=modality, components_are_frames=listed)
 
 
-def check_header(reader: sitk.ImageFileReader, path: Path, max_bytes: int) -> None:
-    """Refuse complex, empty and oversized images by their header alone."""
+def check_header(reader: sitk.ImageFileReader, path: Path, max_bytes: int) -> int:
+    """Refuse complex, empty and oversized images by their header alone; return the bytes of voxels that it claims."""
     import SimpleITK as sitk
 
     if reader.GetPixelID() in (sitk.sitkComplexFloat32, sitk.sitkComplexFloat64):
@@ -63,6 +60,7 @@ def check_header(reader: sitk.ImageFileReader, path: Path, max_bytes: int) -> No
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     bits = next((n for n in (64, 32, 16, 8) if str(n) in kind), 64)
     check_size(voxels, bits // 8, path, max_bytes)
+    return voxels * bits // 8
 
 
 @contextmanager
@@ -106,19 +104,38 @@ def volume_from_image(
     dimension, components = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
     if components_are_frames and components > 1 and dimension == 3:
         array, dimension, components = np.moveaxis(array, -1, 0), 4, 1
-    if components > 1:
+    return volume_from_axes(
+        array, dimension, image_geometry(image), path, kind,
+        coloured=components > 1, modality=modality, time_axis=time_axis, notes=notes,
+    )  # fmt: skip
+
+
+def volume_from_axes(
+    array: NDArray,
+    dimension: int,
+    geometry: VolumeGeometry,
+    path: Path,
+    kind: str,
+    *,
+    coloured: bool = False,
+    modality: str | None = None,
+    time_axis: bool = False,
+    notes: tuple[str, ...] = (),
+) -> Volume:
+    """Return a `Volume` from an array of 2 to 4 dimensions, the last of the file first, and with `coloured` channels
+    at its end. A 4D array of one slice becomes frames along k."""
+    if coloured:
         array, said = colours(array, path)
         notes += said
     while dimension > 3 and array.shape[0] == 1:
         array, dimension = array[0], dimension - 1
     if dimension > 4:
         raise InputError(f"{path.name} has {dimension} dimensions.", "Use a 3D image, or a 4D one with time.")
-    geometry = image_geometry(image)
     if dimension == 4 and geometry.shape_zyx[0] == 1:
         array, dimension, time_axis = array[:, 0], 3, True
         geometry = VolumeGeometry((array.shape[0], *geometry.shape_zyx[1:]), geometry.ijk_to_lps)
-    if dimension == 2:
-        array = array[np.newaxis]
+    while dimension < 3:
+        array, dimension = array[np.newaxis], dimension + 1
     if dimension == 4:
         notes += (f"4D image: {array.shape[0]} frames in time.",)
     return make_volume(
@@ -171,5 +188,5 @@ def require_right_angles(geometry: VolumeGeometry) -> None:
     """Raise `OutputError` for a sheared grid, as a tilted gantry gives: ITK's images have none."""
     matrix = geometry.ijk_to_lps[:3, :3]
     direction = matrix / np.linalg.norm(matrix, axis=0)
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+    if np.abs(direction.T @ direction - np.eye(3)).max() >= NEARLY_RIGHT_ANGLES:
         raise OutputError("The volume's axes are not at right angles.", "Write a .seg.nrrd file instead.")

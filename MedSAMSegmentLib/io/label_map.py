@@ -13,17 +13,28 @@ from numpy.typing import NDArray
 from ..errors import InputError
 from ..geometry import VolumeGeometry
 from .atomic import atomic_write
-from .itk import ITK_KINDS, image_from_array, read_itk
+from .file_kinds import ITK_KINDS, file_kind
+from .itk import image_from_array, read_itk
+from .nifti import can_hold, read_nifti, write_nifti_labels
+from .nifti_header import NiftiForms
 from .report import write_report
 from .seg_nrrd import check_segments
 from .segments import SegmentationFile, SegmentToWrite, Terminology, palette_color
 
 MAX_LABELS = 512
-LABEL_MAP_SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+LABEL_MAP_SUFFIXES = (*NIFTI_SUFFIXES, ".nrrd", ".mha")
 
 
-def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geometry: VolumeGeometry) -> Path:
+def write_label_map(
+    path: str | Path,
+    segments: Sequence[SegmentToWrite],
+    geometry: VolumeGeometry,
+    nifti_forms: NiftiForms | None = None,
+) -> Path:
     """Write labels 1, 2, ... in the order of `segments`, and the sidecar whose path is returned.
+
+    A NIfTI file on the grid that `nifti_forms` mean says just that about its place.
 
     A voxel of several segments gets the last one's label; the sidecar says how many each lost. Raises `OutputError`.
     """
@@ -31,10 +42,13 @@ def write_label_map(path: str | Path, segments: Sequence[SegmentToWrite], geomet
 
     path = Path(path)
     labels = merged_labels(segments, geometry)
-    image = image_from_array(labels, geometry)
     suffix = next(s for s in sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
-    with atomic_write(path, suffix) as temporary:
-        sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+    if suffix in NIFTI_SUFFIXES and nifti_forms is not None and can_hold(geometry, nifti_forms):
+        write_nifti_labels(path, labels, geometry, nifti_forms, suffix)
+    else:
+        image = image_from_array(labels, geometry)
+        with atomic_write(path, suffix) as temporary:
+            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
     sidecar = sidecar_path(path)
     write_report(sidecar, _sidecar(path, segments, labels))
     return sidecar
@@ -60,11 +74,12 @@ def sidecar_path(path: Path) -> Path:
 def read_label_map(path: str | Path) -> SegmentationFile:
     """Return the segments of a label map, named by its sidecar if there is one, and their grid. Raises `InputError`."""
     path = Path(path)
-    volume = read_itk(path, ITK_KINDS.get(path.suffix.lower(), "nifti"))
+    kind = ITK_KINDS.get(file_kind(path), "nifti")
+    volume = read_nifti(path) if kind == "nifti" else read_itk(path, kind)
     labels = volume.array_zyx
     if labels.ndim != 3 or labels.min() < 0 or not np.array_equal(labels, np.rint(labels)):
         raise InputError(f"{path.name} is not a label map.", "Use whole numbers from 0, one a segment.")
-    known = _read_sidecar(sidecar_path(path))
+    known = _read_sidecar(sidecar_path(path), path)
     values = [int(v) for v in np.unique(labels) if v != 0]
     if len(values) > MAX_LABELS:
         # Each becomes a mask of full size: a grey image taken for a label map would fill the memory.
@@ -103,11 +118,16 @@ def _sidecar(path: Path, segments: Sequence[SegmentToWrite], labels: NDArray) ->
     return {"image": path.name, "background": 0, "overlap": "the later label wins", "labels": rows}
 
 
-def _read_sidecar(path: Path) -> dict[int, dict[str, Any]]:
+def _read_sidecar(path: Path, image: Path) -> dict[int, dict[str, Any]]:
+    """Return the fields of each label; none where the list is that of another file of the same stem."""
     if not path.exists():
         return {}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        content = json.loads(path.read_text(encoding="utf-8"))
+        rows, owner = content["labels"], Path(str(content.get("image", image.name))).name
+        # A file that was renamed with its list keeps it: the name in the list then is no file's.
+        if owner != image.name and (image.parent / owner).is_file():
+            return {}
         return {int(row["value"]): dict(row) for row in rows}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path.name} is not a list of labels.", "Repair or remove it.", str(error)) from error

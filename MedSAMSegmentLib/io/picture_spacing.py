@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 TIFF_MARKS = {b"II*\0": ("<", False), b"MM\0*": (">", False), b"II+\0": ("<", True), b"MM\0+": (">", True)}
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
-DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 270, 282, 283, 296
+SUBFILE, DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 254, 270, 282, 283, 296
+TAGS = (SUBFILE, DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT)
 MM_OF_TIFF_UNIT = {2: 25.4, 3: 10.0}
 MOST_TEXT = 1 << 20
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 16: 8}
@@ -41,6 +42,11 @@ class PictureSpacing:
         z, y, x = (value is not None for value in self.zyx)
         return (z, y, x)
 
+    def transposed(self) -> PictureSpacing:
+        """Return the spacing of the picture whose rows and columns have changed places."""
+        z, y, x = self.zyx
+        return PictureSpacing((z, x, y))
+
 
 def picture_spacing(path: Path) -> PictureSpacing:
     """Return what a picture's file says of the size of its pixels; nothing for a file that cannot be read."""
@@ -56,9 +62,9 @@ def picture_spacing(path: Path) -> PictureSpacing:
     return PictureSpacing()
 
 
-def common_spacing(paths: Sequence[Path]) -> PictureSpacing:
+def common_spacing(spacings: Iterable[PictureSpacing]) -> PictureSpacing:
     """Return the spacing on which all pictures agree."""
-    found = {picture_spacing(path) for path in paths}
+    found = set(spacings)
     return found.pop() if len(found) == 1 else PictureSpacing()
 
 
@@ -122,21 +128,34 @@ def _positive(value: object) -> float | None:
 
 
 def _tiff_tags(file: BinaryIO, order: str, big: bool) -> dict[int, object]:
-    """Return the tags of the first page that tell of resolution."""
+    """Return the tags of the first page that tell of resolution; a thumbnail's only where there is nothing else."""
+    pointer, width = ("Q", 8) if big else ("I", 4)
+    size, form = (20, "HHQ8s") if big else (12, "HHI4s")
     file.seek(8 if big else 4)
-    (place,) = struct.unpack(order + ("Q" if big else "I"), file.read(8 if big else 4))
-    file.seek(place)
-    (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
-    size, form, inside = (20, "HHQ8s", 8) if big else (12, "HHI4s", 4)
-    entries = [struct.unpack_from(order + form, file.read(size)) for _ in range(min(count, 4096))]
-    return dict(_values(file, order, entries, inside))
+    first: dict[int, object] | None = None
+    seen = {0}
+    (place,) = struct.unpack(order + pointer, file.read(width))
+    while place not in seen:
+        seen.add(place)
+        file.seek(place)
+        (count,) = struct.unpack(order + ("Q" if big else "H"), file.read(8 if big else 2))
+        entries = [struct.unpack_from(order + form, file.read(size)) for _ in range(min(count, 4096))]
+        following = file.read(width)
+        tags = dict(_values(file, order, entries, width))
+        if not int(str(tags.get(SUBFILE, 0))) & 1:
+            return tags
+        first = first or tags
+        if len(following) < width:
+            break
+        (place,) = struct.unpack(order + pointer, following)
+    return first or {}
 
 
 def _values(
     file: BinaryIO, order: str, entries: Sequence[tuple[int, int, int, bytes]], inside: int
 ) -> Iterator[tuple[int, object]]:
     for tag, kind, length, held in entries:
-        if tag not in (DESCRIPTION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT) or kind not in _TYPE_BYTES:
+        if tag not in TAGS or kind not in _TYPE_BYTES:
             continue
         size = min(length * _TYPE_BYTES[kind], MOST_TEXT)
         content = held

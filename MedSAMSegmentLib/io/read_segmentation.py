@@ -1,4 +1,4 @@
-"""Read segmentations in the formats that are written: `.seg.nrrd`, label maps with a sidecar, challenge `.npz`."""
+"""Read segmentations in the formats that are written: `.seg.nrrd`, label maps, pictures, challenge `.npz`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..geometry import VolumeGeometry
 from .challenge_npz import read_npz
 from .label_map import read_label_map
+from .mask_picture import PICTURE_SUFFIXES, read_mask_picture
 from .seg_nrrd import read_seg_nrrd
 from .segments import SegmentationFile, SegmentToWrite
 
@@ -22,6 +23,8 @@ def read_segmentation(path: str | Path) -> SegmentationFile:
     name = path.name.lower()
     if name.endswith(".seg.nrrd"):
         return read_seg_nrrd(path)
+    if name.endswith(PICTURE_SUFFIXES):
+        return read_mask_picture(path)
     return _read_npz(path) if name.endswith(".npz") else read_label_map(path)
 
 

@@ -9,9 +9,11 @@ from ..errors import InputError, UsageError
 from .challenge_npz import read_challenge_npz
 from .dicom import read_dicom_file, read_dicom_folder
 from .dicom_header import is_dicom_file, is_directory
-from .dicom_series import DICOM_SUFFIXES, FoundSeries, find_series, series_of_file
-from .itk import ITK_KINDS, read_itk
-from .plain_images import IMAGE_SUFFIXES, read_frames, read_image
+from .dicom_series import FoundSeries, find_series, series_of_file
+from .file_kinds import DICOM_SUFFIXES, IMAGE_SUFFIXES, ITK_KINDS, file_kind, image_suffix
+from .itk import read_itk
+from .nifti import read_nifti
+from .plain_images import read_frames, read_image
 from .spacing import with_spacing
 from .volume import MAX_BYTES, Volume
 
@@ -33,6 +35,8 @@ def read_volume(
     `text_order` takes the frames of a folder in the order of their names as text. `found` is what `list_dicom` gave, so
     that a folder is not searched again. Raises `InputError` with the reason for what cannot be read.
     """
+    if not str(path).strip():
+        raise UsageError("The path of the image is empty.", "Give the file or the folder of the image.")
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path} does not exist.", "Check the path.")
@@ -59,25 +63,21 @@ def list_dicom(path: str | Path) -> FoundSeries | None:
 def _read_file(path: Path, series: str | None, max_bytes: int) -> Volume:
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is an empty file.", "Export it again.")
-    suffix = image_suffix(path)
+    suffix = ".dcm" if is_dicom_file(path) else file_kind(path)
     if suffix == ".seg.nrrd":
         raise InputError(f"{path.name} is a segmentation, not an image.", "Give the image it was drawn on.")
+    if ITK_KINDS.get(suffix) == "nifti":
+        return read_nifti(path, max_bytes)
     if suffix in ITK_KINDS:
         return read_itk(path, ITK_KINDS[suffix], max_bytes)
     if suffix in IMAGE_SUFFIXES:
         return read_image(path, max_bytes)
     if suffix == ".npz":
         return read_challenge_npz(path, max_bytes=max_bytes).volume
-    if suffix in DICOM_SUFFIXES or is_dicom_file(path):
+    if suffix in DICOM_SUFFIXES:
         return read_dicom_file(path, max_bytes, series)
     known = ", ".join((*ITK_KINDS, *IMAGE_SUFFIXES, *DICOM_SUFFIXES, ".npz"))
     raise InputError(f"{path.name} is of a kind that is not known.", f"Use a DICOM folder or one of {known}.")
-
-
-def image_suffix(path: Path) -> str:
-    """Return the suffix in lower case, with ".nii.gz" and ".seg.nrrd" kept whole."""
-    name = path.name.lower()
-    return next((double for double in (".nii.gz", ".seg.nrrd") if name.endswith(double)), path.suffix.lower())
 
 
 def _read_folder(

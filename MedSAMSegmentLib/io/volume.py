@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import InputError, UsageError
 from ..geometry import VolumeGeometry
+from .nifti_header import NiftiForms
 
 MAX_BYTES = 16 << 30
 """Volumes that need more memory than this are refused before they are read."""
@@ -38,6 +39,8 @@ class Volume:
     parts: tuple[Path, ...] = ()
     filled: tuple[int, ...] = ()
     spacing_known_zyx: tuple[bool, bool, bool] = (True, True, True)
+    nifti_forms: NiftiForms | None = None
+    """What a NIfTI file said about its place, kept for label maps on this grid."""
 
     @property
     def is_rgb(self) -> bool:

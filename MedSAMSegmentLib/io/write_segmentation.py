@@ -12,25 +12,42 @@ from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
 from .challenge_npz import write_challenge_npz
 from .itk import require_right_angles
-from .label_map import LABEL_MAP_SUFFIXES, merged_labels, write_label_map
+from .label_map import LABEL_MAP_SUFFIXES, NIFTI_SUFFIXES, merged_labels, sidecar_path, write_label_map
+from .mask_picture import PICTURE_SUFFIXES, check_picture_grid, write_mask_picture
+from .nifti import can_hold
+from .nifti_header import NiftiForms
 from .seg_nrrd import write_seg_nrrd
 from .segments import Color, SegmentToWrite, Terminology
 
-SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz")
+SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz", *PICTURE_SUFFIXES)
 
 
 def write_segmentation(
-    path: str | Path, segments: Sequence[SegmentToWrite], geometry: VolumeGeometry
+    path: str | Path,
+    segments: Sequence[SegmentToWrite],
+    geometry: VolumeGeometry,
+    nifti_forms: NiftiForms | None = None,
 ) -> tuple[Path, ...]:
-    """Write segments in the format of the path's suffix; the files written. Raises `UsageError`, `OutputError`."""
+    """Write segments in the format of the path's suffix; the files written. Raises `UsageError`, `OutputError`.
+
+    `nifti_forms` is what the image's own file says about its place; a NIfTI file on its grid says the same.
+    """
     path, suffix = Path(path), segmentation_suffix(path)
     if suffix == ".seg.nrrd":
         write_seg_nrrd(path, segments, geometry)
+    elif suffix in PICTURE_SUFFIXES:
+        write_mask_picture(path, segments, geometry)
     elif suffix == ".npz":
         write_challenge_npz(path, merged_labels(segments, geometry), geometry.spacing_zyx)
     else:
-        return (path, write_label_map(path, segments, geometry))
+        return (path, write_label_map(path, segments, geometry, nifti_forms))
     return (path,)
+
+
+def segmentation_files(path: str | Path) -> tuple[Path, ...]:
+    """Return the files that `write_segmentation` would write for a path. Raises `UsageError` for an unknown suffix."""
+    path = Path(path)
+    return (path, sidecar_path(path)) if segmentation_suffix(path) in LABEL_MAP_SUFFIXES else (path,)
 
 
 def segmentation_suffix(path: str | Path) -> str:
@@ -38,17 +55,13 @@ def segmentation_suffix(path: str | Path) -> str:
     return file_suffix(path, SEGMENTATION_SUFFIXES)
 
 
-def check_output_path(
-    path: str | Path, suffixes: Sequence[str] = SEGMENTATION_SUFFIXES, inputs: Sequence[str | Path] = ()
-) -> None:
+def check_output_path(path: str | Path, suffixes: Sequence[str] = SEGMENTATION_SUFFIXES) -> None:
     """Refuse, before the work starts, a kind that is not among `suffixes` or a folder that is missing or closed.
 
-    A file of `inputs` is never written over. Raises `UsageError`, `OutputError`.
+    Raises `UsageError`, `OutputError`.
     """
     path = Path(path)
     file_suffix(path, suffixes)
-    if path.is_file() and any(Path(given).exists() and path.samefile(given) for given in inputs):
-        raise OutputError(f"{path} is one of the inputs.", "Choose another name, so that it is kept.")
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist.", "Create it, or choose another place.")
     if path.is_dir():
@@ -57,9 +70,14 @@ def check_output_path(
         raise OutputError(f"The folder {path.parent} cannot be written to.", "Choose another folder.")
 
 
-def check_output_grid(path: str | Path, geometry: VolumeGeometry) -> None:
+def check_output_grid(path: str | Path, geometry: VolumeGeometry, nifti_forms: NiftiForms | None = None) -> None:
     """Refuse, before the work starts, a format that cannot hold the grid. Raises `UsageError`, `OutputError`."""
-    if segmentation_suffix(path) in LABEL_MAP_SUFFIXES:
+    suffix = segmentation_suffix(path)
+    if suffix in NIFTI_SUFFIXES and can_hold(geometry, nifti_forms):
+        return
+    if suffix in PICTURE_SUFFIXES:
+        check_picture_grid(Path(path), geometry)
+    elif suffix in LABEL_MAP_SUFFIXES:
         require_right_angles(geometry)
 
 

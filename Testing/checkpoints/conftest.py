@@ -22,6 +22,12 @@ def a_store(tmp_path: Path, waits: list[float]) -> CheckpointStore:
 
 
 @pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is removed with a checkpoint is never the user's."""
+    monkeypatch.setenv("MEDSAM_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loopback is reached directly, whatever the machine's settings."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")

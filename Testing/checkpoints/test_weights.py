@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from MedSAMSegmentLib import registry
-from MedSAMSegmentLib.checkpoints.weights import load_state_dict, load_weights
+from MedSAMSegmentLib.checkpoints.weights import load_state_dict, load_weights, recognise_file
 from MedSAMSegmentLib.errors import CheckpointError
 from MedSAMSegmentLib.models.builders import build
 
@@ -44,6 +44,9 @@ def assert_same(found: dict[str, torch.Tensor]) -> None:
         lambda tensors: {"model": {"state_dict": tensors}},
         lambda tensors: {f"module.{key}": value for key, value in tensors.items()},
         lambda tensors: {"model": {f"module.{key}": value for key, value in tensors.items()}},
+        lambda tensors: {f"_orig_mod.{key}": value for key, value in tensors.items()},
+        lambda tensors: {"state_dict": {f"model.sam.module.{key}": value for key, value in tensors.items()}},
+        lambda tensors: {f"module._orig_mod.sam.model.{key}": value for key, value in tensors.items()},
     ],
 )
 @pytest.mark.parametrize("zipped", [True, False])
@@ -198,6 +201,66 @@ def test_the_real_weights_load_into_the_network_exactly(lite_checkpoint: Path) -
     assert sum(tensor.numel() for tensor in state_dict.values()) == entry.parameters
     for key, tensor in module.state_dict().items():
         assert torch.equal(tensor, state_dict[key])
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tensors: {f"model.{key}": value for key, value in tensors.items()},
+        lambda tensors: {f"_orig_mod.{key}": value for key, value in tensors.items()},
+        lambda tensors: {f"module._orig_mod.{key}": value for key, value in tensors.items()},
+        lambda tensors: {f"sam.{key.replace('.', '._orig_mod.', 1)}": value for key, value in tensors.items()},
+        lambda tensors: {key.replace(".", ".module.", 1): value for key, value in tensors.items()},
+        # Lightning keeps what else the module owns beside the network.
+        lambda tensors: {
+            **{f"model.sam.{key}": value for key, value in tensors.items()},
+            "loss.weight": torch.ones(3),
+            "metric.total": torch.tensor(3),
+        },
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_real_weights_are_recognised_under_any_wrapper(
+    lite_checkpoint: Path, tmp_path: Path, wrap: object, nested: bool
+) -> None:
+    official = load_state_dict(lite_checkpoint)
+    wrapped = wrap(official)  # type: ignore[operator]
+    path = tmp_path / "wrapped.ckpt"
+    torch.save({"state_dict": wrapped, "epoch": 3} if nested else wrapped, path)
+    found = load_state_dict(path)
+    assert found.keys() == official.keys()
+    assert all(torch.equal(found[key], official[key]) for key in official)
+    assert recognise_file(path).entry.id == "lite_medsam"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda value: value * float("nan"), "not finite"),
+        (lambda value: value.clone().index_fill_(0, torch.tensor([0]), float("inf")), "not finite"),
+        (lambda value: value.int(), "of the type int32"),
+        (lambda value: value > 0, "of the type bool"),
+        (lambda value: value.to(torch.complex64), "of the type complex64"),
+    ],
+)
+def test_numbers_that_no_weights_are_are_refused(tmp_path: Path, spoil: object, complaint: str) -> None:
+    path = tmp_path / "weights.pth"
+    spoiled = {"encoder.weight": TENSORS["encoder.weight"], "encoder.bias": spoil(TENSORS["encoder.bias"])}  # type: ignore[operator]
+    torch.save(spoiled, path)
+    with pytest.raises(CheckpointError, match=f"encoder.bias .*{complaint}"):
+        load_state_dict(path)
+    torch.save({**TENSORS, "bn.num_batches_tracked": torch.tensor(3)}, path)
+    assert load_state_dict(path)["bn.num_batches_tracked"] == 3
+
+
+def test_one_altered_byte_of_the_numbers_is_refused(tmp_path: Path) -> None:
+    content = bytearray(bytes_of_checkpoint(tmp_path, zipped=True))
+    content[len(content) // 2] ^= 1
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    torch.load(path, weights_only=True)  # torch itself takes it
+    with pytest.raises(CheckpointError, match=r"checksum of .* is wrong"):
+        load_state_dict(path)
 
 
 def test_a_mismatch_reports_counts_and_first_keys(lite_checkpoint: Path) -> None:

@@ -21,6 +21,8 @@ def medsam(lite_checkpoint: Path) -> Run:
 
     def run(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
         environment = {**os.environ, "MEDSAM_MODEL_DIR": str(lite_checkpoint.parent), **(env or {})}
+        if env and "MEDSAM_MODEL_DIR" in env:  # what is removed there must not be the user's
+            environment["MEDSAM_CACHE_DIR"] = env["MEDSAM_MODEL_DIR"]
         command = [sys.executable, "-m", "MedSAMSegmentLib", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
 

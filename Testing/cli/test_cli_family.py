@@ -288,7 +288,7 @@ def test_outputs_beside_the_slices_do_not_change_what_the_report_says_was_read(
     common = ("--axis", "time", "--frame", 0, *BOX, "--range", 0, 0, "--weights", made_weights["efficienttam_ti"])
     digests = set()
     for _ in range(2):
-        done = run(frames, *common, "-o", frames / "o.nrrd", "--report", frames / "r.json")
+        done = run(frames, *common, "-o", frames / "o.nrrd", "--report", frames / "r.json", "--overwrite")
         assert done.returncode == 0, done.stderr
         digests.add(json.loads((frames / "r.json").read_text())["input"]["sha256"])
     assert len(digests) == 1

@@ -82,6 +82,35 @@ def test_a_file_whose_hash_is_not_published_is_held_to_the_one_that_came_first(
     assert main(["models", "verify", entry.id]) == 4
 
 
+def test_weights_of_the_users_own_are_imported_listed_used_and_removed(
+    medsam: Run, lite_checkpoint: Path, oblique_nrrd: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    tensors = torch.load(lite_checkpoint, map_location="cpu", weights_only=True)
+    name = next(key for key, value in tensors.items() if value.is_floating_point())
+    tensors[name] = tensors[name] * 1.0001
+    torch.save(tensors, tmp_path / "my tuned.pth")
+    env = {"MEDSAM_MODEL_DIR": str(tmp_path / "store")}
+    done = medsam("models", "import", tmp_path / "my tuned.pth", env=env)
+    assert done.returncode == 0, done.stderr
+    assert "--model own-my_tuned.pth" in done.stdout
+    rows = {row["id"]: row for row in json.loads(medsam("models", "list", "--json", env=env).stdout)["models"]}
+    assert rows["own-my_tuned.pth"]["state"] == "ready"
+    assert medsam("models", "verify", "own-my_tuned.pth", env=env).returncode == 0
+    out = tmp_path / "o.nrrd"
+    words = ("--box", 26, 16, 1, 74, 52, 1, "--range", 1, 1, "--model", "own-my_tuned.pth", "--offline", "-o", out)
+    done = medsam("run", oblique_nrrd, *words, env=env)
+    assert done.returncode == 0, done.stderr
+    assert "removed" in medsam("models", "remove", "own-my_tuned.pth", env=env).stdout
+    done = medsam("run", oblique_nrrd, *words, "--overwrite", env=env)
+    assert done.returncode == 4
+    assert "Import its file again" in done.stderr
+    # A published file goes where it belongs, without its name.
+    done = medsam("models", "import", lite_checkpoint, env=env)
+    assert "lite_medsam is ready" in done.stdout
+
+
 def test_a_wrong_file_is_not_imported(medsam: Run, tmp_path: Path) -> None:
     (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>")
     done = medsam(

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_support import an_oblique_image
+from PIL import Image
 
-from MedSAMSegmentLib.cli import main
+from MedSAMSegmentLib.cli import build_parser, main
 from MedSAMSegmentLib.commands import run
 from MedSAMSegmentLib.commands.prompt_options import objects_from_options
+from MedSAMSegmentLib.commands.run_outputs import Outputs, check_all
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.io.segments import SegmentToWrite
 from MedSAMSegmentLib.io.volume import Volume
@@ -47,10 +53,14 @@ def test_a_slice_of_any_segmentation_that_we_write_is_a_prompt(tmp_path: Path, n
         ((*BOX, "-o", "IMAGE"), 3, "is one of the inputs"),
         ((*BOX, "--report", "r.json", "-o", "./IMAGE"), 3, "is one of the inputs"),
         (("--mask", "MASK", "1", "-o", "MASK"), 3, "is one of the inputs"),
+        # The list of labels that would be written beside an output is another file's.
+        (("--mask", "MASK", "1", "-o", "mask.nii.gz"), 3, "is one of the inputs"),
+        ((*BOX, "-o", "r.nii.gz", "--report", "r.labels.json"), 3, "the one file r.labels.json"),
         (("--mask", "CT", "1", "-o", "out.nrrd"), 3, "is not a label map"),
         (("--mask", "MIRRORED", "1", "-o", "out.nrrd"), 3, "elsewhere in space"),
         (("--mask", "MASK", "9", "-o", "out.nrrd"), 3, "outside 0 to 2"),
-        ((*BOX, "-o", "out.png"), 2, "Use one of .seg.nrrd"),
+        ((*BOX, "-o", "out.jpg"), 2, "Use one of .seg.nrrd"),
+        ((*BOX, "-o", "out.png"), 3, "out.png holds a single slice, the image has 3"),
         ((*BOX, "--overlay", "out.nrrd"), 2, "Use one of .png"),
         ((*BOX, "--report", "out.png"), 2, "Use one of .json"),
         ((*BOX, "-o", "out.nrrd", "--window", "ct-lungs"), 2, "ct-lung"),
@@ -85,3 +95,119 @@ def test_what_cannot_end_well_is_refused_before_the_model_is_loaded(
     assert sentence in capsys.readouterr().err
     assert Path("image.nrrd").read_bytes() == before
     assert {path.name for path in Path().iterdir()} == {"image.nrrd", "mask.nrrd", "ct.nrrd", "mirrored.nrrd"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    import SimpleITK as sitk
+
+    monkeypatch.chdir(tmp_path)
+    sitk.WriteImage(an_oblique_image(), "image.nrrd")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("name", ["f1.png", "new.png", "../frames/F0.png"])
+def test_no_picture_is_written_among_the_frames_that_are_read(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "frames").mkdir()
+    for number in range(2):
+        Image.fromarray(np.full((60, 80), 90 * number, np.uint8)).save(folder / "frames" / f"f{number}.png")
+    before = contents(folder)
+    words = ["frames", "--box", "2", "2", "0", "9", "9", "0", "--range", "0", "0", "--overlay", f"frames/{name}"]
+    assert main(["run", *words, "--overwrite"]) == 3
+    assert contents(folder) == before
+    assert "frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["symlink_to", "hardlink_to"])
+def test_an_input_under_another_name_is_an_input(folder: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    getattr(Path("other.nrrd"), kind)(folder / "image.nrrd")
+    before = contents(folder)
+    assert main(["run", "image.nrrd", *BOX, "-o", "other.nrrd", "--overwrite"]) == 3
+    assert contents(folder) == before
+    assert "other.nrrd is one of the inputs" in capsys.readouterr().err
+
+
+def test_the_voxels_of_a_header_are_an_input_too(folder: Path) -> None:
+    import SimpleITK as sitk
+
+    sitk.WriteImage(an_oblique_image(), "image.mhd")
+    Path("image.raw").rename("image.nii")
+    Path("image.mhd").write_text(Path("image.mhd").read_text().replace("image.raw", "image.nii"))
+    before = contents(folder)
+    assert main(["run", "image.mhd", *BOX, "-o", "image.nii", "--overwrite"]) == 3
+    assert contents(folder) == before
+
+
+def test_a_dicom_slice_of_the_folder_is_an_input(folder: Path) -> None:
+    import SimpleITK as sitk
+
+    (folder / "series").mkdir()
+    sitk.WriteImage(an_oblique_image()[:, :, 0], "series/a.dcm")
+    Path("series/a.dcm").rename("series/a.json")
+    before = contents(folder)
+    words = ["series", "--box", "26", "16", "0", "74", "52", "0", "--report", "series/a.json"]
+    assert main(["run", *words, "--overwrite"]) == 3
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("name", ["out.nrrd", "out.labels.json", "out.png", "report.json"])
+def test_what_is_there_is_kept_unless_told_otherwise(
+    folder: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path(name).write_text("the user's own")
+    words = ["-o", "out.nrrd", "--overlay", "out.png", "--report", "report.json"]
+    assert main(["run", "image.nrrd", *BOX, *words]) == 3
+    said = capsys.readouterr().err
+    assert f"{name} is there already" in said
+    assert "--overwrite" in said
+    with pytest.raises(AssertionError, match="the model was asked for"):
+        raise_through(["run", "image.nrrd", *BOX, *words, "--overwrite"])
+    assert Path(name).read_text() == "the user's own"
+
+
+def raise_through(words: list[str]) -> None:
+    """Run a command without the net that makes sentences of exceptions."""
+    options = build_parser().parse_args(words)
+    run.run(options)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="terminals of POSIX")
+@pytest.mark.parametrize(("answer", "code"), [("n", 5), ("", 5), ("y", 4)])
+def test_on_a_terminal_the_user_is_asked(folder: Path, answer: str, code: int) -> None:
+    """With "y" the run goes on to the model, which is not there."""
+    import pty
+
+    Path("out.nrrd").write_text("the user's own")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "MedSAMSegmentLib", "run", "image.nrrd", *BOX, "-o", "out.nrrd", "--offline"]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=subprocess.DEVNULL, stderr=theirs,
+        env={**os.environ, "MEDSAM_MODEL_DIR": str(folder / "none"), "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        os.write(ours, f"{answer}\n".encode())
+        said = b""
+        with contextlib.suppress(OSError):
+            while piece := os.read(ours, 4096):
+                said += piece
+    os.close(ours)
+    assert process.returncode == code, said
+    assert b"Replace out.nrrd? [y/N]" in said
+    assert Path("out.nrrd").read_text() == "the user's own"
+
+
+def test_a_file_that_appeared_during_the_run_is_kept(folder: Path) -> None:
+    Path("old.png").touch()
+    asked = [Outputs("out.nii.gz", "old.png", None)]
+    (outputs,) = check_all(asked, overwrite=True)
+    assert outputs.beside_what_appeared() == outputs
+    Path("out.labels.json").touch()
+    Path("out_2.nii.gz").touch()
+    chosen = outputs.beside_what_appeared()
+    assert (chosen.segmentation, chosen.overlay) == ("out_3.nii.gz", "old_3.png")

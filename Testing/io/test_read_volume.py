@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -248,3 +251,102 @@ def test_a_folder_with_a_volume_file_names_it(write_image, an_array: np.ndarray)
     with pytest.raises(InputError) as caught:
         read_volume(path.parent)
     assert "ct.nii.gz" in caught.value.cure
+
+
+@pytest.mark.parametrize("name", ["v.nii", "v.nii.gz", "v.nrrd", "v.mha", "v.png", "v.tif", "v.npz"])
+@pytest.mark.parametrize("change", [str.upper, str.title, lambda name: "plain", lambda name: "a.dat"])
+def test_a_file_is_known_by_any_spelling_of_its_suffix_or_by_its_content(
+    write_image, an_array: np.ndarray, tmp_path: Path, name: str, change: Callable[[str], str]
+) -> None:
+    from PIL import Image
+
+    if name.endswith((".png", ".tif")):
+        Image.fromarray(an_array[0].astype(np.uint8)).save(tmp_path / name)
+    elif name.endswith(".npz"):
+        np.savez_compressed(tmp_path / name, imgs=an_array)
+    else:
+        write_image(an_array, name)
+    wanted = read_volume(tmp_path / name).array_zyx
+    (tmp_path / name).rename(tmp_path / change(name))
+    np.testing.assert_array_equal(read_volume(tmp_path / change(name)).array_zyx, wanted)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "spelled"),
+    [
+        *(("v.mhd", "v.raw", spelled) for spelled in (str, str.upper, lambda name: "plain")),
+        *(("v.nhdr", "v.raw", spelled) for spelled in (str, str.upper, lambda name: "plain")),
+        *(("v.hdr", "v.img", spelled) for spelled in (str, str.upper)),
+    ],
+)
+def test_data_files_that_are_missing_are_named(
+    write_image, an_array: np.ndarray, tmp_path: Path, *, name: str, data: str, spelled: Callable[[str], str]
+) -> None:
+    write_image(an_array, name)
+    if name == "v.nhdr":
+        header = (tmp_path / name).read_text().replace("gzip", "raw")
+        (tmp_path / name).write_text("\n".join(line for line in header.splitlines() if "file" not in line))
+        with (tmp_path / name).open("a") as file:
+            file.write(f"\ndata file: {data}\n")
+    for leftover in tmp_path.glob("v.*raw*"):
+        leftover.unlink()
+    (tmp_path / data).unlink(missing_ok=True)
+    target = tmp_path / spelled(name)
+    (tmp_path / name).rename(target)
+    with pytest.raises(InputError, match=rf"(?i){target.name} takes its voxels from v\.\w+, which is not there"):
+        read_volume(target)
+
+
+def test_of_many_missing_data_files_the_first_are_named(tmp_path: Path) -> None:
+    lines = ["NRRD0004", "type: uint8", "dimension: 3", "sizes: 4 4 9", "encoding: raw", "data file: s%d.raw 1 9 1 2"]
+    (tmp_path / "v.nhdr").write_text("\n".join(lines) + "\n")
+    for number in (1, 2, 4):
+        (tmp_path / f"s{number}.raw").write_bytes(bytes(16))
+    with pytest.raises(InputError, match=r"s3\.raw, s5\.raw, s6\.raw and 3 more, which are not there"):
+        read_volume(tmp_path / "v.nhdr")
+
+
+CLAIMS = {
+    "raw.nrrd": "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1000 1000 1000\nencoding: raw\n\n",
+    "text.nrrd": "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1000 1000 1000\nencoding: ascii\n\n1 2 3",
+    "gzip.nrrd": "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1000 1000 1000\nencoding: gzip\n\n\x1f\x8b",
+    "bzip.nrrd": "NRRD0004\ntype: uint8\ndimension: 3\nsizes: 1000 1000 1000\nencoding: bzip2\n\nBZh9",
+    "raw.mha": "ObjectType = Image\nNDims = 3\nDimSize = 1000 1000 1000\nElementType = MET_UCHAR\n"
+    "ElementDataFile = LOCAL\n",
+    "packed.mha": "ObjectType = Image\nNDims = 3\nDimSize = 1000 1000 1000\nElementType = MET_UCHAR\n"
+    "CompressedData = True\nElementDataFile = LOCAL\n",
+    "apart.mhd": "ObjectType = Image\nNDims = 3\nDimSize = 1000 1000 1000\nElementType = MET_UCHAR\n"
+    "ElementDataFile = some.raw\n",
+}
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_a_claim_that_the_file_cannot_hold_takes_no_memory(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(CLAIMS[name].encode("latin-1"))
+    (tmp_path / "some.raw").write_bytes(bytes(100))
+    code = (
+        "import resource, sys; from MedSAMSegmentLib.io.read_volume import read_volume; import SimpleITK\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try: read_volume(sys.argv[1])\n"
+        "except Exception as error: print(type(error).__name__, error)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / name)], capture_output=True, text=True, check=True
+    )
+    said, megabytes = done.stdout.splitlines()
+    assert said.startswith("InputError")
+    assert "announces 1000000000 bytes" in said
+    assert int(megabytes) < 60
+
+
+def test_zeros_that_are_packed_well_are_no_lie(write_image, tmp_path: Path) -> None:
+    zeros = sitk.Image(400, 400, 100, sitk.sitkInt16)
+    for name in ("z.nrrd", "z.mha", "z.nii.gz"):
+        sitk.WriteImage(zeros, str(tmp_path / name), useCompression=True)
+        assert not read_volume(tmp_path / name).array_zyx.any()
+
+
+def test_an_empty_path_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="empty"):
+        read_volume("")

@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from dicom_support import a_dataset, an_item, save, write_series
 from PIL import Image
 
 from MedSAMSegmentLib.errors import UsageError
 from MedSAMSegmentLib.io.read_volume import read_volume
+from MedSAMSegmentLib.io.segments import SegmentToWrite
 from MedSAMSegmentLib.io.spacing import NO_SLICE_SPACING, NO_SPACING
+from MedSAMSegmentLib.io.write_segmentation import write_segmentation
 
 GREY = np.zeros((8, 10), np.uint8)
 
@@ -155,6 +158,40 @@ def test_a_png_that_states_a_shape_alone_has_no_spacing(tmp_path: Path) -> None:
             plain[:33] + chunk(b"pHYs", struct.pack(">IIB", 4000, 2000, unit)) + plain[33:]
         )
         assert read_volume(tmp_path / "a.png").spacing_zyx[1:] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_the_spacing_of_a_picture_is_turned_with_it(tmp_path: Path, name: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(GREY).save(tmp_path / name, dpi=(254, 127), exif=exif)
+    rows_and_columns = (0.1, 0.2) if orientation >= 5 else (0.2, 0.1)
+    volume = read_volume(tmp_path / name)
+    assert volume.shape_zyx == ((1, 10, 8) if orientation >= 5 else (1, 8, 10))
+    assert volume.spacing_zyx[1:] == pytest.approx(rows_and_columns, rel=1e-3)
+    assert read_volume(tmp_path).spacing_zyx[1:] == pytest.approx(rows_and_columns, rel=1e-3)
+
+
+def test_the_spacing_is_that_of_the_picture_and_not_of_its_thumbnail(tmp_path: Path) -> None:
+    small = Image.fromarray(GREY[::2, ::2])
+    whole = Image.fromarray(GREY)
+    whole.encoderinfo = {"tiffinfo": {254: 0}, "dpi": (254, 254)}
+    small.save(tmp_path / "a.tif", save_all=True, append_images=[whole], tiffinfo={254: 1}, dpi=(127, 127))
+    volume = read_volume(tmp_path / "a.tif")
+    assert volume.shape_zyx == (1, 8, 10)
+    assert volume.spacing_zyx[1:] == pytest.approx((0.1, 0.1))
+    small.save(tmp_path / "b.tif", tiffinfo={254: 1}, dpi=(127, 127))
+    assert read_volume(tmp_path / "b.tif").spacing_zyx[1:] == pytest.approx((0.2, 0.2))
+
+
+def test_a_label_map_has_the_spacing_that_was_given_for_its_nifti_image(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((3, 8, 10), np.float32))
+    sitk.WriteImage(image, str(tmp_path / "a.nii"))
+    volume = read_volume(tmp_path / "a.nii", spacing=(0.5, 0.7, 2))
+    mask = np.ones((3, 8, 10), bool)
+    write_segmentation(tmp_path / "m.nii", [SegmentToWrite("one", mask)], volume.geometry, volume.nifti_forms)
+    assert sitk.ReadImage(str(tmp_path / "m.nii")).GetSpacing() == pytest.approx((0.5, 0.7, 2))
 
 
 def a_described_tiff(path: Path, description: str, pages: int, **options: object) -> Path:

@@ -129,13 +129,18 @@ def test_a_name_that_looks_like_a_numbered_reference_stays_and_cannot_break_the_
     assert [s.name for s in read_segmentation(tmp_path / "out.seg.nrrd").segments] == names
 
 
-def test_an_input_is_never_written_over(tmp_path: Path) -> None:
-    image = tmp_path / "ct.nrrd"
-    image.write_bytes(b"image")
-    check_output_path(image)
-    with pytest.raises(OutputError, match="is one of the inputs"):
-        check_output_path(tmp_path / "." / "ct.nrrd", inputs=[tmp_path / "missing.nrrd", image])
-    check_output_path(tmp_path / "new.nrrd", inputs=[image])
+def test_the_labels_of_another_file_of_the_same_stem_are_not_taken(
+    tmp_path: Path, apart: list[SegmentToWrite], an_oblique_geometry: VolumeGeometry
+) -> None:
+    write_segmentation(tmp_path / "a.nrrd", apart, an_oblique_geometry)
+    (tmp_path / "plain").mkdir()
+    write_segmentation(tmp_path / "plain" / "a.nii.gz", apart, an_oblique_geometry)
+    (tmp_path / "plain" / "a.nii.gz").rename(tmp_path / "a.nii.gz")
+    assert [s.name for s in read_segmentation(tmp_path / "a.nii.gz").segments] == ["Label 1", "Label 2"]
+    assert [s.name for s in read_segmentation(tmp_path / "a.nrrd").segments] == ["liver", "lesion"]
+    (tmp_path / "a.nrrd").rename(tmp_path / "b.nrrd")
+    (tmp_path / "a.labels.json").rename(tmp_path / "b.labels.json")
+    assert [s.name for s in read_segmentation(tmp_path / "b.nrrd").segments] == ["liver", "lesion"]
 
 
 def test_names_survive_line_breaks_and_other_alphabets(tmp_path: Path, an_oblique_geometry: VolumeGeometry) -> None:
@@ -321,3 +326,38 @@ def test_a_broken_sidecar_is_named(tmp_path: Path, apart: list[SegmentToWrite]) 
         read_segmentation(tmp_path / "o.nrrd")
     sidecar_path(tmp_path / "o.nrrd").unlink()
     assert [s.name for s in read_segmentation(tmp_path / "o.nrrd").segments] == ["Label 1", "Label 2"]
+
+
+@pytest.mark.parametrize("name", ["m.png", "m.tif", "m.TIFF", "M.PNG"])
+def test_a_mask_is_a_picture_of_black_and_white_or_of_labels_with_a_palette(tmp_path: Path, name: str) -> None:
+    from PIL import Image
+
+    grid = VolumeGeometry.from_spacing((1, 6, 7))
+    one, two = np.zeros((2, 1, 6, 7), bool)
+    one[0, 1:3, 1:4] = two[0, 2:5, 3:6] = True
+    write_segmentation(tmp_path / name, [SegmentToWrite("one", one)], grid)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / name)), one[0] * np.uint8(255))
+    np.testing.assert_array_equal(read_segmentation(tmp_path / name).segments[0].mask_zyx, one)
+    segments = [SegmentToWrite("one", one), SegmentToWrite("two", two, (0.0, 1.0, 0.0))]
+    write_segmentation(tmp_path / name, segments, grid)
+    with Image.open(tmp_path / name) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.where(two, 2, one)[0])
+        assert image.convert("RGB").getpixel((3, 2)) == (0, 255, 0)
+        assert image.convert("RGB").getpixel((0, 0)) == (0, 0, 0)
+    found = read_segmentation(tmp_path / name).segments
+    np.testing.assert_array_equal(found[1].mask_zyx, two)
+    assert found[1].color == (0.0, 1.0, 0.0)
+
+
+def test_a_tiff_holds_the_masks_of_several_slices_and_many_objects_a_png_one_slice(tmp_path: Path) -> None:
+    grid = VolumeGeometry.from_spacing((3, 20, 20))
+    places = np.arange(1200).reshape(3, 20, 20)
+    segments = [SegmentToWrite(str(n), places == n) for n in range(300)]
+    write_segmentation(tmp_path / "m.tif", segments, grid)
+    found = read_segmentation(tmp_path / "m.tif").segments
+    assert len(found) == 300
+    np.testing.assert_array_equal(found[299].mask_zyx, places == 299)
+    write_segmentation(tmp_path / "few.tif", segments[:3], grid)
+    np.testing.assert_array_equal(read_segmentation(tmp_path / "few.tif").segments[2].mask_zyx, places == 2)
+    with pytest.raises(OutputError, match="the image has 3"):
+        check_output_grid(tmp_path / "m.png", grid)

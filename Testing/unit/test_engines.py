@@ -19,8 +19,8 @@ from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import DeviceError, UsageError
 from MedSAMSegmentLib.inference.device import DeviceChoice
-from MedSAMSegmentLib.inference.engines import choose, openvino_engine, openvino_model
-from MedSAMSegmentLib.inference.engines.base import probe_input, relative_error
+from MedSAMSegmentLib.inference.engines import base, choose, openvino_engine, openvino_model
+from MedSAMSegmentLib.inference.engines.base import probe_input, relative_error, sources_digest
 from MedSAMSegmentLib.inference.engines.benchmarks import BenchmarkStore, EngineBenchmark
 from MedSAMSegmentLib.inference.engines.choose import choose_engine, label
 from MedSAMSegmentLib.inference.engines.compiled_graph import CompiledGraph
@@ -165,7 +165,7 @@ def test_a_network_is_converted_and_compiled_once_and_then_read(
     paths, compiled = sorted(tmp_path.glob("*.xml")), list(tmp_path.glob("*.float32.*.blob"))
     assert len(paths) == len(compiled) == 2
     assert ".decoder." in paths[0].name
-    assert all(path.name.startswith("lite_medsam.0123456789ab.v") for path in paths)
+    assert all(path.name.startswith(f"lite_medsam.0123456789ab.s{sources_digest()}.") for path in paths)
     assert all(openvino_model.openvino_version() in path.name for path in paths)
     if compiled_is_kept:
         monkeypatch.setattr(openvino_engine, "compile_graph", refuse)
@@ -189,7 +189,10 @@ def test_other_weights_are_converted_by_themselves(kept: Path) -> None:
 
 
 @needs_openvino
-def test_removing_a_checkpoint_removes_what_was_derived_from_it(converted_once: Path, tmp_path: Path) -> None:
+def test_removing_a_checkpoint_removes_what_was_derived_from_it(
+    converted_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSAM_CACHE_DIR", str(tmp_path / "cache"))
     store = CheckpointStore(tmp_path)
     shutil.copytree(converted_once, store.derived_folder)
     another = store.derived_folder / "medsam2.0123456789ab.v1.engines.json"
@@ -216,6 +219,56 @@ def test_a_damaged_file_is_converted_anew(kept: Path, damage: str | None) -> Non
 
 
 @needs_openvino
+@pytest.mark.parametrize("ending", ["*.xml", "*.bin", "*.blob", "*.engines.json"])
+def test_one_changed_byte_of_what_was_derived_is_seen(kept: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the file could still be read: a graph of other numbers would give other masks."""
+    if ending != "*.blob":
+        for path in kept.glob("*.blob"):
+            path.unlink()
+    path = sorted(kept.glob(ending))[-1]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    measured: list[object] = []
+    honest = choose._measure
+    monkeypatch.setattr(choose, "_measure", lambda *parts: measured.append(parts) or honest(*parts))
+    chosen = choose_engine(toy_encoder(kept), "openvino")
+    assert (f"{path.name} was altered" in chosen.reason) == (ending != "*.engines.json")
+    assert bool(measured) == (ending == "*.engines.json")
+    assert path.read_bytes() != content
+
+
+@needs_openvino
+def test_a_file_whose_digest_was_never_written_is_made_again(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a process leaves it that ends between the two."""
+    for path in kept.glob("*.sha256"):
+        path.unlink()
+    converted: list[str] = []
+    honest = openvino_model.convert
+    monkeypatch.setattr(openvino_model, "convert", lambda graph: converted.append(graph.name) or honest(graph))
+    choose_engine(toy_encoder(kept), "openvino")
+    assert len(converted) == 2
+
+
+def test_other_sources_of_what_is_traced_have_other_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "MedSAMSegmentLib"
+    shutil.copytree(Path(base.__file__).parents[2] / "models", library / "models")
+    shutil.copytree(Path(base.__file__).parents[1], library / "inference")
+    monkeypatch.setattr(base, "__file__", str(library / "inference" / "engines" / "base.py"))
+    base.sources_digest.cache_clear()
+    try:
+        before = base.sources_digest()
+        with (library / "models" / "layers.py").open("a") as file:
+            file.write("\n# one more line\n")
+        base.sources_digest.cache_clear()
+        assert base.sources_digest() != before
+    finally:
+        monkeypatch.undo()
+        base.sources_digest.cache_clear()
+    assert before == base.sources_digest()
+
+
+@needs_openvino
 def test_only_what_is_used_is_kept_as_compiled(tmp_path: Path) -> None:
     encoder = toy_encoder(tmp_path)
     known = BenchmarkStore(encoder.files)
@@ -237,8 +290,11 @@ def test_a_damaged_compiled_graph_is_compiled_anew(kept: Path, damage: Callable[
     assert len(damaged) == 2
     for path, content in damaged.items():
         path.write_bytes(content)
-    found = choose_engine(toy_encoder(kept), "openvino").engine.encode(images)
+    chosen = choose_engine(toy_encoder(kept), "openvino")
+    assert chosen.reason.count("was altered or damaged and is made again") == 2
+    found = chosen.engine.encode(images)
     assert torch.equal(found[0], expected[0])
+    assert "altered" not in choose_engine(toy_encoder(kept), "openvino").reason
     assert all(path.read_bytes() != content for path, content in damaged.items())
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from MedSAMSegmentLib.errors import InputError, UsageError
-from MedSAMSegmentLib.intensity import PRESETS, Window, parse_window, to_uint8
+from MedSAMSegmentLib.intensity import PRESETS, Window, parse_window, to_uint8, window_of
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -131,6 +131,46 @@ def test_auto_does_not_blacken_a_ct_outside_of_every_ct_window() -> None:
     result = to_uint8(raw, modality="CT")
     assert "no voxel lies within the window" in result.description
     assert np.ptp(result.volume_u8) == 255
+
+
+def a_z_scored_volume(background: str) -> np.ndarray:
+    """A head in the middle of a volume, z-scored over all voxels, over those of the head with zero outside, or not at
+    all outside of it (the image fills the volume)."""
+    rng = np.random.default_rng(8)
+    raw = rng.normal(500, 120, (20, 40, 40))
+    z, y, x = np.ogrid[-1:1:20j, -1:1:40j, -1:1:40j]
+    head = z * z + y * y + x * x < 0.8 if background != "none" else np.ones(raw.shape, bool)
+    raw[~head] = 0
+    inside = raw if background == "all" else raw[head]
+    scored = (raw - inside.mean()) / inside.std()
+    if background == "zero":
+        scored[~head] = 0
+    return scored.astype(np.float32)
+
+
+@pytest.mark.parametrize("modality", [None, "MR"])
+@pytest.mark.parametrize("background", ["all", "zero", "none"])
+def test_auto_scales_a_z_scored_image_over_the_values_below_zero_too(background: str, modality: str | None) -> None:
+    volume = a_z_scored_volume(background)
+    outside = np.inf if background == "none" else volume[0, 0, 0]
+    head = volume[volume != outside]
+    windowed = to_uint8(volume, modality=modality)
+    assert windowed.window is not None
+    assert (windowed.window.lo, windowed.window.hi) == pytest.approx(tuple(np.percentile(head, (0.5, 99.5))), abs=0.02)
+    assert window_of(volume, modality=modality) == windowed.window
+    assert "below zero too" in windowed.description
+    shades = windowed.volume_u8[volume != outside]
+    assert np.abs(np.median(shades) - 127) < 12
+    assert not windowed.volume_u8[volume == outside].any()
+
+
+def test_auto_ignores_the_few_voxels_below_zero_that_resampling_leaves(an_mr: np.ndarray) -> None:
+    ringing = an_mr.astype(np.float32)
+    ringing.ravel()[::50] = -3.5
+    windowed = to_uint8(ringing)
+    assert windowed.window is not None
+    assert windowed.window.lo > 0
+    assert "no modality known" in windowed.description
 
 
 def test_auto_keeps_an_image_of_eight_bits() -> None:

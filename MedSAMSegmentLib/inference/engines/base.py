@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -13,9 +15,13 @@ from torch import Tensor
 from ...models.sam import Decode
 from ...models.sam2 import MemorySteps
 from ...registry import ModelEntry
+from ...version import __version__
 from .precision import Precision
 
 Features = tuple[Tensor, ...]
+
+TRACING = ("inference/slice_networks.py", "inference/engines/graphs.py", "inference/engines/openvino_model.py")
+"""What a converted graph rests on besides the networks."""
 
 
 class ImageEncoderEngine(Protocol):
@@ -48,31 +54,43 @@ class ImageEncoderEngine(Protocol):
 class EngineFiles:
     """The folder and names of the files that an engine derives from a model's weights.
 
-    `folder` None: nothing is kept. `weights_sha256` tells derived files of different weights apart.
+    `folder` None: nothing is kept. `weights_sha256` tells derived files of different weights apart. `notes` gathers
+    what was found altered.
     """
 
     entry: ModelEntry
     weights_sha256: str
     folder: Path | None
+    notes: list[str] = field(default_factory=list, compare=False)
 
     @property
     def stem(self) -> str:
-        """The beginning of every file name: the model, its weights and the version of this library."""
+        """The beginning of every file name: the model, its weights and the sources of what is traced."""
         return f"{self.entry.id}.{weights_key(self.weights_sha256)}"
 
     @property
     def weights_stem(self) -> str:
-        """The same up to the version."""
-        from ...version import __version__
-
-        return self.stem.removesuffix(__version__)
+        """The same up to the sources."""
+        return self.stem.removesuffix(sources_digest())
 
 
 def weights_key(weights_sha256: str) -> str:
-    """Return the part of a derived file's name that tells weights and versions of this library apart."""
-    from ...version import __version__
+    """Return the part of a derived file's name that tells weights, and sources of what is traced, apart."""
+    return f"{weights_sha256[:12]}.s{sources_digest()}"
 
-    return f"{weights_sha256[:12]}.v{__version__}"
+
+@cache
+def sources_digest() -> str:
+    """Return a hash of the sources that decide on a converted graph; of the library's version where they are not
+    readable, as in an archive."""
+    library = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256()
+    try:
+        for path in sorted((library / "models").rglob("*.py")) + [library / name for name in TRACING]:
+            digest.update(path.relative_to(library).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    except OSError:
+        return __version__
+    return digest.hexdigest()[:12]
 
 
 def relative_error(found: Features, expected: Features) -> float:

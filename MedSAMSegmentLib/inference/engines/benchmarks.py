@@ -15,6 +15,7 @@ import torch
 
 from ...checkpoints.folder import write_atomically
 from .base import EngineFiles
+from .sealed_files import is_whole, seal, unseal
 from .unused_files import touch_files
 
 
@@ -47,11 +48,13 @@ class BenchmarkStore:
         known = self._all()
         known.setdefault(machine_signature(), {})[engine] = asdict(benchmark)
         with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            unseal(self._path)
             write_atomically(self._path, json.dumps(known, indent=1, sort_keys=True))
+            seal(self._path)
 
     def _all(self) -> dict[str, dict[str, dict[str, float]]]:
-        if self._path is None:
+        if self._path is None or not is_whole(self._path):
             return {}
         try:
             known = json.loads(self._path.read_text(encoding="utf-8"))

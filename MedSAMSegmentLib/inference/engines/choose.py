@@ -74,6 +74,8 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     Raises `UsageError` for an unknown name, `DeviceError` when the engine or the precision asked for cannot be used.
     """
     choice = _choose(encoder, wanted, free_precision)
+    if encoder.files.notes:
+        choice = replace(choice, reason="; ".join((choice.reason, *dict.fromkeys(encoder.files.notes))))
     if isinstance(choice.engine, OpenVinoEngine):
         choice.engine.keep(encoder.files)
         remove_unused(encoder.files)

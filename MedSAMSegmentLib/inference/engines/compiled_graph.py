@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...checkpoints.folder import write_atomically
+from .sealed_files import is_whole, seal, unseal
 from .unused_files import touch_files
 
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
@@ -47,7 +48,9 @@ class CompiledGraph:
         """Write the file whole or not at all. Raises OSError or RuntimeError when it cannot be kept."""
         content = io.BytesIO()
         self._compiled.export_model(content)
+        unseal(path)
         write_atomically(path, content.getbuffer())
+        seal(path)
 
 
 def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:
@@ -58,13 +61,13 @@ def compile_graph(model: Any, dtype: torch.dtype) -> CompiledGraph:
 
 
 def read_compiled(path: Path, dtype: torch.dtype) -> CompiledGraph | None:
-    """Read what `save` wrote; None when it is missing, damaged, or refused by this release of OpenVINO.
+    """Read what `save` wrote; None when it is missing, altered, or refused by this release of OpenVINO.
 
     The file is mapped, not read: weights are used where they lie in it.
     """
     import openvino
 
-    if not path.is_file():
+    if not is_whole(path):
         return None
     core, settings = openvino.Core(), _settings(dtype)
     try:

@@ -20,6 +20,7 @@ from .graphs import ATTENTION, DECODER, ENCODER, MEMORY, Graph
 from .int8 import quantize_products, ranges_of
 from .openvino_model import compiled_path, read_or_convert
 from .precision import Precision
+from .sealed_files import note_if_altered
 
 AT_A_TIME = 2
 """Graphs: to compile one is mostly the work of one thread."""
@@ -85,7 +86,12 @@ def open_engine(graphs: Sequence[Graph], files: EngineFiles, precision: Precisio
 
     def read(graph: Graph) -> CompiledGraph | None:
         path = compiled_path(files, graph.name, precision)
-        return None if path is None else read_compiled(path, precision.dtype)
+        if path is None:
+            return None
+        found = read_compiled(path, precision.dtype)
+        if found is None:
+            note_if_altered(files.notes, path)
+        return found
 
     def compiled(graph: Graph) -> CompiledGraph:
         return found[graph.name] or compile_graph(models[graph.name], precision.dtype)

@@ -20,6 +20,7 @@ from .benchmarks import machine_signature
 from .graphs import Graph
 from .int8 import ranges_digest
 from .precision import Precision
+from .sealed_files import is_whole, note_if_altered, seal, unseal
 from .unused_files import touch_files
 
 
@@ -80,6 +81,7 @@ def read_or_convert(graph: Graph, files: EngineFiles) -> Any:
     found = _read(path)
     if found is not None:
         return found
+    note_if_altered(files.notes, path, path.with_suffix(".bin"))
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             stack.enter_context(lock_file(path.parent, path.name, never_cancel))
@@ -135,10 +137,10 @@ def _separate_biases(model: Any) -> None:
 
 
 def _read(path: Path) -> Any | None:
-    """Return the saved model; None when it is missing, incomplete or of no use."""
+    """Return the saved model; None when it is missing, altered or of no use."""
     import openvino
 
-    if not (path.is_file() and path.with_suffix(".bin").is_file()):
+    if not (is_whole(path) and is_whole(path.with_suffix(".bin"))):
         return None
     try:
         found = openvino.Core().read_model(path)
@@ -155,5 +157,7 @@ def _save(model: Any, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".converting-") as folder:
         temporary = Path(folder) / path.name
         openvino.save_model(model, temporary, compress_to_fp16=False)
-        os.replace(temporary.with_suffix(".bin"), path.with_suffix(".bin"))
-        os.replace(temporary, path)
+        for source, target in ((temporary.with_suffix(".bin"), path.with_suffix(".bin")), (temporary, path)):
+            unseal(target)
+            os.replace(source, target)
+            seal(target)

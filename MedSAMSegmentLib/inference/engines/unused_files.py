@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from .base import EngineFiles
+from .sealed_files import seal_path
 
 DAYS = 14
 """Long enough for two releases that are used in turn to leave each other's files alone."""
@@ -21,8 +22,9 @@ def touch_files(*paths: Path) -> None:
     """Set the time of the last use. A file's age is the time since it was last read. Where it cannot be set, that since
     it was written."""
     for path in paths:
-        with contextlib.suppress(OSError):
-            os.utime(path)
+        for file in (path, seal_path(path)):
+            with contextlib.suppress(OSError):
+                os.utime(file)
 
 
 def remove_unused(files: EngineFiles) -> None:
