@@ -80,7 +80,8 @@ class ConsensusStrategy(HandoverStrategy):
         if more or box is None or not is_solid(plan) or not _is_only_box(key, box):
             return plan
         state = self._objects[number]
-        best = max(looked_at(plan), key=lambda k: self._answer(slices, state, plan, k, box).quality)
+        # By the first reading in any case: else the other one would be sought where there is none.
+        best = max(looked_at(plan), key=lambda k: self._read(slices, state, plan, k, box)[0].quality)
         return replace(plan, keys={best: key})
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
@@ -90,7 +91,7 @@ class ConsensusStrategy(HandoverStrategy):
             return super()._key_result(slices, number, plan, index)
         if _is_only_box(key, box):
             answer = self._answer(slices, state, plan, index, box)
-            slices.cached_decision(index, box, lambda: answer.view)
+            slices.cached_decision(index, (box, self._reading), lambda: answer.view)
             if state.preferred is None:
                 state.preferred = answer.view
             self._set_view(slices, state, index, answer.view)
@@ -149,7 +150,7 @@ class ConsensusStrategy(HandoverStrategy):
             views = self._views(slices, index, box)
             if len(views) > 1 and state.preferred is None:
                 state.preferred = slices.cached_decision(
-                    index, box, lambda: self._answer(slices, state, plan, index, box).view
+                    index, (box, self._reading), lambda: self._answer(slices, state, plan, index, box).view
                 )
             preferred = state.preferred or PLAIN_VIEW
             alike = [v for v in views if v.inverted == preferred.inverted]
@@ -168,12 +169,18 @@ class ConsensusStrategy(HandoverStrategy):
     def _answer(
         self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
     ) -> KeyAnswer:
-        """Return the wanted reading of a box on a slice, the only one where there are no two. It is asked once."""
+        """Return the wanted reading of a box on a slice, the only one where there are no two."""
+        readings = self._read(slices, state, plan, index, box)
+        return readings[min(self._reading, len(readings)) - 1]
+
+    def _read(
+        self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
+    ) -> list[KeyAnswer]:
+        """Return the readings of a box on a slice, one or two. The slice is asked once."""
         if index not in state.readings:
             views = self._views(slices, index, box)
             state.readings[index] = answer_key_slice(slices, index, box, views, span_power(plan))
-        readings = state.readings[index]
-        return readings[min(self._reading, len(readings)) - 1]
+        return state.readings[index]
 
 
 def _propagation(
