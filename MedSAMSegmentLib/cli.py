@@ -110,6 +110,10 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--direction", default="both", choices=("both", "up", "down"))
     run.add_argument("--stop", action="store_true", help="end by itself where the object seems to end")
     run.add_argument("--strategy", default=None, help="how slices are linked; default: the model's best")
+    run.add_argument(
+        "--reading", type=_reading, default=1, metavar="1|2",
+        help="2: the other thing that a box may mean, where the run said that there are two; default: 1",
+    )  # fmt: skip
     run.add_argument("--largest-component", action="store_true", help="keep the largest connected part of each object")
     run.add_argument("--fill-holes", action="store_true", help="fill enclosed holes, slice by slice")
     run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as official")
@@ -137,6 +141,14 @@ def _add_image_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace outputs that are there already, unasked")
+
+
+def _reading(text: str) -> int:
+    if text not in ("1", "2"):
+        raise argparse.ArgumentTypeError(
+            f"there is no reading {text!r}: use 1, or 2 for the other thing a box may mean"
+        )
+    return int(text)
 
 
 def _add_compute_options(parser: argparse.ArgumentParser) -> None:

@@ -55,7 +55,7 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
             "<li><b>P</b> propagate, <b>S</b> write this slice, <b>X</b> cancel</li>"
             "<li><b>D</b> box, <b>A</b> point inside, <b>E</b> point outside, <b>L</b> line, "
             "<b>K</b> this slice's mask as a prompt</li>"
-            "<li><b>U</b> take the last prompt back</li>"
+            "<li><b>U</b> take the last prompt back, <b>T</b> take the other thing that the box may mean</li>"
             "<li><b>N</b>, <b>Shift+N</b> next and previous object</li>"
             "<li><b>J</b>, <b>Shift+J</b> next and previous slice to look at</li>"
             "<li><b>Home</b>, <b>End</b> let the range begin, end at this slice</li>"

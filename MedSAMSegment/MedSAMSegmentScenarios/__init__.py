@@ -21,6 +21,7 @@ FILES = (
     "rois",
     "ranges",
     "surroundings",
+    "two_readings",
 )
 
 Scenario = Callable[[], None]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError
 from MedSAMSegmentLib.geometry import take_slice
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Prompt
-from MedSAMSegmentLib.results import ObjectResult, PackedMask, SliceResult, flag_slices
+from MedSAMSegmentLib.results import FLAG_TWO_READINGS, ObjectResult, PackedMask, SliceResult, flag_slices
 from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.run.protocols import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
 
@@ -22,14 +22,16 @@ THRESHOLD = 100
 class StandInService:
     """`InferenceService`. `hold_after` stops a propagation after so many slices until `release` is called.
 
-    Bright is what lies above `threshold`. `seconds_per_slice` is what it claims to take. `jobs` are the propagations
-    asked for, `opened` the targets. `fail_next` ends the next request with that error.
+    Bright is what lies above `threshold`. With `two_readings` a box may mean what is bright in it or what is dark.
+    `seconds_per_slice` is what it claims to take. `jobs` are the propagations asked for, `opened` the targets.
+    `fail_next` ends the next request with that error.
     """
 
     def __init__(self) -> None:
         self.jobs: list[PropagateJob] = []
         self.opened: list[SessionTarget] = []
         self.threshold = THRESHOLD
+        self.two_readings = False
         self.seconds_per_slice: float | None = None
         self.hold_after: int | None = None
         self.fail_next: MedSAMError | None = None
@@ -59,10 +61,16 @@ class StandInService:
         self._later(lambda: done(SessionInfo("stand-in")), failed)
 
     def segment_slice(
-        self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
+        self,
+        plane: SlicePlane,
+        prompts: list[Prompt],
+        done: Callable[[SlicePreview], None],
+        failed: Failed,
+        *,
+        reading: int = 1,
     ) -> None:
-        mask = self._mask(plane, prompts)
-        self._later(lambda: done(SlicePreview(plane, mask, 0.9, self.seconds_per_slice)), failed)
+        mask, two = self._mask(plane, prompts, reading), self._has_two_readings(plane, prompts)
+        self._later(lambda: done(SlicePreview(plane, mask, 0.9, self.seconds_per_slice, two)), failed)
 
     def propagate(
         self,
@@ -85,8 +93,9 @@ class StandInService:
             if self.hold_after is not None:
                 self.hold_after -= 1
             plane = left.pop(0)
-            mask = self._mask(plane, job.prompts)
-            result.add(SliceResult(0, plane.axis, plane.index, mask, 0.9))
+            mask = self._mask(plane, job.prompts, job.reading)
+            flags = (FLAG_TWO_READINGS,) if self._has_two_readings(plane, job.prompts) else ()
+            result.add(SliceResult(0, plane.axis, plane.index, mask, 0.9, flags))
             on_slice(SlicePreview(plane, mask, 0.9))
             on_progress(len(planes) - len(left), len(planes))
             if left:
@@ -150,7 +159,12 @@ class StandInService:
                 planes.append(plane)
         return planes
 
-    def _mask(self, plane: SlicePlane, prompts: Any) -> NDArray[np.bool_]:
+    def _has_two_readings(self, plane: SlicePlane, prompts: Any) -> bool:
+        """Tell whether this is the slice of a box alone, whose box may mean two things."""
+        here = [p for p in prompts if _key(p, plane.axis) == plane.index]
+        return self.two_readings and len(here) == 1 and isinstance(here[0], Box)
+
+    def _mask(self, plane: SlicePlane, prompts: Any, reading: int = 1) -> NDArray[np.bool_]:
         painted = [p for p in prompts if isinstance(p, MaskPrompt) and (p.axis, p.index) == (plane.axis, plane.index)]
         if painted:
             return np.array(painted[0].mask)
@@ -158,7 +172,8 @@ class StandInService:
         inside = np.zeros_like(bright)
         for x0, y0, x1, y1 in (_rectangle(p, plane.axis) for p in prompts):
             inside[y0 : y1 + 1, x0 : x1 + 1] = True
-        return np.asarray(bright & inside)
+        wanted = ~bright if reading == 2 and self.two_readings else bright
+        return np.asarray(wanted & inside)
 
 
 def _key(prompt: Prompt, axis: int) -> int | None:

@@ -15,7 +15,7 @@ from .opening import load_model, open_image
 from .progress import say, slice_bar
 from .run_inputs import RunInputs, read_inputs
 from .run_outputs import Outputs, check_all, write_outputs
-from .run_report import input_facts, run_report
+from .run_report import input_facts, reading_note, run_report
 
 if TYPE_CHECKING:
     from ..inference.session import VolumeSession
@@ -83,19 +83,21 @@ def _segment(
             strategy=options.strategy,
             stop=_stop_rule(options.stop),
             names=inputs.names,
+            reading=options.reading,
             on_progress=progress,
         )
     _post_process(result, options)
+    report = run_report(volume, session, inputs.objects, result, options.reading) if outputs.report else {}
     write_outputs(
         outputs,
         volume,
         result,
         grey_u8=session.volume.volume_u8,
         terminology=options.terminology,
-        report={**facts, **run_report(volume, session, inputs.objects, result)} if outputs.report else {},
+        report={**facts, **report},
         quiet=options.quiet,
     )
-    _summarise(result, volume, session, options.quiet)
+    _summarise(result, volume, session, options)
 
 
 def _stop_rule(wanted: bool) -> StopRule | None:
@@ -113,7 +115,8 @@ def _post_process(result: Segmentation3D, options: argparse.Namespace) -> None:
         clean_up(result, largest_component=options.largest_component, fill_holes=options.fill_holes)
 
 
-def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, quiet: bool) -> None:
+def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, options: argparse.Namespace) -> None:
+    quiet = options.quiet
     blank = blank_slices(session.volume.volume_u8, result.axis)
     if len(blank) == result.shape_zyx[result.axis]:
         say("warning: every slice is of one grey level in this window; there is nothing to see.", quiet)
@@ -122,6 +125,9 @@ def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, q
         made = sorted(set(volume.filled) & set(item.slices)) if result.axis == 0 else []
         if made:
             say(f"warning: no image, but made from their neighbours: slices {', '.join(map(str, made))}", quiet)
+        note = reading_note(item, options.reading)
+        if note:
+            say(f"{item.name}: {note}", quiet)
         unseen = sorted(blank & set(item.slices))
         if unseen and len(blank) < result.shape_zyx[result.axis]:
             say(f"warning: slices without an image (one grey level): {', '.join(map(str, unseen))}", quiet)

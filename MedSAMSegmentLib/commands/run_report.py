@@ -13,6 +13,7 @@ from ..geometry import IN_PLANE_AXES
 from ..io.report import file_digest, files_digest
 from ..measurements import measure
 from ..prompts import MaskPrompt, Prompt
+from ..results import FLAG_TWO_READINGS
 from ..version import __version__
 from .prompt_options import files_of_prompts
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "slicerio")
 
 REPEATED_OPTIONS = (
-    "axis", "frame", "range", "direction", "stop", "strategy", "window", "line_as", "mode", "model", "name",
+    "axis", "frame", "range", "direction", "stop", "strategy", "reading", "window", "line_as", "mode", "model", "name",
     "largest_component", "fill_holes", "terminology", "device", "precision", "engine", "series", "spacing",
 )  # fmt: skip
 """What decides on the result besides the files; the prompts stand with their objects."""
@@ -56,7 +57,11 @@ def volume_digest(volume: Volume) -> str:
 
 
 def run_report(
-    volume: Volume, session: VolumeSession, objects: Sequence[Sequence[Prompt]], result: Segmentation3D
+    volume: Volume,
+    session: VolumeSession,
+    objects: Sequence[Sequence[Prompt]],
+    result: Segmentation3D,
+    reading: int = 1,
 ) -> dict[str, Any]:
     """Describe what computed, and the results."""
     return {
@@ -75,10 +80,25 @@ def run_report(
         "encodes": result.encodes,
         "predictions": result.predictions,
         "objects": [
-            {"prompts": [prompt_facts(p) for p in prompts], **object_facts(item, volume)}
+            {
+                "prompts": [prompt_facts(p) for p in prompts],
+                "reading_note": reading_note(item, reading) or None,
+                **object_facts(item, volume),
+            }
             for prompts, item in zip(objects, result.objects, strict=True)
         ],
     }
+
+
+def reading_note(item: ObjectResult, reading: int) -> str:
+    """Return a sentence where the boxes of an object may mean two things, or where the second was asked for in vain."""
+    slices = sorted(index for index, score in item.slices.items() if FLAG_TWO_READINGS in score.flags)
+    if not slices:
+        return "the box has one reading; --reading 2 changed nothing." if reading == 2 else ""
+    where = f"on slice {', '.join(map(str, slices))} the box may mean two things"
+    return (
+        f"{where}: this is the second, --reading 1 gives the first." if reading == 2 else f"{where}: try --reading 2."
+    )
 
 
 def versions() -> dict[str, str]:

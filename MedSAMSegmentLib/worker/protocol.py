@@ -137,22 +137,28 @@ def _volume_shape(values: Sequence[Any]) -> tuple[int, ...]:
 
 @dataclass(frozen=True, eq=False)
 class SegmentSlice:
-    """One object's mask on slice `index` across `axis` of an open volume."""
+    """One object's mask on slice `index` across `axis` of an open volume.
+
+    `reading` 2 is the other thing that its box may mean; a request that does not say gets the first.
+    """
 
     kind: ClassVar[str] = "segment_slice"
     session: int
     axis: int
     index: int
     prompts: Sequence[Prompt]
+    reading: int = 1
 
     def payload(self) -> tuple[Fields, Arrays]:
         objects, arrays = encode_objects([self.prompts])
-        return {"session": self.session, "axis": self.axis, "index": self.index, "objects": objects}, arrays
+        place = {"session": self.session, "axis": self.axis, "index": self.index}
+        return {**place, "objects": objects, "reading": self.reading}, arrays
 
     @classmethod
     def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> SegmentSlice:
         (prompts,) = decode_objects(header["objects"], arrays)
-        return cls(int(header["session"]), int(header["axis"]), int(header["index"]), prompts)
+        place = (int(header["session"]), int(header["axis"]), int(header["index"]))
+        return cls(*place, prompts, int(header.get("reading", 1)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,6 +93,7 @@ class RemoteVolume:
         index: int,
         prompts: ObjectPrompts,
         *,
+        reading: int = 1,
         on_done: Callable[[SliceResult], None] | None = None,
         on_error: OnError | None = None,
     ) -> Pending[SliceResult]:
@@ -102,7 +103,7 @@ class RemoteVolume:
         self._ensure(along, index, index, together)
         offset = self.offset_zyx
         stream, at = self._open_stream, index - offset[along]
-        request = SegmentSlice(stream.session, along, at, self._shifted(together))
+        request = SegmentSlice(stream.session, along, at, self._shifted(together), reading)
         pending = Pending(request, self._slice_decoder(offset), on_done=on_done, on_error=on_error)
         outbox = self._client.outbox()
         if stream.opened:

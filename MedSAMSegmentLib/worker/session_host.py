@@ -53,7 +53,9 @@ class Session(Protocol):
 
     def encode_slice(self, axis: int, index: int) -> None: ...
 
-    def segment_slice(self, axis: int, index: int, prompts: Any, *, cancel: ShouldStop) -> SliceResult: ...
+    def segment_slice(
+        self, axis: int, index: int, prompts: Any, *, reading: int, cancel: ShouldStop
+    ) -> SliceResult: ...
 
     @property
     def propagate(self) -> Callable[..., Segmentation3D]: ...
@@ -256,7 +258,9 @@ class SessionHost:
         if self._arriving[request.session].lacks(request.axis, request.index):
             raise WorkerError("The slice has not arrived.", CURE)
         started, encoded = time.monotonic(), session.counters.encodes
-        result = session.segment_slice(request.axis, request.index, list(request.prompts), cancel=should_stop)
+        result = session.segment_slice(
+            request.axis, request.index, list(request.prompts), reading=request.reading, cancel=should_stop
+        )
         # A small box is looked at in two views.
         seconds = (time.monotonic() - started) / max(session.counters.encodes - encoded, 1)
         self._prefetch.plan(request.session, request.axis, request.index, session.shape_zyx[request.axis], seconds)
@@ -272,6 +276,7 @@ class SessionHost:
             options["slice_range"] = (int(first), int(last))
         if options.get("stop") is not None:
             options["stop"] = _stop_rule(options["stop"])
+        options["reading"] = int(options.get("reading", 1))
 
         def on_slice(result: SliceResult) -> None:
             emit("slice", *encode_slice(result))

@@ -145,6 +145,7 @@ def test_the_licence_is_one_click_away(application, workspace):
 
 def test_no_key_collides_with_the_editors_or_the_views(application, workspace):
     from slicer_harness.gestures import active_shortcuts
+    from slicer_harness.keys import collisions
 
     from MedSAMSegmentLib.ui.effect.shortcuts import KEYS
 
@@ -152,10 +153,23 @@ def test_no_key_collides_with_the_editors_or_the_views(application, workspace):
     all_keys = [shortcut.key.toString() for shortcut in active_shortcuts(application.main_window)]
     for key in ours:
         assert all_keys.count(key) == 1, f"{key} is taken twice"
-    assert not {"F", "B", "R", "G", "T", "V", "Left", "Right", "Up", "Down"} & set(ours)
+    assert not {"F", "B", "R", "G", "V", "Left", "Right", "Up", "Down"} & set(ours)
+    # The one exception: T fades the foreground volume in a view, and is the effect's while that is active.
+    assert collisions(application.main_window) == ["T: shortcut of qSlicerAppMainWindow, slice view 'T'"]
     workspace.editor.setActiveEffect(None)
     application.app.processEvents()
     assert not set(ours) & {shortcut.key.toString() for shortcut in active_shortcuts(application.main_window)}
+
+
+def test_the_key_of_the_other_reading_takes_it(application, workspace, phantom):
+    workspace.service.two_readings = True
+    workspace.draw_box(phantom)
+    workspace.wait_for_preview()
+    assert "two readings: press T for the other" in workspace.status
+    application.actions.press_key(application.view("Red"), "T")
+    assert workspace.current.reading == 2
+    workspace.wait_for_preview()
+    assert "second reading, press T for the first" in workspace.status
 
 
 def test_keys_do_what_the_buttons_do(application, workspace, phantom):

@@ -36,8 +36,8 @@ class HeldService:
     def open(self, target, done, failed):
         self._take("open", target, done, failed)
 
-    def segment_slice(self, plane, prompts, done, failed):
-        self._take("slice", (plane, prompts), done, failed)
+    def segment_slice(self, plane, prompts, done, failed, *, reading):
+        self._take("slice", (plane, prompts, reading), done, failed)
 
     def propagate(self, job, on_slice, on_progress, done, failed):
         self.on_slice = on_slice
@@ -165,6 +165,12 @@ def test_of_many_previews_only_the_newest_waiting_one_runs(run, service, journal
     service.done(a_preview(3))
     assert [what[0].index for name, what in service.requests if name == "slice"] == [3]
     assert journal.names == ["opened", "preview"]
+
+
+def test_a_preview_is_asked_for_in_the_reading_that_is_wanted(run, service):
+    run.preview(target(), PLANE, [BOX], reading=2)
+    service.done(SessionInfo())
+    assert [what[2] for name, what in service.requests if name == "slice"] == [2]
 
 
 def test_propagate_waits_for_the_preview_and_a_second_one_is_refused(run, service, journal):

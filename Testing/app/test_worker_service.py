@@ -43,11 +43,11 @@ class Asker:
         values |= {"modality": None, "spacing_zyx": (1.0, 1.0, 1.0), "read": lambda: volume}
         self.wait(lambda done, failed: self.service.open(SessionTarget(**(values | changes)), done, failed))
 
-    def preview(self, plane: SlicePlane = PLANE) -> SlicePreview:
-        return self.wait(lambda done, failed: self.service.segment_slice(plane, [BOX], done, failed))
+    def preview(self, plane: SlicePlane = PLANE, reading: int = 1) -> SlicePreview:
+        return self.wait(lambda done, failed: self.service.segment_slice(plane, [BOX], done, failed, reading=reading))
 
-    def propagate(self) -> RunOutcome:
-        job = PropagateJob("a", (BOX,), 0, (4, 7))
+    def propagate(self, reading: int = 1) -> RunOutcome:
+        job = PropagateJob("a", (BOX,), 0, (4, 7), reading=reading)
         nothing = lambda *_: None  # noqa: E731
         return self.wait(lambda done, failed: self.service.propagate(job, nothing, nothing, done, failed))
 
@@ -72,6 +72,12 @@ def test_the_target_says_whether_slices_are_frames_in_time(asker: Asker, time_se
     asker.open(time_series=time_series)
     # The stand-in tells its options as the description of the window.
     assert json.loads(asker.propagate().window)["time_series"] is time_series
+
+
+def test_the_worker_is_asked_for_the_reading_that_is_wanted(asker: Asker) -> None:
+    asker.open()
+    assert [asker.preview(reading=n).two_readings for n in (1, 2)] == [False, True]
+    assert [asker.propagate(n).result.slices[5].flags for n in (1, 2)] == [(), ("two-readings",)]
 
 
 def test_the_first_slice_is_timed_and_none_after_it(asker: Asker) -> None:

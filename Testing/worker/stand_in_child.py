@@ -58,14 +58,16 @@ class StandInSession:
         if fault("ahead-fails"):
             raise RuntimeError("no kernel for this")
 
-    def segment_slice(self, axis, index, prompts, *, cancel):
+    def segment_slice(self, axis, index, prompts, *, reading, cancel):
         if fault("slow-slice"):
             time.sleep(0.5)
         if fault("slow-model"):
             time.sleep(2.1)
-        return SliceResult(0, axis, index, self._mask(prompts, axis, index), 0.75, ("low-score",), True)
+        flags = ("low-score",) if reading == 1 else ("two-readings",)  # told apart by that alone
+        return SliceResult(0, axis, index, self._mask(prompts, axis, index), 0.75, flags, True)
 
-    def propagate(self, objects, *, on_slice, on_progress, cancel, axis=0, slice_range=None, names=None, **_):
+    def propagate(self, objects, *, on_slice, on_progress, cancel, reading, axis=0, slice_range=None, names=None, **_):
+        flags = () if reading == 1 else ("two-readings",)
         shape = self.array.shape
         names = names or [f"Segment_{number + 1}" for number in range(len(objects))]
         results = [ObjectResult(name, PackedMask(shape, axis)) for name in names]
@@ -74,7 +76,7 @@ class StandInSession:
         first, last = slice_range or (0, shape[axis] - 1)
         for done, index in enumerate(range(first, last + 1), start=1):
             for number, prompts in enumerate(objects):
-                item = SliceResult(number, axis, index, self._mask(prompts, axis, index), 0.9)
+                item = SliceResult(number, axis, index, self._mask(prompts, axis, index), 0.9, flags)
                 result.objects[number].add(item)
                 if on_slice is not None:
                     on_slice(item)

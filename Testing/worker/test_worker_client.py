@@ -133,6 +133,15 @@ def test_a_painted_slice_is_cut_with_the_part_it_belongs_to(start_client: StartC
     assert answer.index == 5
 
 
+def test_a_preview_and_a_run_ask_for_a_reading(start_client: StartClient, a_volume: Volume) -> None:
+    client = start_client()
+    volume = RemoteVolume(client, "any", a_volume)
+    previews = [client.wait(volume.segment_slice(0, 5, A_BOX, **asked), WAIT) for asked in ({}, {"reading": 2})]
+    assert [preview.flags for preview in previews] == [("low-score",), ("two-readings",)]
+    runs = [client.wait(volume.propagate([A_BOX], slice_range=(5, 6), **asked), WAIT) for asked in ({}, {"reading": 2})]
+    assert [run.objects[0].slices[5].flags for run in runs] == [(), ("two-readings",)]
+
+
 def test_a_window_found_from_intensities_is_found_from_the_whole_volume(start_client: StartClient) -> None:
     volume = np.zeros((10, 16, 16), dtype=np.int16)
     volume[:5] = np.arange(256).reshape(16, 16)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from MedSAMSegmentLib.errors import ModelError
+from MedSAMSegmentLib.errors import ModelError, UsageError
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.results import Progress
 from MedSAMSegmentLib.worker.client import WorkerClient
@@ -58,11 +58,16 @@ def test_the_worker_gives_what_a_session_in_this_process_gives(lite_checkpoint: 
         )
         through = client.wait(remote.propagate([box], names=["ball"], on_progress=progress.append), WAIT)
         preview = client.wait(remote.segment_slice(0, 4, box), WAIT)
+        second = client.wait(remote.segment_slice(0, 4, box, reading=2), WAIT)
+        for asked in (remote.segment_slice(0, 4, box, reading=3), remote.propagate([box], reading=0)):
+            with pytest.raises(UsageError, match=r"no reading [30]\. Use 1, or 2"):
+                client.wait(asked, WAIT)
         assert client.generation == 1
     finally:
         client.close()
     with open_session("lite_medsam", volume, window="none", weights=lite_checkpoint, **COMPUTE) as session:
         here = session.propagate([box], names=["ball"])
+        second_here = session.segment_slice(0, 4, box, reading=2)
     np.testing.assert_array_equal(through.objects[0].mask, here.objects[0].mask)
     assert through.objects[0].slices.keys() == here.objects[0].slices.keys() == {4, 5}
     for index, score in here.objects[0].slices.items():
@@ -70,6 +75,8 @@ def test_the_worker_gives_what_a_session_in_this_process_gives(lite_checkpoint: 
         assert through.objects[0].slices[index].flags == score.flags
     # Two slices, and the key slice inverted as well.
     assert (through.model, through.strategy, through.encodes) == ("lite_medsam", here.strategy, 3)
+    np.testing.assert_array_equal(second.mask, second_here.mask)
+    assert second.flags == second_here.flags
     overlap = 2 * (preview.mask & ball[4]).sum() / (preview.mask.sum() + ball[4].sum())
     assert overlap > 0.9
     assert [p.stage for p in progress[:3]] == ["load torch", "load model", "prepare volume"]

@@ -47,6 +47,8 @@ from MedSAMSegmentLib.worker.wire_masks import (
 )
 from MedSAMSegmentLib.worker.wire_prompts import shift_prompt
 
+BOX = Box(i=(0, 3), j=(0, 3), k=(2, 2))
+
 
 def over_the_wire(request: Any) -> Any:
     header, arrays = request_payload(request, 7)
@@ -106,6 +108,23 @@ def test_every_prompt_arrives_as_it_was() -> None:
     assert received.objects[0] == [prompts[0]]
     assert received.objects[1][:2] == prompts[1:3]
     np.testing.assert_array_equal(received.objects[1][2].mask, mask)
+
+
+@pytest.mark.parametrize("reading", [1, 2])
+def test_the_reading_of_a_preview_arrives(reading: int) -> None:
+    assert over_the_wire(SegmentSlice(1, 0, 2, [BOX], reading)).reading == reading
+
+
+def test_a_preview_that_says_nothing_of_readings_is_of_the_first() -> None:
+    header, arrays = request_payload(SegmentSlice(1, 0, 2, [BOX], 2), 1)
+    del header["reading"]
+    (frame,) = list(FrameParser().iter_feed(b"".join(bytes(p) for p in encode_frame(header, arrays))))
+    assert parse_request(frame).reading == 1  # type: ignore[union-attr]
+
+
+def test_a_reading_that_is_no_number_is_refused() -> None:
+    with pytest.raises(WorkerError, match="a form that is not known"):
+        over_the_wire(SegmentSlice(1, 0, 2, [BOX], "other"))  # type: ignore[arg-type]
 
 
 def test_an_opened_volume_arrives_with_its_options() -> None:

@@ -77,7 +77,7 @@ class ConsensusStrategy(HandoverStrategy):
             return super()._key_result(slices, number, plan, index)
         if _is_only_box(key, box):
             answer = self._answer(slices, state, plan, index, box)
-            slices.cached_decision(index, (box, False), lambda: answer.view)
+            slices.cached_decision(index, (box, self._reading, False), lambda: answer.view)
             if state.preferred is None:
                 state.preferred = answer.view
             self._set_view(slices, state, index, answer.view)
@@ -134,7 +134,7 @@ class ConsensusStrategy(HandoverStrategy):
             assert found is not None, "clicks alone have no appearance"
             box: PixelBox = found
             if self._tries_views and state.preferred is None:
-                about = (box, plan.keys[index].mask is not None)
+                about = (box, self._reading, plan.keys[index].mask is not None)
                 state.preferred = slices.cached_decision(
                     index, about, lambda: self._answer(slices, state, plan, index, box).view
                 )
@@ -152,7 +152,14 @@ class ConsensusStrategy(HandoverStrategy):
     def _answer(
         self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
     ) -> KeyAnswer:
-        """Return the wanted reading of a box on a slice, the only one where there are no two. It is asked once."""
+        """Return the wanted reading of a box on a slice, the only one where there are no two."""
+        readings = self._read(slices, state, plan, index, box)
+        return readings[min(self._reading, len(readings)) - 1]
+
+    def _read(
+        self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
+    ) -> list[KeyAnswer]:
+        """Return the readings of a box on a slice, one or two. The slice is asked once."""
         if index not in state.readings:
             power = span_power(plan)
             state.readings[index] = (
@@ -160,8 +167,7 @@ class ConsensusStrategy(HandoverStrategy):
                 if self._tries_views
                 else answer_plainly(slices, index, box, power)
             )
-        readings = state.readings[index]
-        return readings[min(self._reading, len(readings)) - 1]
+        return state.readings[index]
 
 
 def _propagation(

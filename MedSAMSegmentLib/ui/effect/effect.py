@@ -156,6 +156,7 @@ class Effect:
             "range_last": self._view_command("drawing", "limit_range", "last"),
             "key_slice": self._view_command("drawing", "toggle_key_slice"),
             "remove_last": self._command("drawing", "remove_last_prompt"),
+            "other_reading": self._command("running", "take_other_reading"),
             "select_row": self._command("listing", "select_row"),
             "next_object": self._command("listing", "step_object", 1),
             "previous_object": self._command("listing", "step_object", -1),

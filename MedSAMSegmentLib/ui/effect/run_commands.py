@@ -63,6 +63,37 @@ class RunCommands:
         if state.runs.may_write(rows):
             state.runs.start(rows, volume, state.settings)
 
+    def take_other_reading(self) -> None:
+        """Take the other thing that the current object's box may mean, and show it; say so where there is none."""
+        state = self._state
+        if state.runs.propagates or state.runs.batch is not None:
+            state.panel.show_event(RunIsOn())
+            return
+        volume = state.update_volume()
+        if volume is None:
+            return
+        item = state.queue.current
+        known = item.readings if item is not None else None
+        if item is None or known is None:
+            state.panel.show_event(Message(self._no_other_reading(item)))
+            return
+        item.take_other_reading()
+        state.runs.drop_preview()
+        if known.plane not in state.painting.shown_planes(volume):
+            state.navigator.jump(item.prompts.all(), known.plane, volume)
+        state.refresh()
+        state.runs.ask_preview(item, known.plane, volume, state.settings)
+
+    def _no_other_reading(self, item: QueuedObject | None) -> str:
+        preview = self._state.runs.preview
+        if item is None or preview.item is not item:
+            return _("There is no preview. Drag a box: its preview says whether there is a second reading (T).")
+        if preview.shown is None:
+            text = _("The preview of {name} is on its way: it says whether there is a second reading (T).")
+            return text.format(name=item.name)
+        text = _("The box on slice {n} of {name} has no second reading.")
+        return text.format(n=preview.shown.plane.index, name=item.name)
+
     def cancel(self) -> None:
         """Stop what runs, or drop the preview."""
         self._state.runs.cancel()

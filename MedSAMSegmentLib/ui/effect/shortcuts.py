@@ -1,5 +1,5 @@
-"""The effect's keys. None is one of Segment Editor's (q w z y i esc space / * , . < > digits) or of the views
-(f b r g t v and the arrows)."""
+"""The effect's keys. None is one of Segment Editor's (q w z y i esc space / * , . < > digits), and but for T none is
+one of the views' (f b r g t v and the arrows): T fades their foreground volume, unless the effect is active."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ KEYS: tuple[Key, ...] = (
     Key("L", "tool_line", "Draw the longest diameter, as for RECIST"),
     Key("K", "key_slice", "Use this slice's mask as a prompt"),
     Key("U", "remove_last", "Take the last prompt back"),
+    Key("T", "other_reading", "Take the other thing that the box may mean"),
     Key("Home", "range_first", "Let the range begin at this slice"),
     Key("End", "range_last", "Let the range end at this slice"),
     Key("N", "next_object", "Next object"),

@@ -8,7 +8,7 @@ from enum import Enum
 
 from ...measurements import Measurement
 from ...prompts import Box, Line, MaskPrompt, Point, Prompt
-from ...results import Assessment, PackedMask, SliceScore
+from ...results import FLAG_TWO_READINGS, Assessment, PackedMask, SliceScore
 from .corrections import Written, changed_slices
 from .slice_plane import SlicePlane
 
@@ -154,6 +154,18 @@ class WrittenResult:
     assessment: Assessment = "sure"
 
 
+@dataclass(frozen=True)
+class TwoReadings:
+    """The box of an object may mean two things, as slice `plane` showed; `wanted` (1 or 2) is the one that counts.
+
+    `drawn` is what was drawn then: of other prompts nothing is known yet.
+    """
+
+    drawn: object
+    plane: SlicePlane
+    wanted: int = 1
+
+
 _NUMBERS = itertools.count(1)
 
 
@@ -166,7 +178,7 @@ class QueuedObject:
     we left in the segment last. `window` is the automatic choice of intensities; "" before it was made. A `fruitless`
     object failed for a reason of its own: the same prompts and options would fail again. `found` are the results of
     all its runs, for Undo and Redo go through them. `roi_id` names the ROI node that marks it. `ran_with` is what was
-    drawn when its last run ended.
+    drawn when its last run ended, and its reading.
     """
 
     name: str
@@ -186,6 +198,28 @@ class QueuedObject:
     ran_with: object = None
     found: list[WrittenResult] = field(default_factory=list)
     number: int = field(default_factory=lambda: next(_NUMBERS))
+    _readings: TwoReadings | None = None
+
+    @property
+    def readings(self) -> TwoReadings | None:
+        """The two readings of what is drawn now; None as long as only one is known."""
+        known = self._readings
+        return known if known is not None and known.drawn == self.prompts.snapshot else None
+
+    @property
+    def reading(self) -> int:
+        """The reading that previews and runs follow: 1 until the user takes the other one of what is drawn now."""
+        return self.readings.wanted if self.readings is not None else 1
+
+    def found_two_readings(self, plane: SlicePlane) -> None:
+        """The box on this slice may mean two things."""
+        self._readings = TwoReadings(self.prompts.snapshot, plane, self.reading)
+
+    def take_other_reading(self) -> None:
+        """The other one of two readings counts from now on. It has to run again, unless it ran so last."""
+        if self.readings is not None:
+            self._readings = replace(self.readings, wanted=3 - self.reading)
+            self.reopen()
 
     @property
     def axis(self) -> int:
@@ -206,7 +240,10 @@ class QueuedObject:
 
     def complete(self, result: WrittenResult) -> None:
         """A run ended with this, and it was written."""
-        self.ran_with = self.prompts.snapshot
+        ambiguous = [n for n, score in result.flagged.items() if FLAG_TWO_READINGS in score.flags]
+        if ambiguous and self.readings is None:
+            self.found_two_readings(SlicePlane(result.axis, min(ambiguous)))
+        self.ran_with = (self.prompts.snapshot, self.reading)
         self.found = [*self.found[1 - KEPT_STATES :], result]
         self._show(result)
         self.message = self.lost_segment_id = ""
@@ -256,7 +293,7 @@ class QueuedObject:
         """It has to run (again), unless its result was made of what is drawn for it now."""
         self.message = ""
         self.fruitless = False
-        same = not self.prompts or self.prompts.snapshot == self.ran_with
+        same = not self.prompts or (self.prompts.snapshot, self.reading) == self.ran_with
         if self.result is not None and same and not self.keys:
             self._show(self.result)
         else:

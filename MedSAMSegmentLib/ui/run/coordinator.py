@@ -323,18 +323,23 @@ class RunCoordinator:
     def preview_ready(self, preview: SlicePreview) -> None:
         if self.requests.opened is not None:
             self.estimator.throughput.note_preview(self.requests.opened, preview)
-        if self.preview.item is None:
+        item = self.preview.item
+        if item is None:
             # What it was asked for has been taken back.
             self._changed()
             return
         self.preview.show(preview)
+        if preview.two_readings:
+            item.found_two_readings(preview.plane)
         volume, self.preview.wanted = self.preview.wanted, None
         if volume is not None:
             self._commit_preview(volume)
         elif not preview.mask.any():
-            self.show_error(nothing_found(self.preview.item.name))
+            self.show_error(nothing_found(item.name))
         else:
-            self._panel.show_event(PreviewReady(preview.plane.index, preview.score, self.preview.remark))
+            readings = 2 if preview.two_readings else 1
+            shown = PreviewReady(preview.plane.index, preview.score, self.preview.remark, readings, item.reading)
+            self._panel.show_event(shown)
         self._changed()
 
     def run_progressed(self, done: int, total: int) -> None:

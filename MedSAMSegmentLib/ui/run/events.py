@@ -50,12 +50,15 @@ class RunCancelled:
 class PreviewReady:
     """The preview of slice `index` is shown; `score` is the network's confidence, 0 to 1.
 
-    `remark` is a sentence, translated already, that is to be read along with it.
+    `remark` is a sentence, translated already, that is to be read along with it. `readings` counts what the box may
+    mean there, 1 or 2; `reading` is the one that was asked for.
     """
 
     index: int
     score: float
     remark: str = ""
+    readings: int = 1
+    reading: int = 1
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,7 @@ def plan_run(
         _within(plan.bounds, span, volume.geometry.shape_zyx[axis]),
         settings.direction,
         stop_early=span is None and not _is_3d(plan.prompts, axis) and not (settings.time_series and axis == 0),
+        reading=item.reading,
     )
     return PlannedRun(item, job, plan.locked, drawn, previous)
 

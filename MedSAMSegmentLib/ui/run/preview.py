@@ -45,7 +45,7 @@ class LivePreview:
         roi = self._scene.roi_box(volume.geometry) if settings.range_rule == "roi" else None
         target = session_target(item, volume, settings, roi, axis=plane.axis, prompts=prompts)
         self.item = item
-        return self._requests.preview(target, plane, prompts)
+        return self._requests.preview(target, plane, prompts, item.reading)
 
     def _with_present(
         self, item: QueuedObject, plane: SlicePlane, volume: SceneVolume, prompts: list[Prompt]

@@ -48,7 +48,10 @@ class SessionTarget:
 
 @dataclass(frozen=True, eq=False)
 class PropagateJob:
-    """One object to compute in 3D. `stop_early` ends it where the object ends, also within `slice_range`."""
+    """One object to compute in 3D. `stop_early` ends it where the object ends, also within `slice_range`.
+
+    `reading` 2 is the other thing that its box may mean.
+    """
 
     name: str
     prompts: tuple[Prompt, ...]
@@ -56,19 +59,22 @@ class PropagateJob:
     slice_range: tuple[int, int] | None = None
     direction: Direction = "both"
     stop_early: bool = False
+    reading: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class SlicePreview:
     """One slice's mask (rows, columns) and score, as the user draws.
 
-    `seconds` is what it took from the image on; None where the slice may have been encoded before.
+    `seconds` is what it took from the image on; None where the slice may have been encoded before. `two_readings` tells
+    that the box here may mean two things, of which this is one.
     """
 
     plane: SlicePlane
     mask: NDArray[np.bool_]
     score: float
     seconds: float | None = None
+    two_readings: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,13 @@ class InferenceService(Protocol):
     def open(self, target: SessionTarget, done: Callable[[SessionInfo], None], failed: Failed) -> None: ...
 
     def segment_slice(
-        self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
+        self,
+        plane: SlicePlane,
+        prompts: list[Prompt],
+        done: Callable[[SlicePreview], None],
+        failed: Failed,
+        *,
+        reading: int = 1,
     ) -> None: ...
 
     def propagate(

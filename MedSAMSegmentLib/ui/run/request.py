@@ -36,6 +36,7 @@ class _PreviewRequest:
     target: SessionTarget
     plane: SlicePlane
     prompts: list[Prompt]
+    reading: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,11 +93,11 @@ class RequestScheduler:
         """A propagation runs or waits to run."""
         return isinstance(self._running, _PropagateRequest) or isinstance(self._wanted, _PropagateRequest)
 
-    def preview(self, target: SessionTarget, plane: SlicePlane, prompts: list[Prompt]) -> bool:
+    def preview(self, target: SessionTarget, plane: SlicePlane, prompts: list[Prompt], reading: int = 1) -> bool:
         """Ask for one slice. False when a propagation is on: nothing is asked then."""
         if self.propagates:
             return False
-        self._wanted = _PreviewRequest(target, plane, prompts)
+        self._wanted = _PreviewRequest(target, plane, prompts, reading)
         self._advance()
         return True
 
@@ -157,7 +158,8 @@ class RequestScheduler:
         if isinstance(request, _PreviewRequest):
             self._enter(RunState.PREVIEWING)
             done = self._answer(self._on_preview)
-            self._start(lambda: self.service.segment_slice(request.plane, request.prompts, done, self._failure()))
+            plane, prompts, reading = request.plane, request.prompts, request.reading
+            self._start(lambda: self.service.segment_slice(plane, prompts, done, self._failure(), reading=reading))
         else:
             self._start_propagation(request)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import MedSAMError
 from ...prompts import Prompt
-from ...results import Progress, Segmentation3D, SliceResult
+from ...results import FLAG_TWO_READINGS, Progress, Segmentation3D, SliceResult
 from ...worker.client import WorkerClient
 from ...worker.pending import Pending
 from ...worker.protocol import Prepare
@@ -75,14 +75,20 @@ class WorkerService:
         self._pending = self._volume.open(failed)
 
     def segment_slice(
-        self, plane: SlicePlane, prompts: list[Prompt], done: Callable[[SlicePreview], None], failed: Failed
+        self,
+        plane: SlicePlane,
+        prompts: list[Prompt],
+        done: Callable[[SlicePreview], None],
+        failed: Failed,
+        *,
+        reading: int = 1,
     ) -> None:
         def answered(result: SliceResult) -> None:
             done(replace(_preview(result), seconds=self._timer.answered()))
 
         self._timer.asked()
         self._pending = self._opened().segment_slice(
-            plane.axis, plane.index, prompts, on_done=answered, on_error=failed
+            plane.axis, plane.index, prompts, reading=reading, on_done=answered, on_error=failed
         )
 
     def propagate(
@@ -110,6 +116,7 @@ class WorkerService:
             direction=job.direction,
             stop=STOP_RULE if job.stop_early and job.slice_range is not None else None,
             names=[job.name],
+            reading=job.reading,
             on_slice=computed,
             on_progress=report,
             on_done=finished,
@@ -140,7 +147,8 @@ class WorkerService:
 
 
 def _preview(result: SliceResult) -> SlicePreview:
-    return SlicePreview(SlicePlane(result.axis, result.index), result.mask, result.score)
+    plane = SlicePlane(result.axis, result.index)
+    return SlicePreview(plane, result.mask, result.score, two_readings=FLAG_TWO_READINGS in result.flags)
 
 
 class PreviewTimer:

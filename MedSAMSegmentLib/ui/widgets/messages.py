@@ -17,7 +17,7 @@ from ...errors import (
     PromptError,
     WorkerError,
 )
-from ...results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE
+from ...results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE, FLAG_TWO_READINGS
 from ...worker.memory import human_bytes
 from ..objects.queue import ObjectState, QueuedObject, WrittenResult
 from ..objects.slice_plane import SlicePlane
@@ -66,6 +66,7 @@ def parse_slice_link(link: str) -> SliceLink | None:
 def flag_titles() -> dict[str, str]:
     """Return why slices deserve a look, as the head of their list; the most telling reason first."""
     return {
+        FLAG_TWO_READINGS: _("two readings of the box, press T for the other: {slices}"),
         FLAG_LOW_SCORE: _("low confidence: {slices}"),
         FLAG_AREA_JUMP: _("sudden change of area: {slices}"),
         FLAG_EMPTY: _("empty: {slices}"),
@@ -108,12 +109,32 @@ def _event_text(event: Event) -> str:
             text = _("Cancelling ...")
         case PreviewCancelled():
             text = _("Cancelled.")
-        case PreviewReady(index, score, remark):
-            text = _("Preview of slice {n}, confidence {score}. Press Propagate (P), or S to write this slice.")
-            text = f"{remark} {text.format(n=index, score=f'{score:.2f}')}".strip()
+        case PreviewReady():
+            text = f"{event.remark} {_preview_text(event)}".strip()
         case SliceWritten(index):
             text = _("Slice {n} was written. Undo takes it back.").format(n=index)
     return text
+
+
+def _preview_text(event: PreviewReady) -> str:
+    """Return what a preview shows; where the box may mean two things there, which one it is."""
+    text = _("Preview of slice {n}, confidence {score}. Press Propagate (P), or S to write this slice.")
+    if event.readings > 1 and event.reading == 1:
+        text = _(
+            "Preview of slice {n}, confidence {score}; two readings: press T for the other. "
+            "Press Propagate (P), or S to write this slice."
+        )
+    elif event.readings > 1:
+        text = _(
+            "Preview of slice {n}, confidence {score}; second reading, press T for the first. "
+            "Press Propagate (P), or S to write this slice."
+        )
+    elif event.reading > 1:
+        text = _(
+            "Preview of slice {n}, confidence {score}; no second reading on this slice, press T for the first. "
+            "Press Propagate (P), or S to write this slice."
+        )
+    return text.format(n=event.index, score=f"{event.score:.2f}")
 
 
 def progress_text(progress: RunProgress) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .keys import active_shortcuts, collisions, taken_by
+from .keys import active_shortcuts, collisions, menus_with
 from .pythonqt import dress
 
 qt = dress()
@@ -78,7 +78,7 @@ class UserActions:
         sequence = qt.QKeySequence(f"{modifiers}+{key}" if modifiers else key)
         window = slicer.util.mainWindow()
         matching = [shortcut for shortcut in active_shortcuts(window) if shortcut.key == sequence]
-        if len(matching) > 1 or (matching and taken_by(sequence, window)):
+        if len(matching) > 1 or (matching and menus_with(sequence, window)):
             raise AssertionError(f"key {sequence.toString()!r} is ambiguous, Qt calls nobody: {collisions(window)}")
         if matching:
             matching[0].activated.emit()

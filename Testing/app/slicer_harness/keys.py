@@ -21,10 +21,15 @@ def install_main_window_actions(window: Any) -> None:
         window.addAction(action)
 
 
+def menus_with(sequence: Any, window: Any) -> list[str]:
+    """The menu entries with a key sequence: Qt calls neither them nor a shortcut that has it too."""
+    return [f"menu {action.text!r}" for action in window.actions() if action.shortcut == sequence]
+
+
 def taken_by(sequence: Any, window: Any) -> list[str]:
-    """Who else reacts to a key sequence: menus of the main window, the slice views."""
-    takers = [f"menu {action.text!r}" for action in window.actions() if action.shortcut == sequence]
-    return takers + [f"slice view {key!r}" for key in SLICE_VIEW_SEQUENCES if qt.QKeySequence(key) == sequence]
+    """Who else reacts to a key sequence: menus of the main window, the slice views, which lose it to a shortcut."""
+    views = [f"slice view {key!r}" for key in SLICE_VIEW_SEQUENCES if qt.QKeySequence(key) == sequence]
+    return menus_with(sequence, window) + views
 
 
 def active_shortcuts(window: Any) -> list[Any]:
