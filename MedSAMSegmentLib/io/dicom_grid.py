@@ -146,7 +146,7 @@ def _notes(filled: tuple[int, ...], moved: bool, steps: SliceSteps, count: int) 
         )
     if filled:
         why = f"The slices leave gaps of up to {gaps.max():.4g} mm: they are not evenly spaced. "
-        missing = "slice is missing and was" if len(filled) == 1 else "slices are missing and were"
+        missing = "slices is missing and was" if len(filled) == 1 else "slices are missing and were"
         yield (
             f"{why if not moved and gaps.max() > 1.5 * distance else ''}{len(filled)} of {count} {missing} filled from "
             f"neighbours: {runs(filled)}."
