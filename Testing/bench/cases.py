@@ -49,7 +49,7 @@ UNSEEN_TUMOURS = {
 """Example volumes of pyradiomics and the windows that they are shown in."""
 
 UNSEEN_ORGANS = ("lumbar vertebral column", "cervical vertebral column")
-"""Segments of the chest CT beyond the seven cases. They had a say in one choice (Resources/docs/accuracy.md)."""
+"""Segments of the chest CT beyond the seven cases. They had a say in one choice (Resources/docs/experiments.md)."""
 
 MNI_FILE = "mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 MNI_STEP = 4

@@ -69,7 +69,7 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
 
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
     With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks. Products in eight bits
-    are never taken unasked: Resources/docs/accuracy.md says what they cost.
+    are never taken unasked: Resources/docs/experiments.md says what they cost.
     What OpenVINO compiled for the choice is kept with `encoder.files`.
     Raises `UsageError` for an unknown name, `DeviceError` when the engine or the precision asked for cannot be used.
     """
