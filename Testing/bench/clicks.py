@@ -6,8 +6,8 @@ is missed (positive) or wrongly included. The run begins anew with the box and a
 
 Printed are Dice after 0 to 5 clicks, how many of all clicks on the way had their label in the answer that followed
 (all earlier ones count again each time), and the largest loss of a single step. NAME picks cases by part of a name.
-The known cases, and those of a judging set (`judging_set.py`) that were used for tuning; `--untouched` measures its
-others, and those alone.
+Without a judging set (`judging_set.py`) the known cases are measured; of a set the tuned volumes, or with
+`--untouched` the others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from cases import Case, all_cases
+from cases import Case, all_cases, make_case
+from judging_set import load_cases
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -82,15 +83,14 @@ def measure(session: VolumeSession, case: Case) -> Row:
 
 
 def chosen_cases(options: argparse.Namespace) -> Iterator[Case]:
-    if not options.untouched:
-        yield from all_cases()
+    """Yield the volumes of the judging set, or the known cases where none is named."""
     if options.set is None:
+        yield from all_cases()
         return
-    from judging_set import is_tuned, load_cases
-
-    for case in load_cases(options.set):
-        if len(case.reference) > 1 and is_tuned(case) != options.untouched:
-            yield case
+    for case in load_cases(options.set, tuned=not options.untouched):
+        if not case.is_flat:
+            modality = case.modality or None
+            yield make_case(case.name, case.image, case.geometry, "auto", case.reference, modality=modality)
 
 
 def print_rows(rows: Sequence[Row]) -> None:
