@@ -272,7 +272,7 @@ def test_slices_without_an_image_are_said(run: Run, made_weights: dict[str, Path
         ("all", np.zeros_like(array), "warning: every slice is of one grey level"),
     ):
         sitk.WriteImage(sitk.GetImageFromArray(blanked), str(tmp_path / f"{name}.nrrd"))
-        done = run(tmp_path / f"{name}.nrrd", *common, "--range", 1, 2)
+        done = run(tmp_path / f"{name}.nrrd", *common, "--range", 1, 2, "--overwrite")
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("warning:") == 1
         assert words in done.stdout
