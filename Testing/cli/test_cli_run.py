@@ -54,7 +54,7 @@ def test_the_report_says_what_computed_what(finished: tuple[Path, str]) -> None:
     assert item["prompts"] == [{"kind": "box", "i": [26, 74], "j": [16, 52], "k": [0, 2]}]
     assert item["volume_ml"] == pytest.approx(item["voxels"] * 0.8 * 0.9 * 4.0 / 1000, rel=1e-3)
     assert set(item["slices"]) == {"0", "1", "2"}
-    assert report["encodes"] == 3
+    assert report["encodes"] == 4, "three slices, and the key slice inverted"
 
 
 def test_the_overlay_is_a_picture(finished: tuple[Path, str]) -> None:

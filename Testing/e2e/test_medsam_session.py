@@ -18,7 +18,7 @@ from MedSAMSegmentLib.prompts import Box
 PARITY = Path(__file__).resolve().parents[1] / "parity"
 
 
-def test_medsam_answers_two_objects_on_one_slice_from_one_encode() -> None:
+def test_medsam_answers_two_objects_on_one_slice_from_the_same_views() -> None:
     sys.path.insert(0, str(PARITY))
     try:
         from deterministic_weights import deterministic_state_dict
@@ -33,7 +33,8 @@ def test_medsam_answers_two_objects_on_one_slice_from_one_encode() -> None:
         boxes = [Box(i=(5, 40), j=(8, 30), k=(0, 0)), Box(i=(30, 65), j=(10, 45), k=(0, 0))]
         result = session.propagate(boxes)
         preview = session.segment_slice(0, 0, boxes[1])
-    assert (result.encodes, result.predictions) == (1, 2 * 4)  # a box is tried in four ways
-    assert session.counters.encodes == 1
+    # As it is and inverted, and in each view a box is asked alone and with an ellipse.
+    assert (result.encodes, result.predictions) == (2, 2 * 4)
+    assert session.counters.encodes == 2
     assert np.array_equal(preview.mask, result.objects[1].mask[0])
     assert np.isfinite([item.slices[0].score for item in result.objects]).all()
