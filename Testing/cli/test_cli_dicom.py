@@ -106,7 +106,7 @@ def segment(lite_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
     def run(image: Path, *words: object) -> dict:
         report = tmp_path / "report.json"
-        assert main(["run", str(image), *map(str, words), "--report", str(report)]) == 0
+        assert main(["run", str(image), *map(str, words), "--report", str(report), "--overwrite"]) == 0
         return json.loads(report.read_text())
 
     return run
