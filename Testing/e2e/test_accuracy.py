@@ -12,9 +12,9 @@ from MedSAMSegmentLib.inference.open import open_session
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
 
 MARGIN = 0.02
-CHEST = {"right lung": 0.876, "left lung": 0.850, "thoracic vertebral column": 0.734}
-WIDE_WINDOW = {"right lung, wide": 0.875, "left lung, wide": 0.871, "thoracic vertebral column, wide": 0.588}
-SHARED_CASES = {"brain tumour": 0.818, "lesion 000001": 0.920, "lesion 000009": 0.948, "lesion 000015": 0.823}
+CHEST = {"right lung": 0.967, "left lung": 0.965, "thoracic vertebral column": 0.665}
+WIDE_WINDOW = {"right lung, wide": 0.962, "left lung, wide": 0.955, "thoracic vertebral column, wide": 0.588}
+SHARED_CASES = {"brain tumour": 0.594, "lesion 000001": 0.919, "lesion 000009": 0.944, "lesion 000015": 0.846}
 
 
 def found(predictor: SlicePredictor, cases: Iterable[Case]) -> dict[str, float]:
