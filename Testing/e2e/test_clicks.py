@@ -12,8 +12,8 @@ from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
 from MedSAMSegmentLib.prompts import Point
 
 
-def test_three_clicks_on_a_lung(lite_predictor: SlicePredictor) -> None:
-    case = next(case for case in chest_cases() if case.name == "left lung")
+def test_three_clicks_on_a_spine(lite_predictor: SlicePredictor) -> None:
+    case = next(case for case in chest_cases() if case.name == "thoracic vertebral column")
     clicks: list[Point] = []
     with open_session(
         lite_predictor, case.image, geometry=case.geometry, window=case.window, cache_bytes=CACHE_BYTES
