@@ -200,7 +200,7 @@ def tell(story: Story) -> None:
     story.click("OpenSegmentEditorButton")
     story.step("effect", lambda s: s["effect"] == "MedSAM", 60)
     story.drag("Red", LUNG_BOX, story.state()["views"]["Red"]["offset"])
-    story.step("preview", lambda s: s["preview"], 120)
+    story.step("preview", lambda s: s["preview"], 240)
     story.key("p")
     story.step("propagated", lambda s: not s["busy"] and sum(s["segments"].values()) > 0, 150)
     first = story.state()["segments"]
@@ -225,7 +225,7 @@ def tell(story: Story) -> None:
     story.step("corrected run", lambda s: not s["busy"] and sum(s["segments"].values()) != painted, 150)
     corrected = sum(story.state()["segments"].values())
     story.drag("Red", LUNG_BOX, offset)
-    story.step("preview before cancel", lambda s: s["preview"], 120)
+    story.step("preview before cancel", lambda s: s["preview"], 240)
     story.key("p")
     story.step("running", lambda s: s["busy"], 30)
     story.key("x")
