@@ -1,4 +1,4 @@
-"""Measurements of a segment: volume in mL, and the two diameters of RECIST 1.1 in mm.
+"""Measurements of a segment: volume in mL, the two diameters of RECIST 1.1 in mm, and how rough its outline is.
 
 RECIST 1.1 (Eisenhauer et al., Eur J Cancer 2009; 45:228): the longest diameter in the plane of acquisition, and the
 longest diameter perpendicular to it in the same plane. The outline runs half-way between a voxel that is set and one
@@ -52,6 +52,29 @@ def measure(mask_zyx: NDArray, geometry: VolumeGeometry, axis: int | str = 0) ->
     painted = [int(index) for index in np.flatnonzero(slices.any(axis=(1, 2)))]
     steps = measure_in_steps(painted, lambda index: slices[index], geometry, number)
     return next(found for found in steps if found is not None)
+
+
+def roughness(mask: NDArray) -> float:
+    """Return the share of the rim that is rough: |opened xor mask| + |closed xor mask|, over the rim's pixels, 0 for an
+    empty mask.
+
+    `mask` is a slice (rows, columns), or a volume (z,y,x), slice by slice: the rim is the mask's pixels that have one
+    of their four neighbours outside the mask, and what lies beyond the slice is outside. Opening and closing are
+    binary, with a full square of 3 x 3; the pixels that the opening takes and the closing adds count against the rim,
+    so combs, holes and specks can come to more than 1. A rectangle of at least 3 x 3 has 0.
+    """
+    from scipy.ndimage import binary_closing, binary_erosion, binary_opening, generate_binary_structure
+
+    held = np.asarray(mask) != 0
+    beside = held.ndim - 2
+    cross, square = (generate_binary_structure(2, reach).reshape((1,) * beside + (3, 3)) for reach in (1, 2))
+    rim = np.count_nonzero(held & ~binary_erosion(held, cross))
+    if not rim:
+        return 0.0
+    # The closing's erosion takes what lies beyond the array for empty: two pixels of margin keep it off the mask.
+    padded = np.pad(held, [(0, 0)] * beside + [(2, 2), (2, 2)])
+    changed = sum(np.count_nonzero(filtered(padded, square) ^ padded) for filtered in (binary_opening, binary_closing))
+    return float(changed / rim)
 
 
 def measure_in_steps(

@@ -1,4 +1,4 @@
-"""Overlap and surface metrics of two masks (z,y,x) on one grid, and the roughness of one."""
+"""Overlap and surface metrics of two masks (z,y,x) on one grid."""
 
 from __future__ import annotations
 
@@ -44,26 +44,6 @@ def robust_hausdorff(a: NDArray, b: NDArray, spacing_zyx: tuple[float, float, fl
         return 0.0 if first.any() == second.any() else float("inf")
     pairs = _surface_distances(first, second, spacing_zyx)
     return max(_weighted_percentile(distances, areas, percent) for distances, areas in pairs)
-
-
-def roughness(mask_zyx: NDArray) -> float:
-    """Return the share of the rim that is rough: |opened xor mask| + |closed xor mask|, over the rim's voxels, 0 for an
-    empty mask.
-
-    Slice by slice along z: the rim is the mask's voxels that have one of their four neighbours outside the mask, and
-    what lies beyond the slice is outside. Opening and closing are binary, with a full square of 3 x 3; the voxels that
-    the opening takes and the closing adds count against the rim, so combs, holes and specks can come to more than 1.
-    A rectangle of at least 3 x 3 has 0.
-    """
-    from scipy.ndimage import binary_closing, binary_erosion, binary_opening, generate_binary_structure
-
-    mask = np.asarray(mask_zyx) != 0
-    cross, square = generate_binary_structure(2, 1)[None], np.ones((1, 3, 3), bool)
-    rim = np.count_nonzero(mask & ~binary_erosion(mask, cross))
-    # The closing's erosion takes what lies beyond the array for empty: two voxels of margin keep it off the mask.
-    padded = np.pad(mask, ((0, 0), (2, 2), (2, 2)))
-    changed = sum(np.count_nonzero(filtered(padded, square) ^ padded) for filtered in (binary_opening, binary_closing))
-    return float(changed / rim) if rim else 0.0
 
 
 def _weighted_percentile(values: NDArray, weights: NDArray, percent: float) -> float:

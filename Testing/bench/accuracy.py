@@ -33,8 +33,9 @@ from judging_set import JudgingCase, is_tuned, read_case
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.auto_window import window_of_prompts
-from MedSAMSegmentLib.evaluation.metrics import dice, normalized_surface_dice, roughness
+from MedSAMSegmentLib.evaluation.metrics import dice, normalized_surface_dice
 from MedSAMSegmentLib.io.atomic import atomic_write
+from MedSAMSegmentLib.measurements import roughness
 from MedSAMSegmentLib.prompts import Box
 
 if TYPE_CHECKING:

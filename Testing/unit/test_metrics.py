@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import UsageError
-from MedSAMSegmentLib.evaluation.metrics import dice, normalized_surface_dice, robust_hausdorff, roughness
+from MedSAMSegmentLib.evaluation.metrics import dice, normalized_surface_dice, robust_hausdorff
 from MedSAMSegmentLib.evaluation.surface import area_table
+from MedSAMSegmentLib.measurements import roughness
 
 REPO = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("MEDSAM_SHARED", REPO.parent / "shared"))

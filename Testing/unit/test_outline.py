@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from MedSAMSegmentLib.inference.strategies.outline import roughness, without_speckle
+from MedSAMSegmentLib.inference.strategies.outline import without_speckle
+from MedSAMSegmentLib.measurements import roughness
 
 
 def a_mask(*parts: tuple[int, int, int, int]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from MedSAMSegmentLib.errors import PromptError
 from MedSAMSegmentLib.inference import slice_networks
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePredictor, SlicePrompts
-from MedSAMSegmentLib.inference.strategies.outline import roughness
+from MedSAMSegmentLib.measurements import roughness
 from MedSAMSegmentLib.models.mask_decoder import MaskDecoder
 from MedSAMSegmentLib.models.prompt_encoder import PromptEncoder
 from MedSAMSegmentLib.models.sam import Sam

@@ -1,4 +1,4 @@
-"""The outline of a mask: how rough it is, and without what does not belong to it."""
+"""The outline of a mask without what does not belong to it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,6 @@ from numpy.typing import NDArray
 
 SPECKLE_SHARE = 0.2
 """Of the largest part of a slice's mask: smaller parts are speckle."""
-
-
-def roughness(mask: NDArray[np.bool_]) -> float:
-    """Return the pixels that a 3 x 3 opening or closing of a mask (rows, columns) changes, per pixel of its rim.
-
-    0 for smooth outlines and for an empty mask, above 1 for a checkerboard. The rim are the pixels of the mask with a
-    neighbour, of four, outside.
-    """
-    from scipy import ndimage
-
-    if not mask.any():
-        return 0.0
-    square = np.ones((3, 3), dtype=bool)
-    padded = np.pad(mask, 2)
-    opened, closed = ndimage.binary_opening(padded, square), ndimage.binary_closing(padded, square)
-    rim = padded & ~ndimage.binary_erosion(padded)
-    return float(((padded & ~opened) | (closed & ~padded)).sum() / rim.sum())
 
 
 def without_speckle(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ...measurements import roughness
 from ..plan import PixelBox
 from ..slice_prompts import BoxXYXY, SlicePrompts
 from .appearance import EDGE, Appearance, edge_contrast
 from .base import EnsembleSlices
 from .candidates import Candidate, inside_box, pixels_of
-from .outline import roughness, without_speckle
+from .outline import without_speckle
 from .slicewise import mask_box
 
 MASK_PROMPT_LOGIT = 8.0
