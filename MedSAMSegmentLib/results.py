@@ -22,6 +22,14 @@ Assessment: TypeAlias = Literal["sure", "look", "doubtful"]
 
 SURE_CONFIDENCE = 0.75
 DOUBTFUL_CONFIDENCE = 0.55
+"""Means of an answer's slice scores, measured on the tuned cases of `Testing/bench`."""
+
+
+def assess(confidence: float) -> Assessment:
+    """Return the word for the confidence in a whole answer, 0..1."""
+    if confidence >= SURE_CONFIDENCE:
+        return "sure"
+    return "look" if confidence >= DOUBTFUL_CONFIDENCE else "doubtful"
 
 
 @dataclass(frozen=True)
@@ -214,11 +222,8 @@ class ObjectResult:
 
     @property
     def assessment(self) -> Assessment:
-        """The confidence in the whole object as a word; thresholds measured on the tuned cases of `Testing/bench`."""
-        confidence = self.confidence
-        if confidence >= SURE_CONFIDENCE:
-            return "sure"
-        return "look" if confidence >= DOUBTFUL_CONFIDENCE else "doubtful"
+        """The confidence in the whole object as a word."""
+        return assess(self.confidence)
 
     def add(self, result: SliceResult) -> None:
         self.packed.set_slice(result.index, result.mask)

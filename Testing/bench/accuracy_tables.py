@@ -12,13 +12,10 @@ from typing import Any
 
 from scipy.stats import spearmanr
 
+from MedSAMSegmentLib.results import DOUBTFUL_CONFIDENCE, SURE_CONFIDENCE, assess
+
 Found = Mapping[str, Any]
 Cases = Mapping[str, Found]
-
-SURE = 0.75
-DOUBTFUL = 0.55
-"""Means of an answer's slice scores: from `SURE` on it is sure, below `DOUBTFUL` doubtful, between them to be looked
-at."""
 
 WORDS = ("sure", "look", "doubtful")
 LOSSES = (0.01, 0.05)
@@ -128,7 +125,7 @@ def confidence_tables(cases: Cases) -> str:
             ]
         )
     words = table(["word", "answers", "mean Dice", "lowest", "highest", "cases"], rows)
-    limits = f"Mean of the slices' confidence: sure from {SURE} on, doubtful below {DOUBTFUL}."
+    limits = f"Mean of the slices' confidence: sure from {SURE_CONFIDENCE} on, doubtful below {DOUBTFUL_CONFIDENCE}."
     return "\n\n".join([", ".join(lines) + ".", words, limits])
 
 
@@ -143,8 +140,7 @@ def spearman(cases: Iterable[Found]) -> str:
 
 def word_of(case: Found) -> str:
     """Return what a user is told of the whole answer."""
-    score = mean([score for score, _ in case["runs"]["default"]["slices"]])
-    return "sure" if score >= SURE else "look" if score >= DOUBTFUL else "doubtful"
+    return assess(mean([score for score, _ in case["runs"]["default"]["slices"]]))
 
 
 def volume_gain(case: Found) -> float:
