@@ -152,14 +152,7 @@ class ConsensusStrategy(HandoverStrategy):
     def _answer(
         self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
     ) -> KeyAnswer:
-        """Return the wanted reading of a box on a slice, the only one where there are no two."""
-        readings = self._read(slices, state, plan, index, box)
-        return readings[min(self._reading, len(readings)) - 1]
-
-    def _read(
-        self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
-    ) -> list[KeyAnswer]:
-        """Return the readings of a box on a slice, one or two. The slice is asked once."""
+        """Return the wanted reading of a box on a slice, the only one where there are no two. It is asked once."""
         if index not in state.readings:
             power = span_power(plan)
             state.readings[index] = (
@@ -167,7 +160,8 @@ class ConsensusStrategy(HandoverStrategy):
                 if self._tries_views
                 else answer_plainly(slices, index, box, power)
             )
-        return state.readings[index]
+        readings = state.readings[index]
+        return readings[min(self._reading, len(readings)) - 1]
 
 
 def _propagation(

@@ -47,11 +47,7 @@ class RunCommands:
 
     def propagate(self) -> None:
         """Run every object that waits and the selected segment's corrections; `runnable_objects` says which."""
-        state = self._state
-        if state.runs.propagates or state.runs.batch is not None:
-            state.panel.show_event(RunIsOn())
-            return
-        volume = state.update_volume()
+        state, volume = self._state, self._volume_without_run()
         if volume is None:
             return
         roi_is_range = state.settings.range_rule == "roi"
@@ -65,11 +61,7 @@ class RunCommands:
 
     def take_other_reading(self) -> None:
         """Take the other thing that the current object's box may mean, and show it; say so where there is none."""
-        state = self._state
-        if state.runs.propagates or state.runs.batch is not None:
-            state.panel.show_event(RunIsOn())
-            return
-        volume = state.update_volume()
+        state, volume = self._state, self._volume_without_run()
         if volume is None:
             return
         item = state.queue.current
@@ -83,6 +75,14 @@ class RunCommands:
             state.navigator.jump(item.prompts.all(), known.plane, volume)
         state.refresh()
         state.runs.ask_preview(item, known.plane, volume, state.settings)
+
+    def _volume_without_run(self) -> SceneVolume | None:
+        """Return the volume as it is now; None without one, or where a run is on, which is said."""
+        state = self._state
+        if state.runs.propagates or state.runs.batch is not None:
+            state.panel.show_event(RunIsOn())
+            return None
+        return state.update_volume()
 
     def _no_other_reading(self, item: QueuedObject | None) -> str:
         preview = self._state.runs.preview
