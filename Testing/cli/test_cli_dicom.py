@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_support import a_dataset
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from MedSAMSegmentLib.cli import main
 
@@ -20,26 +19,15 @@ BOX = ("--box", 20, 14, 1, 44, 34, 1)
 def a_series(folder: Path, places: range | list[int], uid: str, **tags: object) -> Path:
     """One slice of 64 x 48 a file, a bright block in each."""
     folder.mkdir(parents=True, exist_ok=True)
+    stored = np.full((48, 64), -900, np.int16)
+    stored[16:32, 22:42] = 60
+    geometry = {"PixelSpacing": [0.9, 0.8], "SliceThickness": 3}
+    values = {"PixelRepresentation": 1, "RescaleSlope": 1, "RescaleIntercept": 0}
     for place in places:
-        meta = FileMetaDataset()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        meta.MediaStorageSOPClassUID = CTImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-        data.SOPClassUID, data.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
-        data.SeriesInstanceUID, data.Modality, data.InstanceNumber = uid, "CT", place + 1
-        data.Rows, data.Columns, data.SamplesPerPixel, data.PhotometricInterpretation = 48, 64, 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 1
-        data.PixelSpacing, data.SliceThickness = [0.9, 0.8], 3
-        data.ImagePositionPatient, data.ImageOrientationPatient = [0, 0, 3 * place], [1, 0, 0, 0, 1, 0]
-        for name, value in tags.items():
-            if value is None:
-                delattr(data, name)
-            else:
-                setattr(data, name, value)
-        pixels = np.full((48, 64), -900, np.int16)
-        pixels[16:32, 22:42] = 60
-        data.PixelData = pixels.tobytes()
+        own = {"SeriesInstanceUID": uid, "InstanceNumber": place + 1, "ImagePositionPatient": [0, 0, 3 * place]}
+        data = a_dataset(stored, **{**geometry, **values, **own, **tags})
+        for name in [name for name, value in tags.items() if value is None]:
+            delattr(data, name)
         data.save_as(folder / f"{place:02d}.dcm", enforce_file_format=True)
     return folder
 
