@@ -17,6 +17,8 @@ FLAG_AREA_JUMP = "area-jump"
 FLAG_LOW_SCORE = "low-score"
 FLAG_TWO_READINGS = "two-readings"
 """The box of this key slice holds two things that may be meant: the other one is `reading` 2."""
+FLAG_FIRST_LOOK = "first-look"
+"""What the first view of this key slice shows; the answer from all of its views follows."""
 
 Assessment: TypeAlias = Literal["sure", "look", "doubtful"]
 

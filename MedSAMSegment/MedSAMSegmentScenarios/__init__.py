@@ -22,6 +22,7 @@ FILES = (
     "ranges",
     "surroundings",
     "two_readings",
+    "first_look",
 )
 
 Scenario = Callable[[], None]

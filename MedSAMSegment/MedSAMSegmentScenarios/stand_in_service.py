@@ -14,7 +14,15 @@ from MedSAMSegmentLib.geometry import take_slice
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Prompt
 from MedSAMSegmentLib.results import FLAG_TWO_READINGS, ObjectResult, PackedMask, SliceResult, flag_slices
 from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
-from MedSAMSegmentLib.ui.run.protocols import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
+from MedSAMSegmentLib.ui.run.protocols import (
+    Failed,
+    PropagateJob,
+    RunOutcome,
+    SessionInfo,
+    SessionTarget,
+    SlicePreview,
+    ignore_preview,
+)
 
 THRESHOLD = 100
 
@@ -24,14 +32,15 @@ class StandInService:
 
     Bright is what lies above `threshold`. With `two_readings` a box may mean what is bright in it or what is dark.
     `seconds_per_slice` is what it claims to take. `jobs` are the propagations asked for, `opened` the targets.
-    `fail_next` ends the next request with that error.
+    `fail_next` ends the next request with that error. With `looks_first` a slice is first shown as its opposite, and
+    answered when `release` is called.
     """
 
     def __init__(self) -> None:
         self.jobs: list[PropagateJob] = []
         self.opened: list[SessionTarget] = []
         self.threshold = THRESHOLD
-        self.two_readings = False
+        self.two_readings = self.looks_first = False
         self.seconds_per_slice: float | None = None
         self.hold_after: int | None = None
         self.fail_next: MedSAMError | None = None
@@ -68,9 +77,27 @@ class StandInService:
         failed: Failed,
         *,
         reading: int = 1,
+        on_first_look: Callable[[SlicePreview], None] = ignore_preview,
     ) -> None:
         mask, two = self._mask(plane, prompts, reading), self._has_two_readings(plane, prompts)
-        self._later(lambda: done(SlicePreview(plane, mask, 0.9, self.seconds_per_slice, two)), failed)
+        answer = SlicePreview(plane, mask, 0.9, self.seconds_per_slice, two)
+        if not self.looks_first:
+            self._later(lambda: done(answer), failed)
+            return
+        self.hold_after = 0
+
+        def look() -> None:
+            self._step = finish  # another preview may be asked for, and this one cancelled, from within
+            on_first_look(SlicePreview(plane, ~mask, 0.5))
+            self._timer.start(1)
+
+        def finish() -> None:
+            if self.holding:
+                self._again(finish)
+            else:
+                self._finish(lambda: done(answer))
+
+        self._start(look, failed)
 
     def propagate(
         self,

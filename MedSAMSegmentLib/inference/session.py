@@ -18,7 +18,7 @@ from ..geometry import VolumeGeometry, axis_from_name, take_slice
 from ..intensity import WindowedVolume
 from ..prompts import ObjectPrompts
 from ..propagation import DIRECTIONS, Direction, StopRule
-from ..results import ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
+from ..results import FLAG_FIRST_LOOK, ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .device_fallback import cpu_fallback, describe_shortage, shortage_remedy
 from .embedding_cache import PLAIN_VIEW, EmbeddingCache, EmbeddingKey, SliceView
 from .kept_runs import KeptRuns
@@ -121,22 +121,29 @@ class VolumeSession:
         prompts: ObjectPrompts,
         *,
         reading: int = 1,
+        on_first_look: OnSlice | None = None,
         cancel: CancelCheck = never_cancel,
     ) -> SliceResult:
         """Segment one object on one slice. Prompts are the same as in `propagate`; those of other slices are left
         out. Where the result is flagged `FLAG_TWO_READINGS`, `reading` 2 is the other thing that the box may mean.
 
+        A box is asked in up to three views of its slice. `on_first_look` gets what the first of them shows, while the
+        others are on their way.
+
         Raises `PromptError` when no prompt touches the slice, `Cancelled` when `cancel()` turned true.
         """
         along = axis_from_name(axis)
         plans = plan_objects([prompts], PlanSettings(self.geometry, along, (index, index), reference=self.reference))
-        options = RunOptions(reference=self.reference, reading=_checked_reading(reading))
+        # Clicks edit the answer to the prompts without them; that one has been seen.
+        first_look = on_first_look is not None and not plans[0].clicks
+        options = RunOptions(reference=self.reference, reading=_checked_reading(reading), first_look=first_look)
         usual = default_strategy(self.predictor.entry, self.reference)
         # As a run answers on its key slice; a memory has nothing to remember on a single one.
         chosen = self._with_clicks(make_strategy("static" if usual == "memory" else usual))
         run = _PreparedRun(AxisView(self, along, cancel), plans, chosen, options)
-        # A click changes the answer without it, which comes first.
-        *_, answer = self._with_cpu_fallback(run)
+        for answer in self._with_cpu_fallback(run):  # a click changes the answer without it, which comes first
+            if FLAG_FIRST_LOOK in answer.flags and on_first_look is not None:
+                on_first_look(answer)
         return answer
 
     def propagate(

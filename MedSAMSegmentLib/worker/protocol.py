@@ -139,7 +139,8 @@ def _volume_shape(values: Sequence[Any]) -> tuple[int, ...]:
 class SegmentSlice:
     """One object's mask on slice `index` across `axis` of an open volume.
 
-    `reading` 2 is the other thing that its box may mean; a request that does not say gets the first.
+    `reading` 2 is the other thing that its box may mean; a request that does not say gets the first. With `first_look`
+    a `slice` event tells what the first view of the slice shows, while others are on their way.
     """
 
     kind: ClassVar[str] = "segment_slice"
@@ -148,17 +149,18 @@ class SegmentSlice:
     index: int
     prompts: Sequence[Prompt]
     reading: int = 1
+    first_look: bool = False
 
     def payload(self) -> tuple[Fields, Arrays]:
         objects, arrays = encode_objects([self.prompts])
         place = {"session": self.session, "axis": self.axis, "index": self.index}
-        return {**place, "objects": objects, "reading": self.reading}, arrays
+        return {**place, "objects": objects, "reading": self.reading, "first_look": self.first_look}, arrays
 
     @classmethod
     def parse(cls, header: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> SegmentSlice:
         (prompts,) = decode_objects(header["objects"], arrays)
         place = (int(header["session"]), int(header["axis"]), int(header["index"]))
-        return cls(*place, prompts, int(header.get("reading", 1)))
+        return cls(*place, prompts, int(header.get("reading", 1)), bool(header.get("first_look", False)))
 
 
 @dataclass(frozen=True, eq=False)

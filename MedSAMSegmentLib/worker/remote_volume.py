@@ -94,6 +94,7 @@ class RemoteVolume:
         prompts: ObjectPrompts,
         *,
         reading: int = 1,
+        on_first_look: Callable[[SliceResult], None] | None = None,
         on_done: Callable[[SliceResult], None] | None = None,
         on_error: OnError | None = None,
     ) -> Pending[SliceResult]:
@@ -103,8 +104,11 @@ class RemoteVolume:
         self._ensure(along, index, index, together)
         offset = self.offset_zyx
         stream, at = self._open_stream, index - offset[along]
-        request = SegmentSlice(stream.session, along, at, self._shifted(together), reading)
-        pending = Pending(request, self._slice_decoder(offset), on_done=on_done, on_error=on_error)
+        shifted, decode = self._shifted(together), self._slice_decoder(offset)
+        request = SegmentSlice(stream.session, along, at, shifted, reading, first_look=on_first_look is not None)
+        pending = Pending(
+            request, decode, on_done=on_done, on_error=on_error, on_slice=on_first_look, decode_slice=decode
+        )
         outbox = self._client.outbox()
         if stream.opened:
             outbox.add_urgent_steps(stream.session, stream.slice_first(along, at))

@@ -54,7 +54,14 @@ class Session(Protocol):
     def encode_slice(self, axis: int, index: int) -> None: ...
 
     def segment_slice(
-        self, axis: int, index: int, prompts: Any, *, reading: int, cancel: ShouldStop
+        self,
+        axis: int,
+        index: int,
+        prompts: Any,
+        *,
+        reading: int,
+        on_first_look: Callable[[SliceResult], None] | None,
+        cancel: ShouldStop,
     ) -> SliceResult: ...
 
     @property
@@ -209,7 +216,7 @@ class SessionHost:
         if isinstance(request, OpenVolume):
             return self._open(request, report)
         if isinstance(request, SegmentSlice):
-            return self._segment_slice(request, should_stop)
+            return self._segment_slice(request, emit, should_stop)
         if isinstance(request, Propagate):
             return self._propagate(request, emit, should_stop)
         if isinstance(request, SelfCheck):
@@ -253,15 +260,24 @@ class SessionHost:
         if session is not None:
             session.close()
 
-    def _segment_slice(self, request: SegmentSlice, should_stop: ShouldStop) -> Answer:
+    def _segment_slice(self, request: SegmentSlice, emit: Emit, should_stop: ShouldStop) -> Answer:
         session = self._session(request.session)
         if self._arriving[request.session].lacks(request.axis, request.index):
             raise WorkerError("The slice has not arrived.", CURE)
         started, encoded = time.monotonic(), session.counters.encodes
+
+        def on_first_look(result: SliceResult) -> None:
+            emit("slice", *encode_slice(result))
+
         result = session.segment_slice(
-            request.axis, request.index, list(request.prompts), reading=request.reading, cancel=should_stop
+            request.axis,
+            request.index,
+            list(request.prompts),
+            reading=request.reading,
+            on_first_look=on_first_look if request.first_look else None,
+            cancel=should_stop,
         )
-        # A small box is looked at in two views.
+        # A box is looked at in up to three views.
         seconds = (time.monotonic() - started) / max(session.counters.encodes - encoded, 1)
         self._prefetch.plan(request.session, request.axis, request.index, session.shape_zyx[request.axis], seconds)
         return encode_slice(result)

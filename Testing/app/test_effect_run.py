@@ -36,7 +36,8 @@ class HeldService:
     def open(self, target, done, failed):
         self._take("open", target, done, failed)
 
-    def segment_slice(self, plane, prompts, done, failed, *, reading):
+    def segment_slice(self, plane, prompts, done, failed, *, reading, on_first_look):
+        self.on_slice = on_first_look
         self._take("slice", (plane, prompts, reading), done, failed)
 
     def propagate(self, job, on_slice, on_progress, done, failed):
@@ -71,6 +72,9 @@ class Journal:
 
     def session_opened(self, info):
         self.lines.append(("opened", info))
+
+    def first_look_ready(self, preview):
+        self.lines.append(("look", preview.plane.index))
 
     def preview_ready(self, preview):
         self.lines.append(("preview", preview))
@@ -271,3 +275,13 @@ def test_nothing_is_delivered_after_shutdown(run, service, journal):
     assert service.ended
     assert journal.names == ["opened"]
     assert run.state is RunState.IDLE
+
+
+def test_a_first_look_is_told_until_the_preview_is_cancelled(run, service, journal):
+    run.preview(target(), PLANE, [BOX])
+    service.done(SessionInfo("cpu"))
+    service.on_slice(a_preview(2))
+    assert journal.names == ["opened", "look"]
+    run.cancel()
+    service.on_slice(a_preview(2))
+    assert journal.names == ["opened", "look"], "nothing of a request that was taken back"

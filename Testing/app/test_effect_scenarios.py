@@ -15,6 +15,7 @@ FOLDER = REPO / "MedSAMSegment" / "MedSAMSegmentScenarios"
 NEED_WEIGHTS = {
     "two_actions_from_ct_to_3d_lung",
     "cancel_stops_and_a_killed_worker_is_replaced",
+    "the_network_is_asked_for_a_first_look",
     "weights_of_the_users_own_are_imported_and_used",
 }
 

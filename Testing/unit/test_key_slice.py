@@ -14,10 +14,10 @@ from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.embedding_cache import PLAIN_VIEW, SliceView
 from MedSAMSegmentLib.inference.plan import PlanSettings, plan_objects
 from MedSAMSegmentLib.inference.session import AxisView, VolumeSession
-from MedSAMSegmentLib.inference.strategies.key_slice import INVERTED_FACTOR, answer_key_slice, span_power
+from MedSAMSegmentLib.inference.strategies.key_slice import INVERTED_FACTOR, KeySlice, span_power
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point, Prompt
-from MedSAMSegmentLib.results import FLAG_TWO_READINGS
+from MedSAMSegmentLib.results import FLAG_FIRST_LOOK, FLAG_TWO_READINGS, SliceResult
 
 SHAPE = (20, 40, 50)
 KEY = 10
@@ -127,8 +127,8 @@ def test_what_is_painted_outweighs_the_reading_of_its_box() -> None:
     around[y0 : y1 + 1, x0 : x1 + 1] = True
     session, _ = a_session(a_dark_ball())
     slices = AxisView(session, 0, lambda: False)
-    assert answer_key_slice(slices, KEY, box, 1.0)[0].view == SliceView(inverted=True)
-    assert answer_key_slice(slices, KEY, box, 1.0, around & ~ball)[0].view == PLAIN_VIEW
+    assert KeySlice(slices, KEY, box, 1.0).readings()[0].view == SliceView(inverted=True)
+    assert KeySlice(slices, KEY, box, 1.0, around & ~ball).readings()[0].view == PLAIN_VIEW
 
 
 def test_the_official_behaviour_knows_no_inverted_view() -> None:
@@ -221,10 +221,53 @@ def test_an_empty_key_slice_has_one_empty_reading() -> None:
     assert (answer.score, answer.flags) == (0.0, ())
 
 
+def test_the_first_view_is_told_before_the_others_are_asked() -> None:
+    ball = a_ball()[KEY]
+    session, _ = a_session(a_dark_ball())
+    looks: list[tuple[SliceResult, int]] = []
+    drawn = drawn_about(a_ball())
+    answer = session.segment_slice(
+        0, KEY, drawn, on_first_look=lambda look: looks.append((look, session.counters.encodes))
+    )
+    assert np.array_equal(answer.mask, ball)
+    assert FLAG_FIRST_LOOK not in answer.flags
+    ((look, encodes),) = looks
+    assert (look.flags, look.key, look.index, encodes) == ((FLAG_FIRST_LOOK,), True, KEY, 1)
+    assert not (look.mask & ball).any(), "as it is the slice shows what is around the ball"
+    predictions = session.counters.predictions
+    session.segment_slice(0, KEY, drawn)
+    assert session.counters.predictions - predictions == predictions, "a first look asks nothing twice"
+    assert FLAG_FIRST_LOOK not in session.propagate([drawn]).objects[0].slices[KEY].flags
+
+
+def test_there_is_no_first_look_where_it_would_be_another_question() -> None:
+    looks: list[SliceResult] = []
+    drawn = drawn_about(a_ball())
+    session, _ = a_session(a_dark_ball())
+    session.segment_slice(0, KEY, drawn, reading=2, on_first_look=looks.append)
+    session.segment_slice(0, KEY, [drawn, Point(25, 20, KEY)], on_first_look=looks.append)
+    session.segment_slice(0, KEY, MaskPrompt(0, KEY, a_ball()[KEY]), on_first_look=looks.append)
+    official, _ = a_session(a_dark_ball(), reference=True)
+    official.segment_slice(0, KEY, drawn, on_first_look=looks.append)
+    colours = np.repeat(a_dark_ball()[..., None], 3, axis=-1)
+    one_view = VolumeSession(OfColours(), to_uint8(colours, "none"), VolumeGeometry.from_spacing(SHAPE))  # type: ignore[arg-type]
+    one_view.segment_slice(0, KEY, drawn, on_first_look=looks.append)
+    assert looks == []
+
+
+def test_a_click_after_a_first_look_costs_no_second_run() -> None:
+    session, _ = a_session(a_dark_ball())
+    drawn = drawn_about(a_ball())
+    session.segment_slice(0, KEY, drawn, on_first_look=lambda look: None)
+    predictions = session.counters.predictions
+    session.segment_slice(0, KEY, [drawn, Point(25, 20, KEY)], on_first_look=lambda look: None)
+    assert session.counters.predictions == predictions
+
+
 def test_the_inverted_view_is_taken_where_it_is_clearly_better_alone() -> None:
     pixels, _, _ = two_bars()
     session, _ = a_session(pixels, threshold=180)
-    readings = answer_key_slice(AxisView(session, 0, lambda: False), KEY, WHOLE.in_plane(0), 1.0)
+    readings = KeySlice(AxisView(session, 0, lambda: False), KEY, WHOLE.in_plane(0), 1.0).readings()
     assert [reading.view for reading in readings] == [PLAIN_VIEW, SliceView(inverted=True)]
     assert readings[1].quality == pytest.approx(INVERTED_FACTOR * readings[0].quality, rel=0.02)
 

@@ -58,11 +58,13 @@ class StandInSession:
         if fault("ahead-fails"):
             raise RuntimeError("no kernel for this")
 
-    def segment_slice(self, axis, index, prompts, *, reading, cancel):
+    def segment_slice(self, axis, index, prompts, *, reading, on_first_look, cancel):
         if fault("slow-slice"):
             time.sleep(0.5)
         if fault("slow-model"):
             time.sleep(2.1)
+        if on_first_look is not None:
+            on_first_look(SliceResult(0, axis, index, ~self._mask(prompts, axis, index), 0.5, ("first-look",), True))
         flags = ("low-score",) if reading == 1 else ("two-readings",)  # told apart by that alone
         return SliceResult(0, axis, index, self._mask(prompts, axis, index), 0.75, flags, True)
 

@@ -336,3 +336,17 @@ def test_a_wait_with_a_time_limit_ends(start_client: StartClient, a_volume: Volu
     with pytest.raises(WorkerError, match=r"not answered within 0\.2 seconds"):
         client.wait(pending, 0.2)
     assert not pending.over
+
+
+def test_a_first_look_comes_before_the_answer_where_it_is_asked_for(
+    start_client: StartClient, a_volume: Volume
+) -> None:
+    client = start_client()
+    volume = RemoteVolume(client, "any", a_volume)
+    looks: list[SliceResult] = []
+    answer = client.wait(volume.segment_slice(0, 5, A_BOX, on_first_look=looks.append), WAIT)
+    (look,) = looks
+    assert (look.index, look.flags) == (5, ("first-look",))
+    np.testing.assert_array_equal(look.mask, ~answer.mask)
+    client.wait(volume.segment_slice(0, 5, A_BOX), WAIT)
+    assert len(looks) == 1

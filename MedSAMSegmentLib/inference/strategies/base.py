@@ -25,6 +25,8 @@ class RunOptions:
 
     `reference` repeats the official behaviour where ours is different. In a `time_series` an object may leave and come
     back, so it is never taken to have ended. `reading` 2 is the other thing that a box may mean, where there are two.
+    With `first_look` a key slice that is seen in several views is yielded as the first shows it, too, flagged
+    `FLAG_FIRST_LOOK`.
     """
 
     direction: Direction = "both"
@@ -32,6 +34,7 @@ class RunOptions:
     reference: bool = False
     time_series: bool = False
     reading: int = 1
+    first_look: bool = False
 
     def stop_for(self, plan: ObjectPlan) -> StopRule | None:
         if self.stop is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ class ClickEditing:
             return
         bare = [plan if self._hears_clicks else plan.without_clicks() or plan for plan in plans]
         answers = {number: _Answer(slices, number, plan) for number, plan in enumerate(plans) if plan.clicks}
-        asked = (self.name, options, tuple(plan.signature() for plan in bare))
+        asked = (self.name, replace(options, first_look=False), tuple(plan.signature() for plan in bare))
         # Who clicks has just seen the answer; who asks for the same otherwise, wants it computed.
         for result in slices.kept_results(asked, lambda: self._inner.run(slices, bare, options), again=bool(answers)):
             if result.object_index in answers:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ...results import FLAG_TWO_READINGS, SliceResult
+from ...results import FLAG_FIRST_LOOK, FLAG_TWO_READINGS, SliceResult
 from ..embedding_cache import PLAIN_VIEW, Crop, SliceView
 from ..plan import KeyPrompt, ObjectPlan, PixelBox
 from .appearance import Appearance
@@ -19,7 +19,7 @@ from .candidates import (
     widen_box,
 )
 from .handover import HandoverStrategy
-from .key_slice import KeyAnswer, answer_key_slice, answer_plainly, span_power
+from .key_slice import KeyAnswer, KeySlice, span_power
 from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .unbounded import UnboundedPropagation, search_bounds
@@ -69,6 +69,20 @@ class ConsensusStrategy(HandoverStrategy):
         self._tries_views = not options.reference
         self._reading = options.reading
         return super().run(slices, plans, options)
+
+    def _key_results(
+        self, slices: SliceSource, number: int, plan: ObjectPlan, index: int, options: RunOptions
+    ) -> Iterator[SliceResult]:
+        key = plan.keys[index]
+        box = _bounds(slices, plan) or _outline(key)
+        if options.first_look and options.reading == 1 and box is not None and _is_only_box(key, box):
+            question = self._question(slices, plan, index, box)
+            look = question.first_look()
+            if look is not None:
+                flags = (FLAG_FIRST_LOOK,)
+                yield SliceResult(number, slices.axis, index, look.mask, look.confidence, flags=flags, key=True)
+            self._objects[number].readings[index] = question.readings()
+        yield self._key_result(slices, number, plan, index)
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
         key, state = plan.keys[index], self._objects[number]
@@ -149,17 +163,16 @@ class ConsensusStrategy(HandoverStrategy):
         state.views[index] = view
         slices.set_preferred_view(view)
 
+    def _question(self, slices: SliceSource, plan: ObjectPlan, index: int, box: PixelBox) -> KeySlice:
+        painted = plan.keys[index].mask
+        return KeySlice(slices, index, box, span_power(plan), painted, plainly=not self._tries_views)
+
     def _answer(
         self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
     ) -> KeyAnswer:
         """Return the wanted reading of a box on a slice, the only one where there are no two. It is asked once."""
         if index not in state.readings:
-            power = span_power(plan)
-            state.readings[index] = (
-                answer_key_slice(slices, index, box, power, plan.keys[index].mask)
-                if self._tries_views
-                else answer_plainly(slices, index, box, power)
-            )
+            state.readings[index] = self._question(slices, plan, index, box).readings()
         readings = state.readings[index]
         return readings[min(self._reading, len(readings)) - 1]
 

@@ -47,38 +47,58 @@ class KeyAnswer:
     quality: float
 
 
-def answer_key_slice(
-    slices: SliceSource, index: int, box: PixelBox, power: float, painted: NDArray[np.bool_] | None = None
-) -> list[KeyAnswer]:
-    """Prompt a key slice in its views; return one or two readings of its box (inclusive pixels).
-
-    The views are all of the slice, zoomed in around a small box, and the last of these inverted, but for colours.
-    All answers vote for the first reading. Those that tell of something else vote for a second one, where they are good
-    enough. `power` is that of the spanned share. Where the object is `painted` on this slice (rows, columns), the
-    answers count by how well they agree with it.
-    """
-    pixels = slices.pixels(index)
-    shape = (pixels.shape[0], pixels.shape[1])
-    crop = zoom_crop(box, shape)
-    found: list[_Answer] = []
-    for plain in [PLAIN_VIEW] if crop is None else [PLAIN_VIEW, SliceView(crop)]:
-        found += _prompt(slices, index, box, plain, power=power, painted=painted)
-    if pixels.ndim == 2:
-        found += _prompt(slices, index, box, SliceView(crop, inverted=True), power=power, painted=painted)
-    first = _vote(found, shape)
-    others = [(c, view) for c, view in found if first.mask.any() and mask_dice(c.mask, first.mask) < OTHER_DICE]
-    second = _vote(others, shape)
-    return [first, second] if second.quality >= OTHER_SHARE * first.quality and second.mask.any() else [first]
-
-
-def answer_plainly(slices: SliceSource, index: int, box: PixelBox, power: float) -> list[KeyAnswer]:
-    """Return the only reading of a box in the whole slice as it is."""
-    pixels = slices.pixels(index)
-    found = _prompt(slices, index, box, PLAIN_VIEW, power=power, painted=None)
-    return [_vote(found, (pixels.shape[0], pixels.shape[1]))]
-
-
 _Answer: TypeAlias = tuple[Candidate, SliceView]
+
+
+class KeySlice:
+    """A box (inclusive pixels) on a key slice, asked in one view after the other.
+
+    The views are all of the slice, zoomed in around a small box, and the last of these inverted, but for colours; with
+    `plainly` the first alone. `power` is that of the spanned share. Where the object is `painted` on this slice (rows,
+    columns), the answers count by how well they agree with it.
+    """
+
+    def __init__(
+        self,
+        slices: SliceSource,
+        index: int,
+        box: PixelBox,
+        power: float,
+        painted: NDArray[np.bool_] | None = None,
+        *,
+        plainly: bool = False,
+    ) -> None:
+        pixels = slices.pixels(index)
+        self._shape = (pixels.shape[0], pixels.shape[1])
+        self._prompt = lambda view: _prompt(slices, index, box, view, power=power, painted=painted)
+        self._found: list[_Answer] = []
+        crop = zoom_crop(box, self._shape)
+        self._waiting = [PLAIN_VIEW]
+        if not plainly:
+            self._waiting += [] if crop is None else [SliceView(crop)]
+            self._waiting += [SliceView(crop, inverted=True)] if pixels.ndim == 2 else []
+
+    def first_look(self) -> KeyAnswer | None:
+        """Return what the slice as it is says alone, before the other views are asked; None where there are none."""
+        if len(self._waiting) < 2 or self._found:
+            return None
+        self._found += self._prompt(self._waiting.pop(0))
+        return _vote(self._found, self._shape)
+
+    def readings(self) -> list[KeyAnswer]:
+        """Return one or two readings of the box, from all views.
+
+        All answers vote for the first reading. Those that tell of something else vote for a second one, where they are
+        good enough.
+        """
+        while self._waiting:
+            self._found += self._prompt(self._waiting.pop(0))
+        first = _vote(self._found, self._shape)
+        others = [
+            (c, view) for c, view in self._found if first.mask.any() and mask_dice(c.mask, first.mask) < OTHER_DICE
+        ]
+        second = _vote(others, self._shape)
+        return [first, second] if second.quality >= OTHER_SHARE * first.quality and second.mask.any() else [first]
 
 
 def _prompt(

@@ -61,9 +61,9 @@ class SlicewiseStrategy(ABC):
         key_masks: dict[tuple[int, int], NDArray[np.bool_]] = {}
         for number, plan in plans.items():
             for key_index in sorted(plan.keys):
-                result = self._key_result(slices, number, plan, key_index)
-                key_masks[number, key_index] = result.mask
-                yield result
+                for result in self._key_results(slices, number, plan, key_index, options):
+                    key_masks[number, key_index] = result.mask
+                    yield result
         for upwards in (True, False):
             sweeps = list(_sweeps(plans, key_masks, options, upwards))
             yield from self._run_sweeps(slices, sweeps, options, upwards)
@@ -92,6 +92,12 @@ class SlicewiseStrategy(ABC):
             return None
         sweep.previous = prediction.mask
         return SliceResult(sweep.object_index, slices.axis, index, prediction.mask, prediction.score, key=corrected)
+
+    def _key_results(
+        self, slices: SliceSource, number: int, plan: ObjectPlan, index: int, options: RunOptions
+    ) -> Iterator[SliceResult]:
+        """Yield the result of a key slice, after a first look where the options ask for one and there is one."""
+        yield self._key_result(slices, number, plan, index)
 
     def _key_result(self, slices: SliceSource, number: int, plan: ObjectPlan, index: int) -> SliceResult:
         key = plan.keys[index]

@@ -21,6 +21,7 @@ from .events import (
     Cancelling,
     Event,
     Failed,
+    FirstLook,
     Message,
     PreviewCancelled,
     PreviewReady,
@@ -320,9 +321,15 @@ class RunCoordinator:
         self._panel.show_device(info.device)
         self.estimator.device = info.device
 
+    def first_look_ready(self, preview: SlicePreview) -> None:
+        self._note_speed(preview)
+        if self.preview.item is not None:
+            self.preview.show_first_look(preview)
+            self._panel.show_event(FirstLook(preview.plane.index))
+            self._changed()
+
     def preview_ready(self, preview: SlicePreview) -> None:
-        if self.requests.opened is not None:
-            self.estimator.throughput.note_preview(self.requests.opened, preview)
+        self._note_speed(preview)
         item = self.preview.item
         if item is None:
             # What it was asked for has been taken back.
@@ -341,6 +348,10 @@ class RunCoordinator:
             shown = PreviewReady(preview.plane.index, preview.score, self.preview.remark, readings, item.reading)
             self._panel.show_event(shown)
         self._changed()
+
+    def _note_speed(self, preview: SlicePreview) -> None:
+        if self.requests.opened is not None:
+            self.estimator.throughput.note_preview(self.requests.opened, preview)
 
     def run_progressed(self, done: int, total: int) -> None:
         seconds = self._clock() - self._started
@@ -364,6 +375,7 @@ class RunCoordinator:
                 self.batch.failed(error, partial)
             return
         self.preview.wanted = None
+        self.preview.drop_first_look()
         if isinstance(error, Cancelled):
             self._panel.show_event(PreviewCancelled())
         else:

@@ -47,6 +47,13 @@ class RunCancelled:
 
 
 @dataclass(frozen=True)
+class FirstLook:
+    """The preview of slice `index` is shown as far as it is known; the answer is on its way."""
+
+    index: int
+
+
+@dataclass(frozen=True)
 class PreviewReady:
     """The preview of slice `index` is shown; `score` is the network's confidence, 0 to 1.
 
@@ -76,7 +83,16 @@ class Failed:
 
 
 Event: TypeAlias = (
-    Ready | Message | RunIsOn | Cancelling | PreviewCancelled | RunCancelled | PreviewReady | SliceWritten | Failed
+    Ready
+    | Message
+    | RunIsOn
+    | Cancelling
+    | PreviewCancelled
+    | RunCancelled
+    | FirstLook
+    | PreviewReady
+    | SliceWritten
+    | Failed
 )
 
 

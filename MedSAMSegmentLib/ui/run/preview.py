@@ -36,6 +36,7 @@ class LivePreview:
         self.wanted: SceneVolume | None = None
         self.remark = ""
         self._edits = False
+        self._looks = False
 
     def ask(self, item: QueuedObject, plane: SlicePlane, volume: SceneVolume, settings: EffectSettings) -> bool:
         """False when the slice's prompts outline nothing. Raises `PromptError` for a bad ROI."""
@@ -65,11 +66,29 @@ class LivePreview:
 
     def show(self, preview: SlicePreview) -> None:
         self.shown = preview
+        self._looks = False
+        self._paint(preview)
+
+    def show_first_look(self, preview: SlicePreview) -> None:
+        """Show what an answer on its way looks like so far; it cannot be written."""
+        self._looks = True
+        self._paint(preview)
+
+    def drop_first_look(self) -> None:
+        """Show the last answer again, if any: that which a first look promised does not come."""
+        if self._looks:
+            self._looks = False
+            self._painter.clear_masks()
+            if self.shown is not None:
+                self._paint(self.shown)
+
+    def _paint(self, preview: SlicePreview) -> None:
         self._painter.clear_masks()
         self._painter.set_mask(preview.plane, preview.mask)
 
     def clear(self) -> None:
         self.item = self.shown = self.wanted = None
+        self._looks = False
         self.remark = ""
         self._painter.clear_masks()
 

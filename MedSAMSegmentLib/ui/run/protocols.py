@@ -97,6 +97,10 @@ class RunOutcome:
 Failed = Callable[[MedSAMError], None]
 
 
+def ignore_preview(preview: SlicePreview) -> None:
+    """Do nothing with what a slice looks like so far."""
+
+
 class InferenceService(Protocol):
     """Requests to the worker. Each ends in exactly one call of `done` or `failed`, from the event loop.
 
@@ -117,7 +121,9 @@ class InferenceService(Protocol):
         failed: Failed,
         *,
         reading: int = 1,
-    ) -> None: ...
+        on_first_look: Callable[[SlicePreview], None] = ignore_preview,
+    ) -> None:
+        """Ask for one slice. `on_first_look` may hear once of what it looks like so far, before the end."""
 
     def propagate(
         self,
@@ -141,6 +147,7 @@ class RunView(Protocol):
 
     def run_state_changed(self) -> None: ...
     def session_opened(self, info: SessionInfo) -> None: ...
+    def first_look_ready(self, preview: SlicePreview) -> None: ...
     def preview_ready(self, preview: SlicePreview) -> None: ...
     def run_progressed(self, done: int, total: int) -> None: ...
     def slice_ready(self, preview: SlicePreview) -> None: ...

@@ -55,6 +55,7 @@ class GuardedView:
     def __init__(self, view: RunView, fail: Callable[[MedSAMError], None]) -> None:
         self.run_state_changed = guarded(view.run_state_changed, fail)
         self.session_opened = guarded(view.session_opened, fail)
+        self.first_look_ready = guarded(view.first_look_ready, fail)
         self.preview_ready = guarded(view.preview_ready, fail)
         self.run_progressed = guarded(view.run_progressed, fail)
         self.slice_ready = guarded(view.slice_ready, fail)
@@ -158,8 +159,12 @@ class RequestScheduler:
         if isinstance(request, _PreviewRequest):
             self._enter(RunState.PREVIEWING)
             done = self._answer(self._on_preview)
-            plane, prompts, reading = request.plane, request.prompts, request.reading
-            self._start(lambda: self.service.segment_slice(plane, prompts, done, self._failure(), reading=reading))
+            asked, look = request, self._live(self._view.first_look_ready)
+            self._start(
+                lambda: self.service.segment_slice(
+                    asked.plane, asked.prompts, done, self._failure(), reading=asked.reading, on_first_look=look
+                )
+            )
         else:
             self._start_propagation(request)
 

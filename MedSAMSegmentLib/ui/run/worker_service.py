@@ -16,7 +16,7 @@ from ...worker.pending import Pending
 from ...worker.protocol import Prepare
 from ...worker.remote_volume import RemoteVolume
 from ..objects.slice_plane import SlicePlane
-from .protocols import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
+from .protocols import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview, ignore_preview
 
 STOP_RULE: dict[str, float] = {}
 """The library's own rule, with its own values: asked for where a range would switch it off."""
@@ -82,13 +82,26 @@ class WorkerService:
         failed: Failed,
         *,
         reading: int = 1,
+        on_first_look: Callable[[SlicePreview], None] = ignore_preview,
     ) -> None:
+        def looked(result: SliceResult) -> None:
+            on_first_look(timed(result))
+
         def answered(result: SliceResult) -> None:
-            done(replace(_preview(result), seconds=self._timer.answered()))
+            done(timed(result))
+
+        def timed(result: SliceResult) -> SlicePreview:
+            return replace(_preview(result), seconds=self._timer.answered())
 
         self._timer.asked()
         self._pending = self._opened().segment_slice(
-            plane.axis, plane.index, prompts, reading=reading, on_done=answered, on_error=failed
+            plane.axis,
+            plane.index,
+            prompts,
+            reading=reading,
+            on_first_look=looked,
+            on_done=answered,
+            on_error=failed,
         )
 
     def propagate(

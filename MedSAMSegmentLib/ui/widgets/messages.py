@@ -25,6 +25,7 @@ from ..run.events import (
     Cancelling,
     Event,
     Failed,
+    FirstLook,
     Message,
     PreviewCancelled,
     PreviewReady,
@@ -109,6 +110,8 @@ def _event_text(event: Event) -> str:
             text = _("Cancelling ...")
         case PreviewCancelled():
             text = _("Cancelled.")
+        case FirstLook(index):
+            text = _("First look at slice {n}; looking closer ...").format(n=index)
         case PreviewReady():
             text = f"{event.remark} {_preview_text(event)}".strip()
         case SliceWritten(index):
