@@ -4,14 +4,15 @@
 
 A 50 ms timer is the measure, on 512 x 512 x 300 voxels and an object as large as an organ; the columns are those of
 `stalls.py`. First the way to a preview with the real worker and weights (`MEDSAM_MODEL_DIR`): cold, warm, and on the
-large volume that the worker has not seen. Then the stand-in service answers, and several runs are written: into an
-empty segment, over an earlier result, two objects at once.
+large volume that the worker has not seen; half a second lies between its two parts. Then the stand-in service answers,
+and several runs are written: into an empty segment, over an earlier result, two objects at once.
 """
 
 from __future__ import annotations
 
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -51,22 +52,26 @@ def main() -> None:
         wait_until(lambda: workspace.runs.batch is None, "end of the run")
 
     middle = 150
+    with phase("Slicer's own: the Segment Editor opened"):
+        slicer.util.selectModule("SegmentEditor")
+        slicer.modules.SegmentEditorWidget.editor.setActiveEffectByName("Paint")
     with phase("effect chosen, small volume, real worker"):
         workspace = Workspace(Phantom().node())
-    with phase("cold: drag to preview"):
-        workspace.user.drag("Red", [16, 16, 16], [32, 32, 16])
-        workspace.wait_for_preview()
-    with phase("warm, another box: drag to preview"):
-        workspace.user.drag("Red", [15, 15, 16], [34, 33, 16])
-        workspace.wait_for_preview()
+
+    def preview(name: str, draw: Callable[[], None]) -> None:
+        """Draw, and time what is shown first and the answer after it."""
+        with phase(f"{name}: drag to first look"):
+            draw()
+            wait_until(lambda: bool(workspace.state.painter.masks), "first look")
+        with phase(f"{name}: from there to the preview"):
+            workspace.wait_for_preview()
+
+    preview("cold", lambda: workspace.user.drag("Red", [16, 16, 16], [32, 32, 16]))
+    preview("warm, another box", lambda: workspace.user.drag("Red", [15, 15, 16], [34, 33, 16]))
     show(node)
     workspace = Workspace(node)
-    with phase("warm, the large volume: drag to preview"):
-        drag(middle)
-        workspace.wait_for_preview()
-    with phase("warm, another box on it: drag to preview"):
-        drag(middle, RADIUS / 2)
-        workspace.wait_for_preview()
+    preview("the large volume", lambda: drag(middle))
+    preview("another box on it", lambda: drag(middle, RADIUS / 2))
     workspace = Workspace(node, stand_in=True)
     workspace.service.threshold = 100
     with phase("drag to preview"):

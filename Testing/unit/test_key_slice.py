@@ -191,6 +191,33 @@ def test_both_readings_of_a_3d_box_begin_on_the_same_slice_and_are_the_previews_
         assert preview.score == found.slices[9].score
 
 
+def a_bar_that_fades(*faded: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Box]:
+    """Return a bar on the slices 4 to 15 of which nothing is seen on `faded`, its mask, and its 3D box."""
+    pixels, bright, _ = two_bars()
+    pixels[pixels < 128] = 128
+    pixels[list(faded)] = 128
+    return pixels, bright, Box.around(bright)
+
+
+@pytest.mark.parametrize(
+    ("faded", "key"), [((), 9), ((9,), 7), ((7, 9), 12), ((7, 9, 12), 9)], ids=["clear", "middle", "two", "all three"]
+)
+def test_a_3d_box_begins_on_another_slice_where_its_middle_is_doubtful(faded: tuple[int, ...], key: int) -> None:
+    pixels, bright, box = a_bar_that_fades(*faded)
+    session, _ = a_session(pixels, threshold=180)
+    found = session.propagate([box]).objects[0]
+    assert [index for index, score in found.slices.items() if score.key] == [key]
+    seen = [index for index in range(4, 16) if index not in faded]
+    assert np.array_equal(found.mask[seen], bright[seen])
+
+
+def test_a_run_in_one_direction_begins_where_it_was_told() -> None:
+    pixels, _, box = a_bar_that_fades(9)
+    session, _ = a_session(pixels, threshold=180)
+    found = session.propagate([box], direction="up").objects[0]
+    assert [index for index, score in found.slices.items() if score.key] == [9]
+
+
 def test_a_box_with_one_thing_has_one_reading() -> None:
     pixels, bright, _ = two_bars()
     session, _ = a_session(pixels, threshold=180)
@@ -221,11 +248,12 @@ def test_an_empty_key_slice_has_one_empty_reading() -> None:
     assert (answer.score, answer.flags) == (0.0, ())
 
 
-def test_the_first_view_is_told_before_the_others_are_asked() -> None:
+@pytest.mark.parametrize("solid", [True, False], ids=["3D box", "box"])
+def test_the_first_view_is_told_before_the_others_are_asked(solid: bool) -> None:
     ball = a_ball()[KEY]
     session, _ = a_session(a_dark_ball())
     looks: list[tuple[SliceResult, int]] = []
-    drawn = drawn_about(a_ball())
+    drawn = Box.around(a_ball()) if solid else drawn_about(a_ball())
     answer = session.segment_slice(
         0, KEY, drawn, on_first_look=lambda look: looks.append((look, session.counters.encodes))
     )

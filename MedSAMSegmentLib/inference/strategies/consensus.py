@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ...results import FLAG_FIRST_LOOK, FLAG_TWO_READINGS, SliceResult
@@ -24,6 +24,15 @@ from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .unbounded import UnboundedPropagation, search_bounds
 from .zoom import contains, following_crop, zoom_crop
+
+CLEAR_QUALITY = 0.35
+"""Of the answer on the middle slice of a 3D box: from here on the run begins there."""
+
+CLEARER = 1.3
+"""Another slice takes its place where its answer's quality is so many times better."""
+
+OTHER_KEYS = (0.25, 0.75)
+"""Where the other slices lie, as shares of the box's extent."""
 
 
 @dataclass
@@ -69,6 +78,37 @@ class ConsensusStrategy(HandoverStrategy):
         self._tries_views = not options.reference
         self._reading = options.reading
         return super().run(slices, plans, options)
+
+    def _run_group(
+        self, slices: SliceSource, plans: Mapping[int, ObjectPlan], options: RunOptions
+    ) -> Iterator[SliceResult]:
+        begun = {number: self._begun_clearly(slices, number, plan, options) for number, plan in plans.items()}
+        yield from super()._run_group(slices, begun, options)
+
+    def _begun_clearly(self, slices: SliceSource, number: int, plan: ObjectPlan, options: RunOptions) -> ObjectPlan:
+        """Return the plan of a 3D box with another key slice, where its middle is doubtful and another one is clearer.
+
+        What is wrong on the key slice is wrong on all slices.
+        """
+        box = _bounds(slices, plan)
+        if box is None or plan.box is None or len(plan.keys) != 1 or options.direction != "both":
+            return plan
+        ((middle, key),) = plan.keys.items()
+        if not self._tries_views or not _is_only_box(key, box) or plan.first == plan.last:
+            return plan
+        state = self._objects[number]
+        quality = self._readings(slices, state, plan, middle, box)[0].quality
+        if quality >= CLEAR_QUALITY:
+            return plan
+        first, last = plan.box.along(slices.axis)
+        for index in sorted({first + round(share * (last - first)) for share in OTHER_KEYS} - {middle}):
+            if not plan.first <= index <= plan.last:
+                continue
+            moved = replace(plan, keys={index: key})
+            found = self._readings(slices, state, moved, index, box)[0].quality
+            if found > CLEARER * quality:
+                plan, quality = moved, found / CLEARER  # the second one has to be better than the first alone
+        return plan
 
     def _key_results(
         self, slices: SliceSource, number: int, plan: ObjectPlan, index: int, options: RunOptions
@@ -170,11 +210,17 @@ class ConsensusStrategy(HandoverStrategy):
     def _answer(
         self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
     ) -> KeyAnswer:
-        """Return the wanted reading of a box on a slice, the only one where there are no two. It is asked once."""
+        """Return the wanted reading of a box on a slice, the only one where there are no two."""
+        readings = self._readings(slices, state, plan, index, box)
+        return readings[min(self._reading, len(readings)) - 1]
+
+    def _readings(
+        self, slices: SliceSource, state: _ObjectState, plan: ObjectPlan, index: int, box: PixelBox
+    ) -> list[KeyAnswer]:
+        """Return the readings of a box on a slice; it is asked once."""
         if index not in state.readings:
             state.readings[index] = self._question(slices, plan, index, box).readings()
-        readings = state.readings[index]
-        return readings[min(self._reading, len(readings)) - 1]
+        return state.readings[index]
 
 
 def _propagation(
