@@ -33,6 +33,14 @@ def axis_from_name(axis: int | str) -> int:
 
 
 @dataclass(frozen=True)
+class SlicePlane:
+    """Slice `index` across array axis `axis` (0 = k, 1 = j, 2 = i)."""
+
+    axis: int
+    index: int
+
+
+@dataclass(frozen=True)
 class VolumeGeometry:
     """A volume's grid: `shape_zyx` in voxels and `ijk_to_lps`, a 4x4 affine in mm with IJK column order i,j,k."""
 

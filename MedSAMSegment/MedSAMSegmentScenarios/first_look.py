@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
+from MedSAMSegmentLib.geometry import SlicePlane
 from MedSAMSegmentLib.ui.run.events import Event, FirstLook, PreviewReady
 
 from . import needs_weights, scenario

@@ -10,9 +10,9 @@ from zipfile import ZipFile
 import numpy as np
 import slicer
 
+from MedSAMSegmentLib.geometry import SlicePlane
 from MedSAMSegmentLib.mrml.transforms import to_vtk
 from MedSAMSegmentLib.ui.objects.queue import ObjectState
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 
 from . import scenario
 from .phantom import Phantom

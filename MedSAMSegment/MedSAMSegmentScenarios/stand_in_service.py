@@ -10,10 +10,9 @@ import qt
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError
-from MedSAMSegmentLib.geometry import take_slice
+from MedSAMSegmentLib.geometry import SlicePlane, take_slice
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Prompt
 from MedSAMSegmentLib.results import FLAG_TWO_READINGS, ObjectResult, PackedMask, SliceResult, flag_slices
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.run.protocols import (
     Failed,
     PropagateJob,

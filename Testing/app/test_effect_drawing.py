@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import GeometryError, PromptError, UsageError
-from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.geometry import SlicePlane, VolumeGeometry
 from MedSAMSegmentLib.mrml.transforms import to_vtk
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
 from MedSAMSegmentLib.results import PackedMask
@@ -16,7 +16,6 @@ from MedSAMSegmentLib.ui.objects import settings
 from MedSAMSegmentLib.ui.objects.corrections import Written, changed_slices, continue_from, merged
 from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet, QueuedObject, WrittenResult
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.overlay.painter import fill_rectangles, outline_segments, to_ijk
 from MedSAMSegmentLib.ui.scene.editor_scene import SelectedSegment
 from MedSAMSegmentLib.ui.scene.view_geometry import ViewGeometry

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.geometry import SlicePlane, VolumeGeometry
 from MedSAMSegmentLib.inference.plan import PlanSettings, plan_objects
 from MedSAMSegmentLib.prompts import Box, Point
 from MedSAMSegmentLib.registry import get
@@ -13,7 +13,6 @@ from MedSAMSegmentLib.results import ObjectResult, PackedMask, SliceScore
 from MedSAMSegmentLib.ui.objects.corrections import Written
 from MedSAMSegmentLib.ui.objects.queue import QueuedObject
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.run.estimate import PerSlice, RunEstimate, Throughput, model_bytes, part_bytes, slices_at_most
 from MedSAMSegmentLib.ui.run.protocols import RunOutcome, SessionTarget, SlicePreview
 from MedSAMSegmentLib.ui.run.worker_service import PreviewTimer

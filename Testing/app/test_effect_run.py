@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
+from MedSAMSegmentLib.geometry import SlicePlane
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.results import ObjectResult, PackedMask
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.run.protocols import PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview
 from MedSAMSegmentLib.ui.run.request import RequestScheduler, RunState
 

@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
+from MedSAMSegmentLib.geometry import SlicePlane
 from MedSAMSegmentLib.prompts import Box
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.run.protocols import PropagateJob, RunOutcome, SessionTarget, SlicePreview
 from MedSAMSegmentLib.ui.run.worker_service import WorkerService
 from MedSAMSegmentLib.worker.client import WorkerClient

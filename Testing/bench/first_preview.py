@@ -114,8 +114,8 @@ def digest(mask: NDArray[np.bool_]) -> str:
 
 def main(slices: int = 300, modality: str | None = "CT") -> None:
     without_slicer()
+    from MedSAMSegmentLib.geometry import SlicePlane
     from MedSAMSegmentLib.prompts import Box
-    from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
     from MedSAMSegmentLib.ui.run.protocols import PropagateJob, SessionTarget
     from MedSAMSegmentLib.ui.run.worker_service import WorkerService
     from MedSAMSegmentLib.worker.client import WorkerClient

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from slicer.i18n import tr as _
 
 from ...errors import PromptError
+from ...geometry import SlicePlane
 from ...prompts import Box, Line, Point, Prompt
 from ..objects.corrections import changed_slices
 from ..objects.queue import ObjectQueue, ObjectState, QueuedObject
-from ..objects.slice_plane import SlicePlane
 from ..scene.editor_scene import EffectScene, SceneVolume, SelectedSegment
 from ..scene.view_geometry import ViewGeometry
 

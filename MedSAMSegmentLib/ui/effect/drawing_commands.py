@@ -7,11 +7,11 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from ...geometry import SlicePlane
 from ..drawing.prompt_drawing import XY, Drawing, Placed
 from ..objects import settings as settings_module
 from ..objects.queue import ObjectState, QueuedObject
 from ..objects.ranges import End, limited_at, range_text
-from ..objects.slice_plane import SlicePlane
 from ..run.error_boundary import guarded
 from ..run.events import Message, RunIsOn
 from ..scene.editor_scene import SceneVolume

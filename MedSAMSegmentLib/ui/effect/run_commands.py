@@ -7,10 +7,10 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from ...errors import PromptError
+from ...geometry import SlicePlane
 from ...prompts import Box
 from ..drawing.prompt_drawing import Drawing, runnable_objects
 from ..objects.queue import QueuedObject
-from ..objects.slice_plane import SlicePlane
 from ..run.events import Message, RunIsOn
 from ..run.preview import outlines
 from ..scene.editor_scene import SceneVolume

@@ -6,11 +6,11 @@ import itertools
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
+from ...geometry import SlicePlane
 from ...measurements import Measurement
 from ...prompts import Box, Line, MaskPrompt, Point, Prompt
 from ...results import FLAG_TWO_READINGS, Assessment, PackedMask, SliceScore
 from .corrections import Written, changed_slices
-from .slice_plane import SlicePlane
 
 KEPT_STATES = 10
 """As many states as the Segment Editor keeps for Undo."""

@@ -7,9 +7,9 @@ from typing import Literal
 from slicer.i18n import tr as _
 
 from ...errors import PromptError
+from ...geometry import SlicePlane
 from .queue import QueuedObject
 from .settings import EffectSettings
-from .slice_plane import SlicePlane
 
 End = Literal["first", "last"]
 

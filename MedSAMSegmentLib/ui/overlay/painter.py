@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import IN_PLANE_AXES
+from ...geometry import IN_PLANE_AXES, SlicePlane
 from ...prompts import Box, Line, MaskPrompt, Point, Prompt
-from ..objects.slice_plane import SlicePlane
 from ..scene.view_geometry import ViewGeometry
 from .actors import ActorHost, SliceOverlay, crosses, ring
 

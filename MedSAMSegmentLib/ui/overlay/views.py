@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import InputError
+from ...geometry import SlicePlane
 from ...prompts import MaskPrompt, Prompt
 from ..objects.queue import ObjectQueue, QueuedObject
-from ..objects.slice_plane import SlicePlane
 from ..scene.editor_scene import EffectScene, SceneVolume
 from ..scene.view_geometry import ViewGeometry
 from .painter import OverlayPainter

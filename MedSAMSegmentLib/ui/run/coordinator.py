@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from ...errors import Cancelled, MedSAMError
+from ...geometry import SlicePlane
 from ...results import ObjectResult
 from ..objects.queue import ObjectQueue, QueuedObject
 from ..objects.settings import EffectSettings
-from ..objects.slice_plane import SlicePlane
 from ..overlay.painter import OverlayPainter
 from ..scene.editor_scene import EffectScene, SceneVolume
 from .batch import Batch, BatchSummary

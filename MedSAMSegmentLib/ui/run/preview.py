@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from slicer.i18n import tr as _
 
 from ...errors import PromptError
+from ...geometry import SlicePlane
 from ...prompts import MaskPrompt, Point, Prompt
 from ..objects.corrections import Written
 from ..objects.queue import QueuedObject
 from ..objects.settings import EffectSettings
-from ..objects.slice_plane import SlicePlane
 from ..overlay.painter import OverlayPainter
 from ..scene.editor_scene import EffectScene, SceneVolume
 from .error_boundary import nothing_found

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import MedSAMError
+from ...geometry import SlicePlane
 from ...prompts import Prompt
 from ...results import ObjectResult
 from ..objects.settings import Direction
-from ..objects.slice_plane import SlicePlane
 
 
 class RunState(Enum):

@@ -13,9 +13,9 @@ from functools import partial
 from typing import ParamSpec
 
 from ...errors import Cancelled, MedSAMError, WorkerError
+from ...geometry import SlicePlane
 from ...prompts import Prompt
 from ...results import ObjectResult, PackedMask
-from ..objects.slice_plane import SlicePlane
 from .error_boundary import guarded
 from .protocols import (
     InferenceService,

@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 from ...errors import MedSAMError
+from ...geometry import SlicePlane
 from ...prompts import Prompt
 from ...results import FLAG_TWO_READINGS, Progress, Segmentation3D, SliceResult
 from ...worker.client import WorkerClient
 from ...worker.pending import Pending
 from ...worker.protocol import Prepare
 from ...worker.remote_volume import RemoteVolume
-from ..objects.slice_plane import SlicePlane
 from .protocols import Failed, PropagateJob, RunOutcome, SessionInfo, SessionTarget, SlicePreview, ignore_preview
 
 STOP_RULE: dict[str, float] = {}

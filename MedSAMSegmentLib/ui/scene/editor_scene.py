@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from slicer.i18n import tr as _
 
 from ...errors import InputError, OutputError
-from ...geometry import VolumeGeometry
+from ...geometry import SlicePlane, VolumeGeometry
 from ...mrml.markups import box_of_roi, roi_is_placed
 from ...mrml.mask_block import MaskBlock
 from ...mrml.new_segment import NewSegment, numbered_names
@@ -23,7 +23,6 @@ from ...mrml.slice_view import align_with_volume
 from ...mrml.volume_node import displayed_window_of, geometry_of, is_spacing_known, modality_of, voxels_of
 from ...prompts import Box
 from ...results import PackedMask
-from ..objects.slice_plane import SlicePlane
 
 ROI_ROLE = "ROI"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ...geometry import SlicePlane
 from ...prompts import Box, Prompt
 from ..objects.queue import QueuedObject
-from ..objects.slice_plane import SlicePlane
 from .editor_scene import EffectScene, SceneVolume
 
 

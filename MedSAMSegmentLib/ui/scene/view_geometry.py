@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import GeometryError, PromptError
-from ...geometry import VolumeGeometry
+from ...geometry import SlicePlane, VolumeGeometry
 from ...mrml.slice_view import ShownSlice, require_level, shown_slice, slice_to_ras_of
 from ...mrml.transforms import apply, to_numpy
 from ...prompts import Box
-from ..objects.slice_plane import SlicePlane
 
 
 class ViewGeometry:

@@ -17,10 +17,10 @@ from ...errors import (
     PromptError,
     WorkerError,
 )
+from ...geometry import SlicePlane
 from ...results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE, FLAG_TWO_READINGS
 from ...worker.memory import human_bytes
 from ..objects.queue import ObjectState, QueuedObject, WrittenResult
-from ..objects.slice_plane import SlicePlane
 from ..run.events import (
     Cancelling,
     Event,
