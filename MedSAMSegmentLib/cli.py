@@ -115,6 +115,7 @@ def _add_run(commands: Any) -> None:
         help="2: the other thing that a box may mean, where the run said that there are two; default: 1",
     )  # fmt: skip
     run.add_argument("--largest-component", action="store_true", help="keep the largest connected part of each object")
+    run.add_argument("--keep-speckle", action="store_true", help="keep small parts beside the largest of a slice")
     run.add_argument("--fill-holes", action="store_true", help="fill enclosed holes, slice by slice")
     run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as official")
     run.add_argument(

@@ -58,6 +58,7 @@ def open_image(
         modality=volume.modality,
         mode=options.mode,
         time_series=volume.time_axis,
+        keep_speckle=options.keep_speckle,
     )
 
 

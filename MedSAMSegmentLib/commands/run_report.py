@@ -26,7 +26,8 @@ REPORTED_PACKAGES = ("torch", "numpy", "SimpleITK", "slicerio")
 
 REPEATED_OPTIONS = (
     "axis", "frame", "range", "direction", "stop", "strategy", "reading", "window", "line_as", "mode", "model", "name",
-    "largest_component", "fill_holes", "terminology", "device", "precision", "engine", "series", "spacing",
+    "largest_component", "keep_speckle", "fill_holes", "terminology", "device", "precision", "engine", "series",
+    "spacing",
 )  # fmt: skip
 """What decides on the result besides the files; the prompts stand with their objects."""
 

@@ -45,6 +45,7 @@ def open_session(
     cache_bytes: int = DEFAULT_CACHE_BYTES,
     store: CheckpointStore | None = None,
     time_series: bool = False,
+    keep_speckle: bool = False,
 ) -> VolumeSession:
     """Open a volume (z,y,x) or (z,y,x,3) with a model. One that is windowed already is taken as it is.
 
@@ -52,7 +53,8 @@ def open_session(
     `geometry` replaces `spacing_zyx` (mm) when the grid is oblique. `window` is a preset, "auto", "LEVEL/WIDTH" or
     (lo, hi). `weights` names a checkpoint file of the user's; with `model` None its model is recognised. Nothing is
     downloaded unless `download` is true. `mode` "reference" repeats the official scripts exactly. `time_series`: k
-    counts frames in time, which are followed as a video. Raises `InputError`, `ModelError`, `UsageError`.
+    counts frames in time, which are followed as a video. With `keep_speckle`
+    small parts beside the largest of a slice stay. Raises `InputError`, `ModelError`, `UsageError`.
     """
     if mode not in MODES:
         raise UsageError(f"The mode {mode!r} is not known.", f"Use one of {', '.join(MODES)}.")
@@ -87,6 +89,7 @@ def open_session(
         cache_bytes=cache_bytes,
         reference=mode == "reference",
         time_series=time_series,
+        keep_speckle=keep_speckle,
     )
 
 

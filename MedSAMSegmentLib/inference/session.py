@@ -26,6 +26,7 @@ from .plan import ObjectPlan, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
 from .strategies.base import RunOptions, Strategy
 from .strategies.click_editing import ClickEditing
+from .strategies.outline import without_speckle
 
 if TYPE_CHECKING:
     from .memory_tracker import MemoryTracker
@@ -56,7 +57,7 @@ class VolumeSession:
 
     `volume` is the windowed 8-bit volume (z,y,x[,3]). The cache of embeddings never passes `cache_bytes`.
     With `reference` the official scripts' behaviour is repeated even where ours sides_differ by design. `time_series`
-    says that k counts frames in time.
+    says that k counts frames in time. With `keep_speckle` small parts beside the largest of a slice stay.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class VolumeSession:
         cache_bytes: int = 400 * 2**20,
         reference: bool = False,
         time_series: bool = False,
+        keep_speckle: bool = False,
     ) -> None:
         self.predictor = predictor
         self.volume = volume
@@ -76,6 +78,7 @@ class VolumeSession:
         self.device = device
         self.reference = reference
         self.time_series = time_series
+        self.keep_speckle = keep_speckle
         self.counters = Counters()
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
         self.decisions: dict[tuple[int, int, Hashable], SliceView] = {}
@@ -367,6 +370,9 @@ class AxisView:
         mask = np.zeros(self._shape, dtype=bool)
         mask[self._visible] = self._session.predictor.smooth(prediction, self._transform)
         return mask
+
+    def without_speckle(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return mask if self._session.keep_speckle else without_speckle(mask)
 
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
         return self._transform.mask_to_low_res(mask[self._visible], plane)

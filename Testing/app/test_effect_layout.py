@@ -128,6 +128,7 @@ def long_texts(frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         last=10**5,
         direction="down",
         time_series=True,
+        keep_speckle=True,
         each_box_new_segment=False,
         keep_partial=True,
     )
@@ -204,6 +205,7 @@ def test_rare_options_are_collapsed_and_stay_as_the_user_leaves_them(frame: Any)
         advanced.range.rule,
         advanced.range.direction,
         advanced.time_series,
+        advanced.keep_speckle,
         advanced.keep_partial,
         advanced.new_segments,
     )
@@ -231,6 +233,7 @@ def test_a_rare_option_never_acts_hidden(frame: Any) -> None:
         ("direction", "up", "only up"),
         ("direction", "down", "only down"),
         ("time_series", True, "slices are frames in time"),
+        ("keep_speckle", True, "small parts are kept"),
         ("each_box_new_segment", False, "boxes add to the current object"),
         ("keep_partial", True, "what is done is kept on cancel"),
     ):
@@ -250,7 +253,7 @@ def test_a_rare_option_never_acts_hidden(frame: Any) -> None:
     advanced.roi.setCurrentNode(roi)
     assert advanced.differing.text == "Set: ROI Liver"
     shown = {"model", "intensity", "tool"} | {"device", "range_rule", "first", "last", "direction", "time_series"}
-    assert {*vars(EffectSettings())} == shown | {"each_box_new_segment", "keep_partial"}
+    assert {*vars(EffectSettings())} == shown | {"each_box_new_segment", "keep_partial", "keep_speckle"}
 
 
 def test_every_widget_has_an_object_name_of_its_own(frame: Any) -> None:

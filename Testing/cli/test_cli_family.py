@@ -247,7 +247,8 @@ def test_a_corrected_slice_is_written_as_it_was_painted(
     sitk.WriteImage(drawn, str(tmp_path / "painted.nii.gz"))
     done = run(
         image, *BOX, "--correct", tmp_path / "painted.nii.gz", 3, "--range", 2, 4, "--fill-holes",
-        "--largest-component", "--weights", made_weights["efficienttam_ti"], "-o", tmp_path / "out.seg.nrrd",
+        "--largest-component", "--keep-speckle",
+        "--weights", made_weights["efficienttam_ti"], "-o", tmp_path / "out.seg.nrrd",
         "--report", tmp_path / "r.json",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -256,7 +257,8 @@ def test_a_corrected_slice_is_written_as_it_was_painted(
     digest = hashlib.sha256((tmp_path / "painted.nii.gz").read_bytes()).hexdigest()
     assert report["prompt_files"] == [{"option": "--correct", "file": "painted.nii.gz", "sha256": digest}]
     given = {"axis": "k", "range": [2, 4], "direction": "both", "stop": False, "fill_holes": True}
-    assert {**report["options"], **given, "largest_component": True, "window": "auto"} == report["options"]
+    given |= {"largest_component": True, "keep_speckle": True, "window": "auto"}
+    assert {**report["options"], **given} == report["options"]
     assert [k for k, score in item["slices"].items() if score["key"]] == ["2", "3"]
     assert item["slices"]["3"]["score"] == 1.0
     too_early = run(image, "--correct", tmp_path / "painted.nii.gz", 3, "-o", tmp_path / "o.nrrd")

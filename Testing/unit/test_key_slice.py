@@ -191,6 +191,18 @@ def test_both_readings_of_a_3d_box_begin_on_the_same_slice_and_are_the_previews_
         assert preview.score == found.slices[9].score
 
 
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("solid", [True, False], ids=["3D box", "box"])
+def test_small_parts_go_unless_they_are_to_be_kept(keep: bool, solid: bool) -> None:
+    pixels, bright, _ = two_bars()
+    pixels[pixels < 128] = 128
+    pixels[4:16, 12:14, 30:33] = 240
+    parts = pixels == 240
+    session, _ = a_session(pixels, threshold=180, keep_speckle=keep)
+    found = session.propagate([Box.around(parts) if solid else drawn_about(parts)]).objects[0]
+    assert np.array_equal(found.mask, parts if keep else bright)
+
+
 def a_bar_that_fades(*faded: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Box]:
     """Return a bar on the slices 4 to 15 of which nothing is seen on `faded`, its mask, and its 3D box."""
     pixels, bright, _ = two_bars()

@@ -11,6 +11,7 @@ from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction
 from MedSAMSegmentLib.inference.slice_prompts import SlicePrompts
 from MedSAMSegmentLib.inference.strategies.appearance import Appearance, edge_contrast
 from MedSAMSegmentLib.inference.strategies.candidates import Candidate
+from MedSAMSegmentLib.inference.strategies.outline import without_speckle
 from MedSAMSegmentLib.inference.strategies.prompt_ensemble import MASK_PROMPT_LOGIT, PromptEnsemble, spanned_share
 from MedSAMSegmentLib.results import FLAG_TWO_READINGS, SliceScore, flag_slices
 
@@ -42,6 +43,9 @@ class Answers:
 
     def smoothed_mask(self, prediction: SlicePrediction) -> NDArray[np.bool_]:
         return prediction.mask if self._smoothed is None else self._smoothed.copy()
+
+    def without_speckle(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return without_speckle(mask)
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         return self._pixels

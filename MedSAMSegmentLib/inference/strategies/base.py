@@ -74,6 +74,9 @@ class EnsembleSlices(Protocol):
     def smoothed_mask(self, prediction: SlicePrediction) -> NDArray[np.bool_]:
         """Return the answer's mask (rows, columns) from its logits smoothed on the network's grid."""
 
+    def without_speckle(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return a mask (rows, columns) without its small parts, unless they are to be kept."""
+
     def mask_to_low_res(self, mask: NDArray[np.bool_], plane: tuple[int, int]) -> NDArray[np.bool_]:
         """Resample a mask (rows, columns) of a slice to the network's low-res answers, `plane` (h,w)."""
 

@@ -19,7 +19,6 @@ from ..embedding_cache import PLAIN_VIEW, SliceView
 from ..plan import ObjectPlan, PixelBox
 from .base import SliceSource
 from .candidates import Candidate, ellipse_mask, fuse, mask_dice
-from .outline import without_speckle
 from .prompt_ensemble import PromptEnsemble
 from .zoom import zoom_crop
 
@@ -71,6 +70,7 @@ class KeySlice:
         pixels = slices.pixels(index)
         self._shape = (pixels.shape[0], pixels.shape[1])
         self._prompt = lambda view: _prompt(slices, index, box, view, power=power, painted=painted)
+        self._clean = slices.without_speckle
         self._found: list[_Answer] = []
         crop = zoom_crop(box, self._shape)
         self._waiting = [PLAIN_VIEW]
@@ -83,7 +83,7 @@ class KeySlice:
         if len(self._waiting) < 2 or self._found:
             return None
         self._found += self._prompt(self._waiting.pop(0))
-        return _vote(self._found, self._shape)
+        return self._vote(self._found)
 
     def readings(self) -> list[KeyAnswer]:
         """Return one or two readings of the box, from all views.
@@ -93,12 +93,17 @@ class KeySlice:
         """
         while self._waiting:
             self._found += self._prompt(self._waiting.pop(0))
-        first = _vote(self._found, self._shape)
+        first = self._vote(self._found)
         others = [
             (c, view) for c, view in self._found if first.mask.any() and mask_dice(c.mask, first.mask) < OTHER_DICE
         ]
-        second = _vote(others, self._shape)
+        second = self._vote(others)
         return [first, second] if second.quality >= OTHER_SHARE * first.quality and second.mask.any() else [first]
+
+    def _vote(self, found: Sequence[_Answer]) -> KeyAnswer:
+        mask, confidence = fuse([candidate for candidate, _ in found], self._shape)
+        quality, view = _best(found)
+        return KeyAnswer(self._clean(mask), confidence, view, quality)
 
 
 def _prompt(
@@ -122,12 +127,6 @@ def _prompt(
 def _best(found: Sequence[_Answer]) -> tuple[float, SliceView]:
     """Return the best quality and its view, the first of equals; 0 and the plain view without answers."""
     return max(((c.quality, view) for c, view in found), key=lambda best: best[0], default=(0.0, PLAIN_VIEW))
-
-
-def _vote(found: Sequence[_Answer], shape: tuple[int, int]) -> KeyAnswer:
-    mask, confidence = fuse([candidate for candidate, _ in found], shape)
-    quality, view = _best(found)
-    return KeyAnswer(without_speckle(mask), confidence, view, quality)
 
 
 def span_power(plan: ObjectPlan) -> float:

@@ -11,7 +11,6 @@ from ..slice_prompts import BoxXYXY, SlicePrompts
 from .appearance import EDGE, Appearance, edge_contrast
 from .base import EnsembleSlices
 from .candidates import Candidate, inside_box, pixels_of
-from .outline import without_speckle
 from .slicewise import mask_box
 
 MASK_PROMPT_LOGIT = 8.0
@@ -86,7 +85,7 @@ class PromptEnsemble:
 
     def _add_candidate(self, mask: NDArray[np.bool_], predicted_iou: float, stability: float, rough: float) -> None:
         # All that is looked at lies within the bounds or just around them.
-        pixels, part = self.pixels[self._near], without_speckle(mask[self._near])
+        pixels, part = self.pixels[self._near], self.slices.without_speckle(mask[self._near])
         if not part.any():
             return
         iou = float(np.clip(predicted_iou, MINIMUM_FACTOR, 1.0))

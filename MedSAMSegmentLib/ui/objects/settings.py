@@ -26,7 +26,7 @@ class EffectSettings:
 
     `intensity` is "auto", `AS_DISPLAYED` or a preset of `intensity.PRESETS`. `range_rule` says where a run ends: by
     itself, with the ROI, or at the slices `first` and `last` (indices of the volume, inclusive). `time_series` says
-    that k counts frames in time.
+    that k counts frames in time. With `keep_speckle` small parts of an object beside the largest of a slice stay.
     """
 
     model: str = DEFAULT_MODEL
@@ -40,6 +40,7 @@ class EffectSettings:
     each_box_new_segment: bool = True
     keep_partial: bool = False
     time_series: bool = False
+    keep_speckle: bool = False
 
     def changed(self, **values: Any) -> EffectSettings:
         """These settings with some values replaced. Raises `UsageError` for a value outside its choices."""

@@ -57,6 +57,7 @@ def session_target(
         volume.read,
         sent_part(settings, roi, axis, volume.geometry.shape_zyx[axis]),
         settings.time_series,
+        settings.keep_speckle,
     )
 
 

@@ -31,6 +31,7 @@ class SessionTarget:
 
     `volume_id` and `volume_time` name the node and its state; `window` is a preset id, "auto" or (lo, hi). `part` is
     the axis, first and last slice that are sent; None sends all. `time_series`: k counts frames in time.
+    `keep_speckle`: small parts beside the largest of a slice stay.
     """
 
     volume_id: str
@@ -44,6 +45,7 @@ class SessionTarget:
     """Gives the voxels (z,y,x[,3]); called only when a session has to be opened."""
     part: tuple[int, int, int] | None = None
     time_series: bool = False
+    keep_speckle: bool = False
 
 
 @dataclass(frozen=True, eq=False)

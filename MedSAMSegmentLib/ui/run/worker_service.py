@@ -71,6 +71,7 @@ class WorkerService:
             modality=target.modality,
             device=target.device,
             time_series=target.time_series,
+            keep_speckle=target.keep_speckle,
         )
         self._pending = self._volume.open(failed)
 

@@ -63,6 +63,12 @@ class AdvancedSection:
             _("Cine: the object is followed along k as in a video, where it may leave and come back."),
             "TimeSeriesCheckBox",
         )
+        self.keep_speckle = check_box(
+            _("Keep small parts"),
+            changed,
+            _("Keep parts of an object that are small beside its largest part on the same slice."),
+            "KeepSpeckleCheckBox",
+        )
         self.keep_partial = check_box(
             _("Keep what is done on cancel"),
             changed,
@@ -87,6 +93,7 @@ class AdvancedSection:
             "each_box_new_segment": self.new_segments.checked,
             "keep_partial": self.keep_partial.checked,
             "time_series": self.time_series.checked,
+            "keep_speckle": self.keep_speckle.checked,
         }
 
     def show(self, settings: EffectSettings, roi_node: Any) -> None:
@@ -96,6 +103,7 @@ class AdvancedSection:
             (self.new_segments, settings.each_box_new_segment),
             (self.keep_partial, settings.keep_partial),
             (self.time_series, settings.time_series),
+            (self.keep_speckle, settings.keep_speckle),
         ):
             quietly(check, check.setChecked, on)
         quietly(self.roi, self.roi.setCurrentNode, roi_node)
@@ -123,7 +131,7 @@ class AdvancedSection:
         form.addRow(caption(_("Device:"), "DeviceLabel"), row(self.device, self.device_state))
         form.addRow(caption(_("ROI:"), "ROILabel"), row(self.roi, self.new_roi))
         self.range.add_to(form)
-        for check in (self.new_segments, self.time_series, self.keep_partial):
+        for check in (self.new_segments, self.time_series, self.keep_speckle, self.keep_partial):
             form.addRow("", check)
 
 
@@ -137,6 +145,7 @@ def differing(settings: EffectSettings, roi_name: str, slices: int) -> list[str]
         _("only up") if settings.direction == "up" else _("only down"): settings.direction != plain.direction,
         _("boxes add to the current object"): not settings.each_box_new_segment,
         _("slices are frames in time"): settings.time_series,
+        _("small parts are kept"): settings.keep_speckle,
         _("what is done is kept on cancel"): settings.keep_partial,
     }
     return [text for text, differs in found.items() if differs]
