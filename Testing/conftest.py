@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
@@ -17,12 +18,17 @@ os.environ.setdefault("MEDSAM_ENGINE", "torch")
 
 @pytest.fixture(scope="session")
 def lite_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real LiteMedSAM weights: from the user's model folder when they are there, else fetched for this run."""
+    """The real LiteMedSAM weights: from the user's model folder when they are there, else fetched once for this run."""
     entry = registry.get("lite_medsam")
     users = CheckpointStore()
     if users.state(entry) == "ready":
         return users.path(entry)
+    # Tests run in several processes, each with a folder beside those of the others.
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "models"
+    store = CheckpointStore(shared)
     try:
-        return CheckpointStore(tmp_path_factory.mktemp("models")).pull(entry)
+        with FileLock(shared.with_suffix(".lock")):
+            return store.path(entry) if store.state(entry) == "ready" else store.pull(entry)
     except DownloadError as error:
         pytest.skip(f"the LiteMedSAM weights cannot be fetched here: {error.message}")
