@@ -14,7 +14,14 @@ from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
 from MedSAMSegmentLib.ui.drawing.prompt_drawing import box_iou, place_box
 from MedSAMSegmentLib.ui.objects import settings
 from MedSAMSegmentLib.ui.objects.corrections import Written, changed_slices, continue_from, merged
-from MedSAMSegmentLib.ui.objects.queue import ObjectQueue, ObjectState, PromptSet, QueuedObject, WrittenResult
+from MedSAMSegmentLib.ui.objects.queue import (
+    KEPT_STATES,
+    ObjectQueue,
+    ObjectState,
+    PromptSet,
+    QueuedObject,
+    WrittenResult,
+)
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
 from MedSAMSegmentLib.ui.overlay.painter import fill_rectangles, outline_segments, to_ijk
 from MedSAMSegmentLib.ui.scene.editor_scene import SelectedSegment
@@ -57,6 +64,13 @@ def test_a_drag_is_a_rectangle_and_a_short_one_a_click():
     assert gesture.release((40, 20)) == Drag((10, 10), (40, 20))
     gesture.press((10, 10))
     assert gesture.release((12, 13)) == Click((10, 10))
+
+
+@pytest.mark.parametrize(("end", "is_drag"), [((13, 13), False), ((14, 10), True), ((10, 6), True), ((7, 7), False)])
+def test_from_four_pixels_on_it_is_a_drag(end, is_drag):
+    gesture = MouseGesture()
+    gesture.press((10, 10))
+    assert gesture.release(end) == (Drag((10, 10), end) if is_drag else Click((10, 10)))
 
 
 def test_a_release_without_a_press_in_this_view_is_nothing():
@@ -268,6 +282,21 @@ def test_a_slice_erased_beyond_the_keys_ends_the_object_there():
     assert again.locked == {6}
 
 
+@pytest.mark.parametrize(
+    ("erased", "bounds"),
+    [(("s2",), (3, 8)), (("s1", "s2", "s3"), (4, 8)), (("s2", "s5", "s6"), (3, 4)), (("s4",), (0, 8))],
+)
+def test_erased_slices_bound_the_object_on_both_sides(erased, bounds):
+    """Those next to the keys count; the slice that was drawn on ends nothing."""
+    before = np.zeros((9, 6, 6), bool)
+    before[1:8, 2:4, 2:4] = True
+    now = edited(before, **dict.fromkeys(erased, False))
+    drawn = [BOX_4] if "s4" not in erased else [Box(k=(3, 3), j=(2, 3), i=(2, 3)), Box(k=(5, 5), j=(2, 3), i=(2, 3))]
+    again = continue_from(PackedMask.of(now, 0), 0, drawn, written=Written(PackedMask.of(before, 0), tuple(drawn)))
+    assert again.bounds == bounds
+    assert again.locked == {int(name[1:]) for name in erased}
+
+
 def test_a_named_key_slice_is_a_prompt_though_nothing_changed():
     before = a_column()
     again = continue_from(
@@ -344,6 +373,48 @@ def test_a_box_over_one_that_has_not_run_redraws_it():
     assert len(first.prompts.all()) == 1
     assert first.prompts.all()[0].i == (1, 10)
     assert put(queue, NEAR, EMPTY, k=3) is not first
+
+
+@pytest.mark.parametrize(
+    ("box", "redraws"),
+    # Of 100 and 100 pixels with n in common, n / (200 - n): a tenth lies between 18 and 19.
+    [((0, 9, 8, 17), True), ((0, 9, 9, 18), False), ((4, 13, 7, 16), False), ((4, 13, 6, 15), True)],
+)
+def test_a_box_that_shares_more_than_a_tenth_redraws_the_other(box, redraws):
+    queue = ObjectQueue()
+    first = put(queue, HERE, NO_SEGMENT)
+    assert (put(queue, box, NO_SEGMENT) is first) is redraws
+
+
+def test_undo_finds_the_result_of_any_run_that_the_editor_still_keeps():
+    item = QueuedObject("x")
+    results = [WrittenResult(0, {}, voxels=100 + n) for n in range(KEPT_STATES + 2)]
+    for result in results:
+        item.complete(result)
+    assert item.result is results[-1]
+    for result in reversed(results[-KEPT_STATES:]):
+        item.settle(result.voxels)
+        assert item.result is result
+    item.settle(results[0].voxels)
+    assert item.result is results[-KEPT_STATES], "older than anything that Undo brings back"
+    item.settle(0)
+    assert item.result is None
+    assert item.state is ObjectState.UNDONE
+
+
+def test_undo_finds_what_any_earlier_run_left_in_the_segment():
+    states = [Written(PackedMask.of(np.arange(216).reshape(6, 6, 6) < n, 0), ()) for n in range(1, KEPT_STATES + 4)]
+    item = QueuedObject("x")
+    for state in states:
+        item.remember(state)
+    kept = [*item.earlier, item.written]
+    assert kept == states[-len(kept) :]
+    assert len(kept) == KEPT_STATES + 1, "as many as can be undone, and what is there now"
+    for state in kept:
+        assert item.state_of(state.packed) is state
+    drawn_by_hand = PackedMask.of(np.ones((6, 6, 6), bool), 0)
+    assert item.state_of(drawn_by_hand) is states[-1]
+    assert item.state_of(PackedMask((6, 6, 6), 0)) is None
 
 
 def test_with_control_the_box_belongs_to_the_current_object():

@@ -24,6 +24,8 @@ class Behaviour:
     announce_length: bool = True
     bytes_per_second: float = 0.0
     redirect_to: str = ""
+    content_ranges: list[str] = field(default_factory=list)
+    """For each answer with a part of the file, instead of the true Content-Range; `{start}` is where it begins."""
     requests: list[dict[str, str]] = field(default_factory=list)
     sent: int = 0
 
@@ -60,7 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = asked.content[start:]
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(asked.content) - 1}/{len(asked.content)}")
+            told = asked.content_ranges.pop(0) if asked.content_ranges else "bytes {start}-{last}/{size}"
+            sizes = {"start": start, "last": len(asked.content) - 1, "size": len(asked.content)}
+            self.send_header("Content-Range", told.format(**sizes))
         self.send_header("Content-Type", asked.content_type)
         if asked.etag:
             self.send_header("ETag", asked.etag)

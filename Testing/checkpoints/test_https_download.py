@@ -80,6 +80,16 @@ def test_a_server_without_ranges_is_asked_for_the_whole_file_again(a_store: Chec
     assert behaviour.sent == 600_000 + len(CONTENT)
 
 
+@pytest.mark.parametrize(
+    "told", ["bytes 0-{last}/{size}", "bytes {start}0-{last}/{size}", "{start}-{last}/{size}", "bytes */{size}"]
+)
+def test_another_part_than_asked_for_is_not_added_to_what_is_there(a_store: CheckpointStore, told: str) -> None:
+    behaviour = Behaviour(CONTENT, drops=[600_000], content_ranges=[told])
+    with serve(behaviour) as address:
+        assert a_store.pull(entry_at(address)).read_bytes() == CONTENT
+    assert ["Range" in request for request in behaviour.requests] == [False, True, False]
+
+
 def test_a_weak_etag_is_not_used_to_resume(a_store: CheckpointStore) -> None:
     behaviour = Behaviour(CONTENT, etag='W/"v1"', drops=[600_000])
     with serve(behaviour) as address:

@@ -62,6 +62,13 @@ def test_direction_and_origin_are_honoured(save) -> None:
     assert np.allclose(volume.geometry.ijk_to_lps, expected)
 
 
+def test_the_rows_of_the_direction_are_those_of_the_matrix(save) -> None:
+    """x runs along L, y along P and z along S in another order than any other, so that nothing can be swapped."""
+    volume = read_volume(save(imgs=IMAGES, spacing=[1, 2, 3], direction=[0, 0, -1, 1, 0, 0, 0, -1, 0]))
+    expected = [[0, 0, -3, 0], [1, 0, 0, 0], [0, -2, 0, 0], [0, 0, 0, 1]]
+    assert np.allclose(volume.geometry.ijk_to_lps, expected)
+
+
 def test_a_single_slice_in_grey_or_colour_is_a_volume(save) -> None:
     assert read_volume(save(imgs=IMAGES[0])).shape_zyx == (1, 12, 13)
     coloured = read_volume(save(imgs=np.stack([IMAGES[0]] * 3, axis=-1)))
@@ -103,7 +110,9 @@ def test_a_pickle_is_never_loaded(save, tmp_path: Path) -> None:
     assert not (tmp_path / "exploded").exists()
 
 
-@pytest.mark.parametrize("shape", ["(100000, 100000, 100000)", "(10, 12, 13)", "(-1, 12, 13)", "(4, 12, 13.5)"])
+@pytest.mark.parametrize(
+    "shape", ["(100000, 100000, 100000)", "(10, 12, 13)", "(3, 12, 13)", "(-1, 12, 13)", "(4, 12, 13.5)"]
+)
 def test_a_header_that_lies_about_its_size_is_refused_before_memory_is_taken(tmp_path: Path, shape: str) -> None:
     with zipfile.ZipFile(tmp_path / "lie.npz", "w") as archive:
         archive.writestr("imgs.npy", an_npy(shape, IMAGES.tobytes()))

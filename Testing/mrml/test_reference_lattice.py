@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from mrml_scene import affine, blob
 
 from MedSAMSegmentLib.errors import GeometryError, OutputError
+from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.mrml.mask_block import MaskBlock
+from MedSAMSegmentLib.mrml.reference_lattice import Lattice, place_block
 from MedSAMSegmentLib.mrml.segment_reader import read_segment, stored_block
 from MedSAMSegmentLib.mrml.segment_writer import SegmentWriter, SliceRange
 from MedSAMSegmentLib.mrml.volume_node import geometry_of
@@ -247,6 +249,27 @@ def test_any_whole_voxel_change_of_grid_moves_every_voxel_to_its_place(order, si
     found = {tuple(p) for p in np.argwhere(moved.mask)[:, ::-1] + np.array(moved.first_ijk)}
     assert found == expected
     assert not resampled
+
+
+def test_on_a_finer_grid_a_voxel_is_as_large_as_it_was():
+    """A voxel reaches half its size beyond its centre: on a grid three times as fine one voxel more on every side."""
+    cube = MaskBlock(np.ones((3, 3, 3), bool), (2, 2, 2))
+    finer, resampled = cube.mapped(np.diag([3.0, 3.0, 3.0, 1.0]), (0, 40, 0, 40, 0, 40))
+    assert resampled
+    assert finer.extent == (5, 13) * 3
+    assert finer.mask.all()
+
+
+@pytest.mark.parametrize(
+    ("shift", "gone"),
+    [(-0.3, []), (-0.6, [0]), (0.3, []), (0.6, [19]), (-1.4, [0]), (-1.6, [0, 1])],
+)
+def test_a_voxel_is_outside_when_its_centre_lies_beyond_the_last_voxels_edge(shift, gone):
+    mask = np.zeros(SHAPE, bool)
+    mask[3:6, 4:9] = True
+    geometry = VolumeGeometry.from_ras(SHAPE, affine(origin=(shift, 0.0, 0.0)))
+    lattice = Lattice((0, 19, 0, 15, 0, 9), np.eye(4), np.eye(4))
+    assert place_block(MaskBlock(mask), geometry, lattice).outside_voxels == mask[:, :, gone].sum()
 
 
 def test_a_shift_of_half_a_voxel_is_resampled_not_taken_for_none():

@@ -14,6 +14,7 @@ from MedSAMSegmentLib.mrml.mask_block import MaskBlock
 from MedSAMSegmentLib.mrml.new_segment import NewSegment, numbered_names
 from MedSAMSegmentLib.mrml.segment_reader import read_segment, read_slice
 from MedSAMSegmentLib.mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange
+from MedSAMSegmentLib.mrml.segmentation_snapshot import SegmentationSnapshot
 from MedSAMSegmentLib.mrml.volume_node import geometry_of, voxels_of
 
 SHAPE = (10, 16, 20)
@@ -206,11 +207,65 @@ def test_masking_holds(
     assert outcome.masked_voxels == (wanted & ~editable).sum()
 
 
-def test_an_intensity_range_with_fractions_is_understood_as_the_editor_does(a_writer, two_segments, a_geometry, a_host):
+def test_an_intensity_range_with_fractions_is_understood_as_the_editor_does(
+    a_writer, two_segments, a_geometry, a_host, read, some_voxels
+):
+    assert A[some_voxels == 1428].all(), "the limits below tell a fraction that is dropped from one that is rounded"
     node = a_host.parameterSetNode()
     node.SourceVolumeIntensityMaskOn()
-    node.SetSourceVolumeIntensityMaskRange(-70000.5, 1500.7)
-    assert a_writer.replace(A, a_geometry, "P").voxels > 0
+    node.SetSourceVolumeIntensityMaskRange(-70000.5, 1427.7)
+    a_writer.replace(A, a_geometry, "P")
+    np.testing.assert_array_equal(read("P"), A & (some_voxels <= 1427))
+
+
+@pytest.mark.parametrize(("limits", "value"), [((40000.0, 50000.0), 32767), ((-50000.0, -40000.0), -32768)])
+def test_limits_beyond_the_voxels_type_are_cut_to_it_as_the_editor_does(a_scene, an_editor, limits, value):
+    voxels = np.zeros(SHAPE, np.int16)
+    voxels[:, :, 8:] = value
+    volume = a_scene.add_volume(voxels, affine())
+    segmentation = a_scene.add_segmentation(volume)
+    segmentation.GetSegmentation().AddEmptySegment("P", "P")
+    host = an_editor(segmentation, volume)
+    host.parameterSetNode().SourceVolumeIntensityMaskOn()
+    host.parameterSetNode().SetSourceVolumeIntensityMaskRange(*limits)
+    outcome = SegmentWriter(host).replace(A, geometry_of(volume), "P")
+    np.testing.assert_array_equal(read_segment(segmentation, "P", geometry_of(volume)), A & (voxels == value))
+    assert outcome.masked_voxels == A[:, :, :8].sum()
+
+
+def test_what_a_masked_segment_keeps_is_not_taken_from_the_mask_again(a_writer, two_segments, a_geometry, read, a_host):
+    """P and Q overlap, and Q may be edited inside P alone: only what Q gains is taken from P."""
+    node = a_host.parameterSetNode()
+    node.SetOverwriteMode(EDITOR.OverwriteNone)
+    a_writer.replace(A, a_geometry, "P")
+    a_writer.replace(B, a_geometry, "Q")
+    node.SetOverwriteMode(EDITOR.OverwriteAllSegments)
+    node.SetMaskMode(NODE.EditAllowedInsideSingleSegment)
+    node.SetMaskSegmentID("P")
+    a_writer.replace_slices(np.zeros(SHAPE, bool), a_geometry, "Q", SliceRange(0, 5, 6))
+    erased = B & A
+    erased[:5] = erased[7:] = False
+    assert erased.any()
+    np.testing.assert_array_equal(read("Q"), B & ~erased)
+    np.testing.assert_array_equal(read("P"), A)
+    assert node.GetOverwriteMode() == EDITOR.OverwriteAllSegments
+
+
+def test_segments_that_shared_a_layer_share_it_again_when_a_write_is_taken_back(
+    a_writer, two_segments, a_geometry, read, a_segmentation_node
+):
+    segmentation = a_segmentation_node.GetSegmentation()
+    a_writer.replace(A & ~B, a_geometry, "P")
+    a_writer.replace(B, a_geometry, "Q")
+    assert segmentation.GetNumberOfLayers() == 1
+    assert segmentation.GetSegment("Q").GetLabelValue() == 2
+    snapshot = SegmentationSnapshot(segmentation)
+    segmentation.SeparateSegmentLabelmap("Q")
+    assert segmentation.GetSegment("Q").GetLabelValue() == 1, "on a layer of its own it has another value"
+    snapshot.restore()
+    np.testing.assert_array_equal(read("Q"), B)
+    np.testing.assert_array_equal(read("P"), A & ~B)
+    assert segmentation.GetNumberOfLayers() == 1
 
 
 def test_the_mask_is_computed_for_the_written_segment_not_the_selected_one(

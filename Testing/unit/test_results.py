@@ -7,7 +7,19 @@ import pytest
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.errors import InputError
-from MedSAMSegmentLib.results import DOUBTFUL_CONFIDENCE, SURE_CONFIDENCE, ObjectResult, PackedMask, SliceResult
+from MedSAMSegmentLib.results import (
+    DOUBTFUL_CONFIDENCE,
+    FLAG_AREA_JUMP,
+    FLAG_EMPTY,
+    FLAG_LOW_SCORE,
+    FLAG_TWO_READINGS,
+    SURE_CONFIDENCE,
+    ObjectResult,
+    PackedMask,
+    SliceResult,
+    SliceScore,
+    flag_slices,
+)
 
 SHAPE = (6, 7, 9)
 
@@ -75,3 +87,53 @@ def test_empty_ends_say_nothing_about_an_object() -> None:
 )
 def test_the_confidence_has_a_word(confidence: float, word: str) -> None:
     assert an_object({2: confidence}, range(2, 3)).assessment == word
+
+
+def flags_of(scores: list[float], areas: list[int] | None = None, **limits: float) -> dict[int, tuple[str, ...]]:
+    """The flags of the slices 3, 4, 5, ... that have any."""
+    sizes = areas or [50] * len(scores)
+    slices = {n: SliceScore(score, area) for n, (score, area) in enumerate(zip(scores, sizes, strict=True), start=3)}
+    return {index: score.flags for index, score in flag_slices(slices, **limits).items() if score.flags}
+
+
+def test_a_score_is_low_beside_what_is_usual_for_the_object() -> None:
+    """One slice that is told very well makes no other one doubtful."""
+    assert flags_of([0.8, 0.8, 0.8, 0.8, 1.0]) == {}
+    assert flags_of([0.8, 0.8, 0.75, 0.8, 1.0]) == {5: (FLAG_LOW_SCORE,)}
+    assert flags_of([1.0, 1.0, 0.95, 1.0]) == {}
+    assert flags_of([1.0, 1.0, 0.94, 1.0]) == {5: (FLAG_LOW_SCORE,)}
+
+
+def test_a_score_below_the_limit_is_low_even_where_it_is_usual() -> None:
+    assert flags_of([0.4, 0.4]) == {3: (FLAG_LOW_SCORE,), 4: (FLAG_LOW_SCORE,)}
+    assert flags_of([0.5, 0.5]) == {}
+
+
+def test_an_empty_slice_is_empty_and_nothing_else() -> None:
+    assert flags_of([0.9, 0.1, 0.9], [50, 0, 50]) == {4: (FLAG_EMPTY,)}
+    assert flag_slices({}) == {}
+
+
+def test_an_area_jumps_where_it_differs_from_both_neighbours() -> None:
+    assert flags_of([0.9] * 3, [50, 101, 50]) == {4: (FLAG_AREA_JUMP,)}
+    assert flags_of([0.9] * 3, [50, 100, 50]) == {}
+    assert flags_of([0.9] * 5, [50, 50, 24, 50, 50]) == {5: (FLAG_AREA_JUMP,)}
+    assert flags_of([0.9] * 5, [50, 50, 25, 50, 50]) == {}
+    assert flags_of([0.9] * 3, [50, 101, 90]) == {}
+
+
+def test_at_the_end_of_a_run_an_object_may_shrink_but_not_grow() -> None:
+    assert flags_of([0.9] * 3, [50, 50, 20]) == {}
+    assert flags_of([0.9] * 3, [50, 50, 101]) == {5: (FLAG_AREA_JUMP,)}
+    assert flags_of([0.9]) == {}
+
+
+def test_the_users_own_slice_is_not_doubted_and_a_second_reading_stays_said() -> None:
+    slices = {
+        1: SliceScore(0.9, 50),
+        2: SliceScore(0.1, 500, (FLAG_TWO_READINGS, FLAG_LOW_SCORE), key=True),
+        3: SliceScore(0.9, 50),
+    }
+    flagged = flag_slices(slices)
+    assert {index: score.flags for index, score in flagged.items()} == {1: (), 2: (FLAG_TWO_READINGS,), 3: ()}
+    assert flagged[2].key

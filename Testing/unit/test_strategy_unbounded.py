@@ -168,6 +168,45 @@ def test_the_preview_of_a_box_on_one_slice_is_what_the_run_gives_there() -> None
     assert preview.score == result.slices[10].score
 
 
+def a_cone() -> NDArray[np.uint8]:
+    """Discs of the radii 4, 5, 6, ... from the key slice on: each is at most 1.6 times as large as the one before."""
+    y, x = np.ogrid[: SHAPE[1], : SHAPE[2]]
+    volume = np.zeros(SHAPE, dtype=np.uint8)
+    for k in range(KEY, KEY + 6):
+        volume[k, (y - 20) ** 2 + (x - 25) ** 2 <= (4 + k - KEY) ** 2] = 255
+    return volume
+
+
+CONE_BOX = Box(i=(21, 29), j=(16, 24), k=(KEY, KEY))
+
+
+def test_an_object_may_grow_from_slice_to_slice_as_far_as_it_likes() -> None:
+    """It is compared with the slice before, not with the one that was drawn on."""
+    found = a_session(a_cone()).propagate([CONE_BOX]).objects[0]
+    assert max(found.slices) == KEY + 5
+    assert found.slices[KEY + 5].area > StopRule().growth * found.slices[KEY].area
+
+
+@pytest.mark.parametrize("strategy", ["static", "handover"])
+def test_slice_by_slice_too_an_area_is_compared_with_the_slice_before(strategy: str) -> None:
+    box = replace(CONE_BOX, i=(15, 35), j=(10, 30))
+    result = a_session(a_cone()).propagate([box], strategy=strategy, direction="up", stop=StopRule()).objects[0]
+    assert sorted(result.slices) == list(range(KEY, KEY + 6))
+
+
+def test_what_was_seen_when_looking_ahead_is_seen_anew_from_a_nearer_slice() -> None:
+    """Slice 13 is too faint to end the look ahead from slice 11, but the object goes on to it, and from it to 14."""
+    y, x = np.ogrid[: SHAPE[1], : SHAPE[2]]
+    pixels = a_cylinder()
+    pixels[13] = np.where((y - 20) ** 2 + (x - 25) ** 2 <= 25, 255, 215)
+    straight = a_session(pixels, BrightPixels(threshold=230)).propagate([DISC]).objects[0]
+    pixels[12] = 0
+    ahead = a_session(pixels, BrightPixels(threshold=230)).propagate([DISC]).objects[0]
+    assert 0 < ahead.mask[13].sum() < ahead.mask[11].sum()
+    np.testing.assert_array_equal(ahead.mask[13:], straight.mask[13:])
+    assert not np.array_equal(ahead.mask[14], pixels[14] > 0), "it is sought near slice 13"
+
+
 def test_a_painted_slice_stays_and_the_object_goes_on_from_it() -> None:
     pixels = a_cylinder()
     painted = pixels[KEY] > 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,24 @@ def test_a_mask_that_does_not_fit_its_grid_is_refused(change: dict[str, Any]) ->
     fields, bits = pack_mask(mask)
     with pytest.raises(WorkerError, match="A mask arrived"):
         unpack_mask({**fields, **change}, bits)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda bits: bits[:-1],
+        lambda bits: np.append(bits, np.uint8(0)),
+        lambda bits: bits.astype(np.int16),
+        lambda bits: bits.reshape(2, 5),
+    ],
+    ids=["a byte short", "a byte too many", "another type", "another shape"],
+)
+def test_bits_that_are_not_those_of_the_box_are_refused(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    mask = np.zeros((512, 512), dtype=bool)
+    mask[100:108, 200:210] = True
+    fields, bits = pack_mask(mask)
+    with pytest.raises(WorkerError, match="does not fit"):
+        unpack_mask(fields, change(bits))
 
 
 def test_every_prompt_arrives_as_it_was() -> None:

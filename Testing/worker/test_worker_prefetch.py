@@ -5,15 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from itertools import islice
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.results import SliceResult
+from MedSAMSegmentLib.worker import session_host
 from MedSAMSegmentLib.worker.client import WorkerClient
 from MedSAMSegmentLib.worker.prefetch import SLICES, PrefetchQueue, outwards
+from MedSAMSegmentLib.worker.protocol import OpenVolume, SegmentSlice, VolumePart
 from MedSAMSegmentLib.worker.remote_volume import RemoteVolume
+from MedSAMSegmentLib.worker.session_host import SessionHost
 
 StartClient = Callable[..., WorkerClient]
 WAIT = 60.0
@@ -49,6 +56,39 @@ def test_nothing_is_planned_for_a_model_that_takes_long() -> None:
     assert not plan, "the slice was encoded before; its neighbours are not"
     plan.plan(2, 0, 5, 12, seconds=0.1)
     assert plan
+
+
+class TimedSession:
+    """Looks at a slice in some views, and takes its time for each."""
+
+    device = "cpu"
+    shape_zyx = (12, 5, 6)
+
+    def __init__(self, views: int, seconds: float, now: list[float]) -> None:
+        self.volume = to_uint8(np.zeros(self.shape_zyx, np.uint8))
+        self.counters = SimpleNamespace(encodes=7)
+        self._views, self._seconds, self._now = views, seconds, now
+
+    def segment_slice(self, axis: int, index: int, prompts: Any, *, reading: int, cancel: Any) -> SliceResult:
+        self.counters.encodes += self._views
+        self._now[0] += self._seconds
+        return SliceResult(0, axis, index, np.zeros((5, 6), bool), 0.9)
+
+
+@pytest.mark.parametrize(
+    ("views", "seconds", "ahead_of_requests"),
+    [(2, 3.0, True), (2, 5.0, False), (1, 1.0, True), (1, 3.0, False), (0, 3.0, False)],
+)
+def test_patience_counts_the_seconds_of_one_view(
+    monkeypatch: pytest.MonkeyPatch, views: int, seconds: float, ahead_of_requests: bool
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(session_host.time, "monotonic", lambda: now[0])
+    host = SessionHost(lambda *_: TimedSession(views, seconds, now))  # type: ignore[arg-type, return-value]
+    host.receive(VolumePart(1, TimedSession.shape_zyx, (0, 0, 0), np.zeros(TimedSession.shape_zyx, np.uint8)))
+    host.answer(OpenVolume(1, "any", TimedSession.shape_zyx, "uint8"), lambda *_: None, lambda: False)
+    host.answer(SegmentSlice(1, 0, 5, [BOX]), lambda *_: None, lambda: False)
+    assert host.has_idle_work is ahead_of_requests
 
 
 def test_after_a_preview_its_neighbours_are_encoded_nearest_first(start_client: StartClient, a_volume: NDArray) -> None:
