@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ..errors import OutputError
+
+LONGEST_WAIT = 5.0
+"""Seconds for another process that moves files into the same folder; it may be stopped."""
 
 _recorders: list[list[Path]] = []
 
@@ -31,7 +36,38 @@ def atomic_write(target: str | Path, suffix: str = "") -> Iterator[Path]:
     `suffix` is what the writer in the block needs to know the format by; default: the target's own.
     Raises `OutputError` when the folder is missing or cannot be written, or the disk is full.
     """
-    target = Path(target)
+    with atomic_writes((target, suffix)) as (temporary,):
+        yield temporary
+
+
+@contextmanager
+def atomic_writes(*targets: tuple[str | Path, str]) -> Iterator[tuple[Path, ...]]:
+    """Write files of one folder that belong together, each with its suffix, as `atomic_write` does one.
+
+    Nothing is moved before all are written. What belongs to the first file is missing for a moment, but at none is it
+    that of another file.
+    """
+    with ExitStack() as temporaries:
+        paths = [Path(target) for target, _ in targets]
+        written = tuple(
+            temporaries.enter_context(_temporary(path, suffix))
+            for path, (_, suffix) in zip(paths, targets, strict=True)
+        )
+        try:
+            yield written
+            for temporary in written:
+                _flush(temporary)
+            _move(written, paths)
+        except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[-1]
+            raise OutputError(
+                f"{paths[0]} cannot be written: {reason}.", "Free space or choose another folder.", str(error)
+            ) from error
+
+
+@contextmanager
+def _temporary(target: Path, suffix: str) -> Iterator[Path]:
+    """Make an empty file beside the target; it is removed at the end, if it is still there."""
     if not target.parent.is_dir():
         raise OutputError(f"The folder {target.parent} does not exist.", "Create it, or choose another place.")
     if target.is_dir():
@@ -45,13 +81,51 @@ def atomic_write(target: str | Path, suffix: str = "") -> Iterator[Path]:
         raise OutputError(f"{target} cannot be written: {error.strerror}.", "Choose another folder.") from error
     try:
         yield temporary
-        os.replace(temporary, target)
-        for written in _recorders:
-            written.append(target)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[-1]
-        raise OutputError(
-            f"{target} cannot be written: {reason}.", "Free space or choose another folder.", str(error)
-        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a folder that was closed meanwhile: the reason is told already
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(temporary: Path) -> None:
+    """Let the disk say now what it could not take. Raises OSError."""
+    descriptor = os.open(temporary, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _move(written: tuple[Path, ...], targets: list[Path]) -> None:
+    with contextlib.ExitStack() as stack:
+        if len(targets) > 1:
+            stack.enter_context(_one_at_a_time(targets[0].parent))
+        for companion in targets[1:]:
+            companion.unlink(missing_ok=True)
+        for temporary, target in zip(written, targets, strict=True):
+            os.replace(temporary, target)
+            for recorder in _recorders:
+                recorder.append(target)
+
+
+@contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """Keep other processes from moving files that belong together into the folder; nowhere a condition of work."""
+    descriptor = None
+    with contextlib.suppress(ImportError, OSError):
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+        until = time.monotonic() + LONGEST_WAIT
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.01)
+    try:
+        yield
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from .claimed_size import require_plausible_voxels
+from .compressed_voxels import check_compressed_voxels
 from .detached_headers import require_data_files
 from .nifti_header import NEARLY_RIGHT_ANGLES
 from .nifti_integrity import check_nifti_integrity
@@ -41,6 +42,7 @@ def read_itk(path: Path, kind: str, max_bytes: int = MAX_BYTES) -> Volume:
             check_nifti_integrity(path)
         elif kind in ITK_READERS:
             require_plausible_voxels(path, claimed)
+            check_compressed_voxels(path)
         image = reader.Execute()
     keys = set(image.GetMetaDataKeys())
     modality = image.GetMetaData("modality") if "modality" in keys else None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,15 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .atomic import atomic_write
+from .atomic import atomic_writes
 from .file_kinds import ITK_KINDS, file_kind
 from .itk import image_from_array, read_itk
-from .nifti import can_hold, read_nifti, write_nifti_labels
+from .nifti import can_hold, nifti_labels, read_nifti
 from .nifti_header import NiftiForms
-from .report import write_report
+from .report import report_text
 from .seg_nrrd import check_segments
 from .segments import SegmentationFile, SegmentToWrite, Terminology, palette_color
+from .volume import Volume
 
 MAX_LABELS = 512
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -43,15 +46,28 @@ def write_label_map(
     path = Path(path)
     labels = merged_labels(segments, geometry)
     suffix = next(s for s in sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True) if path.name.lower().endswith(s))
-    if suffix in NIFTI_SUFFIXES and nifti_forms is not None and can_hold(geometry, nifti_forms):
-        write_nifti_labels(path, labels, geometry, nifti_forms, suffix)
-    else:
-        image = image_from_array(labels, geometry)
-        with atomic_write(path, suffix) as temporary:
-            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+    forms = nifti_forms if suffix in NIFTI_SUFFIXES and can_hold(geometry, nifti_forms) else None
+    image = image_from_array(labels, geometry) if forms is None else None
     sidecar = sidecar_path(path)
-    write_report(sidecar, _sidecar(path, segments, labels))
+    with atomic_writes((path, suffix), (sidecar, ".json")) as (temporary, listed):
+        listed.write_text(report_text(_sidecar(path, segments, labels)), encoding="utf-8", errors="replace")
+        if forms is not None:
+            temporary.write_bytes(nifti_labels(labels, geometry, forms, suffix))
+        else:
+            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+            _require_as_written(temporary, labels)
     return sidecar
+
+
+def _require_as_written(written: Path, labels: NDArray) -> None:
+    """Raise OSError for a file that is not whole: where the disk is full some of ITK's writers end as if all were
+    well."""
+    try:
+        whole = np.array_equal(_read(written).array_zyx, labels)
+    except InputError:
+        whole = False
+    if not whole:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def merged_labels(
@@ -74,8 +90,7 @@ def sidecar_path(path: Path) -> Path:
 def read_label_map(path: str | Path) -> SegmentationFile:
     """Return the segments of a label map, named by its sidecar if there is one, and their grid. Raises `InputError`."""
     path = Path(path)
-    kind = ITK_KINDS.get(file_kind(path), "nifti")
-    volume = read_nifti(path) if kind == "nifti" else read_itk(path, kind)
+    volume = _read(path)
     labels = volume.array_zyx
     if labels.ndim != 3 or labels.min() < 0 or not np.array_equal(labels, np.rint(labels)):
         raise InputError(f"{path.name} is not a label map.", "Use whole numbers from 0, one a segment.")
@@ -87,6 +102,11 @@ def read_label_map(path: str | Path) -> SegmentationFile:
     values += [value for value in known if value not in values]
     segments = tuple(_segment(labels == value, value, known.get(value, {})) for value in sorted(values))
     return SegmentationFile(segments, volume.geometry)
+
+
+def _read(path: Path) -> Volume:
+    kind = ITK_KINDS.get(file_kind(path), "nifti")
+    return read_nifti(path) if kind == "nifti" else read_itk(path, kind)
 
 
 def _segment(mask: NDArray[np.bool_], value: int, fields: dict[str, Any]) -> SegmentToWrite:

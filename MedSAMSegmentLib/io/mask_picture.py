@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from .atomic import atomic_write
+from .plain_images import PICTURE_DAMAGE
+from .png_integrity import check_png_integrity
 from .seg_nrrd import check_segments
 from .segments import PALETTE, SegmentationFile, SegmentToWrite, palette_color
 
@@ -79,6 +81,8 @@ def _labels(path: Path) -> tuple[NDArray, dict[int, tuple[float, float, float]]]
     try:
         with Image.open(path) as image:
             if image.mode == "P":
+                if image.format == "PNG":
+                    check_png_integrity(path)
                 pages = []
                 for index in range(getattr(image, "n_frames", 1)):
                     image.seek(index)
@@ -86,7 +90,7 @@ def _labels(path: Path) -> tuple[NDArray, dict[int, tuple[float, float, float]]]
                 palette = np.array(image.getpalette("RGB") or [0] * 3, np.float64).reshape(-1, 3) / 255
                 colors = {n: (float(r), float(g), float(b)) for n, (r, g, b) in enumerate(palette)}
                 return np.stack(pages), colors
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (*PICTURE_DAMAGE, Image.DecompressionBombError) as error:
         raise InputError(f"{path.name} cannot be read as a mask.", "Export it again.", str(error)) from error
     array = read_volume(path).array_zyx
     if array.ndim == 4:

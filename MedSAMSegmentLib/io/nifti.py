@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..geometry import VolumeGeometry
-from .atomic import atomic_write
 from .claimed_size import require_plausible
 from .detached_headers import image_files, require_data_files
 from .itk import read_itk, volume_from_axes
@@ -103,10 +102,11 @@ def damaged(path: Path, detail: str) -> InputError:
     return InputError(f"{path.name} cannot be read: it is cut off or damaged.", "Copy or export it again.", detail)
 
 
-def write_nifti_labels(path: Path, labels: NDArray, geometry: VolumeGeometry, forms: NiftiForms, suffix: str) -> None:
-    """Write labels (z,y,x) of uint8 or uint16 with the two statements of place of the file that they belong to.
+def nifti_labels(labels: NDArray, geometry: VolumeGeometry, forms: NiftiForms, suffix: str) -> bytes:
+    """Return a file of labels (z,y,x) of uint8 or uint16 with the two statements of place of the file that they belong
+    to.
 
-    `suffix` is ".nii" or ".nii.gz". Raises `OutputError`.
+    `suffix` is ".nii" or ".nii.gz".
     """
     head = bytearray(352)
     z, y, x = geometry.shape_zyx
@@ -121,8 +121,7 @@ def write_nifti_labels(path: Path, labels: NDArray, geometry: VolumeGeometry, fo
     struct.pack_into("<18f", head, 256, *forms.quaternion, *forms.rows)
     head[344:348] = b"n+1\0"
     content = bytes(head) + np.ascontiguousarray(labels, labels.dtype.newbyteorder("<")).tobytes()
-    with atomic_write(path, suffix) as temporary:
-        temporary.write_bytes(content if suffix == ".nii" else gzip.compress(content, COMPRESSION, mtime=0))
+    return content if suffix == ".nii" else gzip.compress(content, COMPRESSION, mtime=0)
 
 
 def can_hold(geometry: VolumeGeometry, forms: NiftiForms | None) -> bool:

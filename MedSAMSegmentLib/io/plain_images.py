@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,7 @@ from ..geometry import VolumeGeometry
 from .claimed_size import require_plausible
 from .itk import colours, read_itk
 from .picture_spacing import PictureSpacing, common_spacing, picture_spacing
+from .png_integrity import check_png_integrity
 from .spacing import spacing_notes
 from .tiff_pages import ORIENTATION, TiffPage, read_plain_page, read_tiff_pages
 from .volume import MAX_BYTES, Volume, check_size, make_volume
@@ -34,6 +36,21 @@ TRANSPOSED = (5, 6, 7, 8)
 """EXIF orientations by which rows and columns change places."""
 
 THUMBNAIL = "A smaller copy of the picture in the same file was left out."
+
+PICTURE_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow raises on damaged bytes, found by altering files at random."""
 
 GREY_MODES = ("1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L")
 
@@ -124,6 +141,8 @@ def _read(path: Path, max_bytes: int) -> _Picture:
         return _rare_pages(path, directories, max_bytes)
     try:
         with _quiet_opening(path) as image:
+            if image.format == "PNG":
+                check_png_integrity(path)
             deep = _deep_png_type(image)
             if deep is not None:
                 check_size(image.width * image.height * 8, 1, path, max_bytes)
@@ -153,7 +172,7 @@ def _read(path: Path, max_bytes: int) -> _Picture:
         return _rare_pages(path, directories, max_bytes)
     except Image.DecompressionBombError as error:
         raise _too_large(path, str(error)) from error
-    except (OSError, SyntaxError, ValueError, zlib.error) as error:
+    except PICTURE_DAMAGE as error:
         raise InputError(f"{path.name} cannot be read as an image.", "Export it again.", str(error)) from error
     if any(page.shape != pages[0].shape for page in pages):
         raise InputError(f"{path.name} has pages of different sizes.", "Use one image a file.")

@@ -20,14 +20,16 @@ BLOCK = 1 << 20
 
 
 def write_report(path: str | Path, report: Mapping[str, Any]) -> None:
-    """Write `report` as JSON; numpy values, paths and dataclasses are allowed, what is not finite becomes null.
-
-    Raises `OutputError`.
-    """
-    text = json.dumps(to_json_types(report), indent=2, ensure_ascii=False, allow_nan=False)
+    """Write `report` as JSON, see `report_text`. Raises `OutputError`."""
+    text = report_text(report)
     with atomic_write(path, ".json") as temporary:
         # A file name need not be UTF-8, a report must.
-        temporary.write_text(text + "\n", encoding="utf-8", errors="replace")
+        temporary.write_text(text, encoding="utf-8", errors="replace")
+
+
+def report_text(report: Mapping[str, Any]) -> str:
+    """Return `report` as JSON; numpy values, paths and dataclasses are allowed, what is not finite becomes null."""
+    return json.dumps(to_json_types(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_json_types(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -19,6 +20,20 @@ from .detached_headers import image_files
 from .segments import Color, SegmentationFile, SegmentToWrite, Terminology
 
 CATEGORY_CONTEXT = "Segmentation category and type - 3D Slicer General Anatomy list"
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    StopIteration,
+    MemoryError,
+    zlib.error,
+)
+"""What the readers of NRRD and of Slicer's segmentations raise on damaged bytes, found by altering files at random."""
+
 ANATOMY_CONTEXT = "Anatomic codes - DICOM master list"
 
 
@@ -66,7 +81,7 @@ def read_seg_nrrd(path: str | Path) -> SegmentationFile:
         segmentation = slicerio.read_segmentation(str(path))
         names = _utf8_names(path)
         segments = tuple(_segment(segmentation, fields, names) for fields in segmentation["segments"])
-    except (OSError, ValueError, KeyError, IndexError, nrrd.NRRDError) as error:
+    except (nrrd.NRRDError, *_DAMAGE) as error:
         raise InputError(f"{path.name} cannot be read as a segmentation.", "Check the file.", str(error)) from error
     x, y, z = segmentation["voxels"].shape[-3:]
     return SegmentationFile(segments, VolumeGeometry((z, y, x), np.asarray(segmentation["ijkToLPS"], np.float64)))

@@ -48,11 +48,14 @@ class PopenTransport:
                 f"{command.program} could not be started: {error.strerror or error}.",
                 "Choose another Python interpreter in the settings.",
             ) from error
+        self._process = process
+        self._interpreter = LaunchedInterpreter(command.program)
+        self._start_pumps(process)
+
+    def _start_pumps(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
-        self._process = process
-        self._interpreter = LaunchedInterpreter(command.program)
         threading.Thread(target=self._pump_out, args=(process.stdin,), daemon=True).start()
         threading.Thread(target=self._pump_in, args=(process.stdout,), daemon=True).start()
         self._error_thread = threading.Thread(target=self._pump_errors, args=(process.stderr,), daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -361,3 +362,48 @@ def test_a_tiff_holds_the_masks_of_several_slices_and_many_objects_a_png_one_sli
     np.testing.assert_array_equal(read_segmentation(tmp_path / "few.tif").segments[2].mask_zyx, places == 2)
     with pytest.raises(OutputError, match="the image has 3"):
         check_output_grid(tmp_path / "m.png", grid)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files as Linux does")
+@pytest.mark.parametrize("name", [*FORMATS, "out.npz", "out.tif"])
+def test_a_disk_that_is_full_leaves_what_was_there_and_says_so(tmp_path: Path, name: str) -> None:
+    rng = np.random.default_rng(6)
+    geometry = VolumeGeometry.from_spacing((3, 60, 70))
+    old, new = (rng.random(geometry.shape_zyx) < 0.4 for _ in range(2))
+    path = tmp_path / name
+    files = write_segmentation(path, [SegmentToWrite("old", old)], geometry)
+    before = {file.name: file.read_bytes() for file in files}
+    resource = pytest.importorskip("resource")
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before[name]) // 2, room[1]))
+    try:
+        with pytest.raises(OutputError, match="cannot be written") as caught:
+            write_segmentation(path, [SegmentToWrite("new", new)], geometry)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    assert caught.value.cure
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_a_label_map_that_cannot_be_moved_keeps_its_list_of_names(
+    tmp_path: Path, apart: list[SegmentToWrite], an_oblique_geometry: VolumeGeometry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks never lie beside the names of other masks, however the writing ends."""
+    path = tmp_path / "out.nrrd"
+    write_segmentation(path, apart, an_oblique_geometry)
+    moved = []
+
+    def killed_after_the_first(source: Path, target: Path) -> None:
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(target)
+        os.rename(source, target)
+
+    monkeypatch.setattr("MedSAMSegmentLib.io.atomic.os.replace", killed_after_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        write_segmentation(path, apart[::-1], an_oblique_geometry)
+    assert moved == [path]
+    found = read_segmentation(path).segments
+    assert [item.name for item in found] == ["Label 1", "Label 2"]
+    assert np.array_equal(found[0].mask_zyx, apart[1].mask_zyx)
+    assert [file.name for file in tmp_path.iterdir()] == ["out.nrrd"]
