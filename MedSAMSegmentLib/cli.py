@@ -157,8 +157,8 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         default="auto",
-        choices=("auto", "float32", "bfloat16", "int8"),
-        help="int8: LiteMedSAM in OpenVINO alone",
+        choices=("auto", "float32", "bfloat16"),
+        help="auto: bfloat16 where that is faster and keeps the masks, else float32",
     )
     parser.add_argument(
         "--engine", default="auto", choices=("auto", "torch", "openvino"), help="what runs the networks' costly parts"

@@ -10,22 +10,20 @@ import torch
 from ..errors import DeviceError, UsageError
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class DeviceChoice:
     """`dtype` is what the costly parts of a network are computed in; weights stay float32, and so do results.
 
-    `by_name`: the user asked for this device, so no other is taken in its place. `eight_bit`: the user asked for
-    products in eight bits, which is for the engine to do.
+    `by_name`: the user asked for this device, so no other is taken in its place.
     """
 
     device: torch.device
     dtype: torch.dtype
     reason: str
     by_name: bool = False
-    eight_bit: bool = False
 
     @property
     def title(self) -> str:
@@ -36,7 +34,6 @@ def resolve_device(name: str = "auto", precision: str = "auto") -> DeviceChoice:
     """Return the device of that name, after one small product on it.
 
     "auto" takes CUDA, then MPS, then the CPU, and falls back with a reason when a device is there but does not work.
-    For the precision int8 it takes the CPU.
     A device that is asked for by name and does not work raises `DeviceError`.
     """
     if name not in DEVICES:
@@ -48,8 +45,6 @@ def resolve_device(name: str = "auto", precision: str = "auto") -> DeviceChoice:
         if trouble:
             raise DeviceError(f"The device {name} cannot be used: {trouble}.", "Choose another device, or auto.")
         return _choice(name, precision, "asked for", by_name=True)
-    if precision == "int8":
-        return _choice("cpu", precision, "the device for int8")
     reasons = []
     for candidate in ("cuda", "mps"):
         trouble = device_trouble(candidate)
@@ -77,9 +72,7 @@ def _choice(name: str, precision: str, reason: str, by_name: bool = False) -> De
     fast_bfloat16 = name == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if precision == "auto":
         precision = "bfloat16" if fast_bfloat16 else "float32"
-    eight_bit = precision == "int8"
-    dtype = torch.float32 if eight_bit else getattr(torch, precision)
-    return DeviceChoice(torch.device(name), dtype, reason, by_name, eight_bit)
+    return DeviceChoice(torch.device(name), getattr(torch, precision), reason, by_name)
 
 
 def reduced_precision(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:

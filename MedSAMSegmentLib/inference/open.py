@@ -113,7 +113,7 @@ def load_predictor(
 
     Without `model_id` the model is the one that the file `weights` belongs to, told by its keys and shapes, or else
     LiteMedSAM.
-    `precision` is "float32", "bfloat16", "int8" (LiteMedSAM in OpenVINO) or "auto".
+    `precision` is "float32", "bfloat16" or "auto".
     `engine` runs the network's costly parts: "torch", "openvino", or "auto" for the faster one on this machine. What it
     derives from the weights is kept in the user's own cache.
     """

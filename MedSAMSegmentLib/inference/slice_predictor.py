@@ -85,7 +85,7 @@ class SlicePredictor:
 
     def with_torch(self) -> SlicePredictor:
         """Return the same weights with the encoder in torch and float32: the official code's numbers."""
-        device = replace(self.device, dtype=torch.float32, eight_bit=False)
+        device = replace(self.device, dtype=torch.float32)
         return SlicePredictor(
             self.module, self.entry, device, weights_sha256=self.weights_sha256, weights_note=self.weights_note
         )

@@ -20,6 +20,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -151,6 +152,7 @@ def revision() -> str:
 
 def start_worker(shares: multiprocessing.Queue[int], number: int, precision: str) -> None:
     """Load the model with this process's share of the cores."""
+    end_with_parent()
     share = shares.get()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
     own = cores[share::number]
@@ -168,6 +170,18 @@ def start_worker(shares: multiprocessing.Queue[int], number: int, precision: str
     if own:
         for thread in os.listdir("/proc/self/task"):
             os.sched_setaffinity(int(thread), cores)
+
+
+def end_with_parent() -> None:
+    """End this process when its parent has, however that ended: a pool's workers outlive one that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker has a parent"
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent watch", daemon=True).start()
 
 
 def measure_file(path: Path) -> tuple[str, dict[str, Any]]:

@@ -38,20 +38,16 @@ KINDS = tuple(
     )
     if precision == "float32" or FAST_BFLOAT16
 )
-INT8 = ("openvino", "int8")
-INT8_MODEL = "lite_medsam"
+CASES_MODEL = "lite_medsam"
 SLOW_MODELS = {"medsam": tuple(kind for kind in KINDS if kind[0] == "openvino")}
 """Models of which a slice takes seconds: only the engines that "auto" chooses from, each beside plain eager."""
 QUICK_MODELS = ("lite_medsam",)
 WHOLE_CASE = "left lung"
-MANY_OBJECTS = (
-    *(
-        (model, "openvino", precision)
-        for model in ("lite_medsam", "medsam2", "efficient_medsam2_tiny")
-        for precision in ("float32", "bfloat16")
-        if precision == "float32" or FAST_BFLOAT16
-    ),
-    (INT8_MODEL, *INT8),
+MANY_OBJECTS = tuple(
+    (model, "openvino", precision)
+    for model in ("lite_medsam", "medsam2", "efficient_medsam2_tiny")
+    for precision in ("float32", "bfloat16")
+    if precision == "float32" or FAST_BFLOAT16
 )
 
 
@@ -93,8 +89,7 @@ def measure_speed(models: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def kinds_of(model: str) -> tuple[tuple[str, str], ...]:
-    kinds = SLOW_MODELS.get(model, KINDS)
-    return (*kinds, INT8) if model == INT8_MODEL else kinds
+    return SLOW_MODELS.get(model, KINDS)
 
 
 def measure_cases(wanted: str) -> list[dict[str, Any]]:
@@ -102,7 +97,7 @@ def measure_cases(wanted: str) -> list[dict[str, Any]]:
     if wanted == "none":
         return []
     rows = []
-    kinds = kinds_of(INT8_MODEL)
+    kinds = kinds_of(CASES_MODEL)
     for engine, precision in kinds:
         print(f"cases {engine} {precision} ...", file=sys.stderr, flush=True)
         names = () if wanted == "all" and engine == "openvino" else (WHOLE_CASE,)
@@ -138,10 +133,9 @@ def notes() -> list[str]:
         *missing,
         "Models whose weights are not on the machine are measured with made-up ones; times do not depend on them.",
         "GPU: not measured here." if gpu else "GPU: none was available; figures for one are missing.",
-        "int8: products of the encoder's attention stages in eight bits, the rest in bfloat16 or float32, whichever is "
-        "faster; for LiteMedSAM's published weights alone, and only when asked for. auto takes bfloat16 unasked with "
-        "LiteMedSAM alone, where it is faster, as the cases above lose 0.011 at most. The weights of the other models "
-        "were not to be had, so what bfloat16 does to their masks is open.",
+        "auto takes bfloat16 unasked with LiteMedSAM alone, on processors that compute in it and where it is faster, "
+        "as the cases above lose 0.011 at most. The weights of the other models were not to be had, so what bfloat16 "
+        "does to their masks is open.",
     ]
 
 

@@ -20,7 +20,6 @@ from . import ENGINES
 from .base import EngineFiles, Features, ImageEncoderEngine, probe_input, relative_error
 from .benchmarks import BenchmarkStore, EngineBenchmark
 from .graphs import attention_probe, decoder_probe, graphs_of, memory_probe, sam2_decoder_probe
-from .int8 import ranges_of
 from .openvino_engine import OpenVinoEngine, open_engine
 from .openvino_model import openvino_trouble, openvino_version
 from .precision import Precision
@@ -29,9 +28,6 @@ from .unused_files import remove_unused
 
 BFLOAT16_AGREES = frozenset({"lite_medsam"})
 """Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
-
-EIGHT_BITS = (Precision(torch.bfloat16, eight_bit=True), Precision(torch.float32, eight_bit=True))
-"""What is not a product in eight bits is quicker in one or the other, by the processor."""
 
 ENGINE_VARIABLE = "MEDSAM_ENGINE"
 """Environment variable that stands in for "auto"."""
@@ -68,8 +64,7 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     """Return the engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
 
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
-    With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks. Products in eight bits
-    are never taken unasked: Resources/docs/experiments.md says what they cost.
+    With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks.
     What OpenVINO compiled for the choice is kept with `encoder.files`.
     Raises `UsageError` for an unknown name, `DeviceError` when the engine or the precision asked for cannot be used.
     """
@@ -87,8 +82,6 @@ def _choose(encoder: Encoder, wanted: str, free_precision: bool) -> EngineChoice
         wanted = os.environ.get(ENGINE_VARIABLE, "").strip() or "auto"
     if wanted not in ENGINES:
         raise UsageError(f"The engine {wanted!r} is not known.", f"Use one of {', '.join(ENGINES)}.")
-    if encoder.device.eight_bit:
-        return _in_eight_bits(encoder, wanted)
     in_torch = TorchEngine(encoder.network, encoder.device)
     if wanted == "torch":
         return EngineChoice(in_torch, "asked for")
@@ -106,18 +99,6 @@ def _choose(encoder: Encoder, wanted: str, free_precision: bool) -> EngineChoice
     return _fastest(encoder, precisions, in_torch)
 
 
-def _in_eight_bits(encoder: Encoder, wanted: str) -> EngineChoice:
-    trouble = "it is none of the engine torch" if wanted == "torch" else _openvino_trouble(encoder)
-    if not trouble and ranges_of(encoder.files) is None:
-        trouble = f"nobody has looked at the ranges of these weights of {encoder.files.entry.title}"
-    if trouble:
-        raise DeviceError(
-            f"The precision int8 cannot be used: {trouble}.",
-            "Use another precision; int8 is for LiteMedSAM in the engine openvino, on the CPU.",
-        )
-    return _fastest(encoder, EIGHT_BITS)
-
-
 def open_openvino(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
     """Convert, compile or read the graphs, and compare their answers with torch's when that was not done before.
 
@@ -128,7 +109,7 @@ def open_openvino(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
 
 def _open_openvino(encoder: Encoder, precision: Precision) -> tuple[OpenVinoEngine, EngineBenchmark]:
     title = encoder.files.entry.title
-    cure = "Use another precision." if precision.eight_bit else "Use the engine torch, or auto."
+    cure = "Use the engine torch, or auto."
     try:
         graphs = graphs_of(encoder.network, encoder.module, probe_input(encoder.files.entry))
         engine = open_engine(graphs, encoder.files, precision)
@@ -158,17 +139,14 @@ def _label(engine: str, precision: Precision) -> str:
     return f"{name} {precision}"
 
 
-def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchEngine | None = None) -> EngineChoice:
-    """Choose among OpenVINO at these precisions and torch where that is given, which is left if all else fails.
-
-    Raises `DeviceError` when there is nothing left.
-    """
+def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchEngine) -> EngineChoice:
+    """Choose among OpenVINO at these precisions and torch, which is left if all else fails."""
     labels = {_label("openvino", precision): precision for precision in precisions}
     troubles: list[DeviceError] = []
     opened: tuple[str, OpenVinoEngine] | None = None
     known = _remembered(encoder, labels, in_torch)
     if known is None:
-        known = {} if in_torch is None else {label(in_torch): _known(encoder, in_torch)}
+        known = {label(in_torch): _known(encoder, in_torch)}
         for name, precision in labels.items():
             try:
                 engine, known[name] = _open_openvino(encoder, precision)
@@ -186,17 +164,15 @@ def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchE
             return EngineChoice(engine, figures)
         except DeviceError as error:
             troubles.append(error)
-    if in_torch is None:
-        raise troubles[0]
     return EngineChoice(in_torch, " ".join(error.message for error in troubles) or figures)
 
 
-def _best(known: Mapping[str, EngineBenchmark]) -> str | None:
-    return min(known, key=lambda name: known[name].seconds, default=None)
+def _best(known: Mapping[str, EngineBenchmark]) -> str:
+    return min(known, key=lambda name: known[name].seconds)
 
 
 def _remembered(
-    encoder: Encoder, labels: Mapping[str, Precision], in_torch: TorchEngine | None
+    encoder: Encoder, labels: Mapping[str, Precision], in_torch: TorchEngine
 ) -> dict[str, EngineBenchmark] | None:
     """Return all figures of this machine that the choice needs, without those of engines that are not to be used.
 
@@ -204,16 +180,15 @@ def _remembered(
     need be compiled.
     """
     store = BenchmarkStore(encoder.files)
-    names = [*labels] if in_torch is None else [label(in_torch), *labels]
+    names = [label(in_torch), *labels]
     found = {name: figures for name in names if (figures := store.get(name)) is not None}
     if len(found) < len(names):
         return None
-    usable = {
+    return {
         name: figures
         for name, figures in found.items()
         if name not in labels or figures.error <= labels[name].error_limit
     }
-    return usable or None
 
 
 def _known(encoder: Encoder, engine: ImageEncoderEngine) -> EngineBenchmark:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +16,6 @@ from ...models.sam2 import MemorySteps
 from .base import EngineFiles
 from .compiled_graph import CompiledGraph, compile_graph, read_compiled
 from .graphs import ATTENTION, DECODER, ENCODER, MEMORY, Graph
-from .int8 import quantize_products, ranges_of
 from .openvino_model import compiled_path, read_or_convert
 from .precision import Precision
 from .sealed_files import note_if_altered
@@ -100,13 +98,5 @@ def open_engine(graphs: Sequence[Graph], files: EngineFiles, precision: Precisio
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         found = dict(zip(names, pool.map(read, graphs), strict=True))
         # One after the other: to trace a network is nothing for several threads.
-        models = {graph.name: _model(graph, files, precision) for graph in graphs if found[graph.name] is None}
+        models = {graph.name: read_or_convert(graph, files) for graph in graphs if found[graph.name] is None}
         return OpenVinoEngine(dict(zip(names, pool.map(compiled, graphs), strict=True)), precision)
-
-
-def _model(graph: Graph, files: EngineFiles, precision: Precision) -> Any:
-    model = read_or_convert(graph, files)
-    ranges = ranges_of(files) if precision.eight_bit and graph.name == ENCODER else None
-    if ranges is not None:
-        quantize_products(model, ranges)
-    return model

@@ -18,7 +18,6 @@ from ...checkpoints.folder import lock_file
 from .base import EngineFiles, weights_key
 from .benchmarks import machine_signature
 from .graphs import Graph
-from .int8 import ranges_digest
 from .precision import Precision
 from .sealed_files import is_whole, note_if_altered, seal, unseal
 from .unused_files import touch_files
@@ -49,10 +48,7 @@ def model_path(files: EngineFiles, graph: str = "") -> Path | None:
 
 def compiled_path(files: EngineFiles, graph: str, precision: Precision) -> Path | None:
     """Return the path of a graph compiled for this processor and a precision; None when nothing is to be kept."""
-    marks = str(precision).replace(" and ", "-")
-    if precision.eight_bit:
-        marks += f"-{ranges_digest()}"
-    return _path(files, graph, f"{marks}.{machine_signature()}.blob")
+    return _path(files, graph, f"{precision}.{machine_signature()}.blob")
 
 
 def _path(files: EngineFiles, graph: str, ending: str) -> Path | None:
