@@ -129,7 +129,9 @@ def main() -> None:
             flush=True,
         )
         if options.json is not None:
-            options.json.write_text(json.dumps({"rows": [asdict(row) for row in rows]}), encoding="utf-8")
+            options.json.write_text(
+                json.dumps({"rows": [asdict(r) | {"worst_step": r.worst_step} for r in rows]}), encoding="utf-8"
+            )
     if rows:
         print_rows(rows)
 

@@ -1,9 +1,9 @@
-"""Measure how far the networks are from the official code; print the tables of Resources/docs/parity.md.
+"""Measure how far the networks are from the official code.
 
 python Testing/parity/parity_table.py [--json FILE] [MODEL ...]
 
-MODEL is `sam` (LiteMedSAM and MedSAM) or a family of `sam2_golden`; by default all. `--json` keeps the figures for
-`Resources/docs/make_tables.py parity=FILE`.
+MODEL is `sam` (LiteMedSAM and MedSAM) or a family of `sam2_golden`; by default all. `--json` writes the figures, of
+which `Resources/docs/make_tables.py parity=FILE` makes the tables of parity.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import sam2_golden as golden
-from sam_golden import load_golden, make_predictor, sample, synthetic_state_dict, unpack
+from sam_golden import REFERENCE, load_golden, make_predictor, sample, synthetic_state_dict, unpack
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
@@ -31,15 +31,6 @@ SAM_CASES = (
     ("MedSAM (ViT-B), colour image", "deterministic", "medsam_synth_rgb", "medsam", "medsam_vit_b"),
 )
 """Title, weights, golden file, model and, for deterministic weights, their state dict."""
-
-SAM_HEAD = (
-    "case", "weights", "embedding, largest", "box logits, largest", "box logits, mean", "IoU, largest",
-    "differing mask pixels",
-)  # fmt: skip
-SAM2_HEAD = (
-    "model", "case", "logits max", "logits mean", "pointer max", "IoU, score max", "memory mean", "mask pixels",
-    "within limits",
-)  # fmt: skip
 
 
 def sam_row(title: str, weights: str, file: str, model: str, state_dict: str) -> dict[str, Any]:
@@ -79,18 +70,21 @@ def sam2_row(name: str, case: str) -> dict[str, Any]:
     }
 
 
-def cells(row: dict[str, Any]) -> list[str]:
-    """Return a row of either table as text."""
-    small = [f"{value:.1e}" for value in row["numbers"]]
-    if "weights" in row:
-        return [row["case"], row["weights"], *small, str(row["pixels"])]
-    verdict = "yes" if not row["problems"] else "; ".join(row["problems"])
-    return [row["model"], row["case"], *small, str(row["pixels"]), verdict]
+def noise_of_the_official_code() -> dict[str, Any]:
+    """Return the largest differences of the official code from itself, as the reference states them: of the logits on
+    single slices of LiteMedSAM and MedSAM, and of the mask pixels in one pass of the models with a memory."""
+    files = json.loads((REFERENCE / "noise.json").read_text(encoding="utf-8"))["files"]
+    sam = {name: arrays for name, arrays in files.items() if name.startswith(("lite_", "medsam_"))}
+    logits = [a["max"] for arrays in sam.values() for name, a in arrays.items() if "max" in a and "iou" not in name]
+    pixels = [a.get("pixels", 0) for name, arrays in files.items() if name not in sam for a in arrays.values()]
+    return {"logits": max(logits), "pixels": max(pixels)}
 
 
-def table(head: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
-    lines = [head, ["---"] * len(head), *map(cells, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def line(row: dict[str, Any]) -> str:
+    """Return a row in words, for the one who waits."""
+    name = " ".join(str(row[key]) for key in ("model", "case", "weights") if key in row)
+    numbers = " ".join(f"{value:.1e}" for value in row["numbers"])
+    return f"{name}: {numbers}, {row['pixels']} pixels{''.join(f'; {p}' for p in row.get('problems', ()))}"
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -99,17 +93,17 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     models = options.models or [SAM, *golden.FAMILIES]
-    found: dict[str, list[dict[str, Any]]] = {"sam": [], "sam2": []}
-    if SAM in models:
-        found["sam"] = [sam_row(*case) for case in SAM_CASES]
-        print(table(SAM_HEAD, found["sam"]))
+    found: dict[str, Any] = {"sam": [], "sam2": [], "noise": noise_of_the_official_code()}
     for name in models:
-        if name != SAM:
-            for case in golden.cases(name):
-                found["sam2"].append(sam2_row(name, case))
-                print(" | ".join(cells(found["sam2"][-1])), file=sys.stderr, flush=True)
-    if found["sam2"]:
-        print(table(SAM2_HEAD, found["sam2"]))
+        made = (
+            ((sam_row, case) for case in SAM_CASES)
+            if name == SAM
+            else ((sam2_row, (name, c)) for c in golden.cases(name))
+        )
+        for measure, case in made:
+            row = measure(*case)
+            found["sam" if name == SAM else "sam2"].append(row)
+            print(line(row), flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps(found), encoding="utf-8")
 
