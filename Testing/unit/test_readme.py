@@ -40,6 +40,16 @@ def test_the_readme_is_short() -> None:
     assert PAGES[0].stat().st_size <= 9000
 
 
+def test_the_readme_has_the_steps_of_a_newcomer_and_no_more() -> None:
+    sections = {part.split("\n", 1)[0]: part for part in README.split("\n## ")[1:]}
+    assert len(re.findall(r"^\d\. ", sections["Install in 3D Slicer"], flags=re.MULTILINE)) == 4
+    assert len(re.findall(r"^\d\. ", sections["First segment"], flags=re.MULTILINE)) == 6
+    assert sections["First segment"].count("![") == 2
+    assert re.findall(r"^- \*\*(\w+)", sections["Accuracy"], flags=re.MULTILINE) == ["Tuned", "Untouched"]
+    assert sections["When something goes wrong"].count("\n| ") == 2 + 5
+    assert sections["Models"].count("\n| ") == 2 + 6
+
+
 def test_the_readme_leads_to_every_page() -> None:
     """In one step, or through a page that it names."""
     reached = linked_pages(PAGES[0])
