@@ -54,6 +54,7 @@ def write_label_map(
         if forms is not None:
             temporary.write_bytes(nifti_labels(labels, geometry, forms, suffix))
         else:
+            assert image is not None
             sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
             _require_as_written(temporary, labels)
     return sidecar

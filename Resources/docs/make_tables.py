@@ -1,21 +1,57 @@
-"""Writes the tables of README.md that repeat facts of the code or of a run, between their marker lines.
+"""Write what README.md and the pages beside this file repeat of the code or of a run, between their marker lines.
 
-    python Resources/docs/make_tables.py [demo/report.json]
+    python Resources/docs/make_tables.py                                  after a change of models or keys
+    python Resources/docs/make_tables.py accuracy=build/accuracy.json     after a run: its figures are kept, too
+    python Resources/docs/make_tables.py demo=demo/report.json clicks=FILE parity=FILE
 
-With the report of `medsam-segment demo` the table of the demo is written too. A test compares the others.
+What a run found is kept in `figures/`, whatever wrote it: `medsam-segment demo`, `Testing/bench/accuracy.py`,
+`Testing/bench/clicks.py --json` and `Testing/parity/parity_table.py --json`. (`Testing/bench/bench.py` writes its own
+page and figures.) No figure is written by hand: a test makes all of them again and compares.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
 README = REPO / "README.md"
-sys.path.insert(0, str(REPO))
+DOCS = REPO / "Resources" / "docs"
+FIGURES = DOCS / "figures"
+sys.path[:0] = [str(REPO), str(REPO / "Testing" / "bench")]
+
+FIRST_MODELS = (
+    "lite_medsam",
+    "medsam",
+    "medsam2",
+    "medsam2_us_heart",
+    "medsam2_ct_lesion",
+    "efficient_medsam2_tiny",
+)
+"""What README.md names; the others are in models.md."""
+
+DIGITS = 6
+"""Figures are kept with so many, which is more than any page shows."""
+
+
+def figures(kind: str) -> Any:
+    """Return what the last run of a kind found."""
+    return json.loads((FIGURES / f"{kind}.json").read_text(encoding="utf-8"))
+
+
+# Facts of the code
+
+
+def first_models_table() -> str:
+    from MedSAMSegmentLib.registry import get
+
+    rows = ((f"`{e.id}`", e.good_for, f"{e.expected_bytes / 1e6:.0f}", e.licence) for e in map(get, FIRST_MODELS))
+    return table(("model", "good for", "MB", "licence of the weights"), rows)
 
 
 def models_table() -> str:
@@ -40,7 +76,7 @@ def keys_table() -> str:
 
 
 def effect_keys() -> list[tuple[str, str]]:
-    """Sequence and title of each of the effect's keys. Read from the source: the file needs Slicer's Qt."""
+    """Return sequence and title of each of the effect's keys. Read from the source: the file needs Slicer's Qt."""
     source = (REPO / "MedSAMSegmentLib" / "ui" / "effect" / "shortcuts.py").read_text(encoding="utf-8")
     calls = [
         node
@@ -51,9 +87,12 @@ def effect_keys() -> list[tuple[str, str]]:
     return [(sequence, title) for sequence, _action, title in found]
 
 
-def demo_table(report: Path) -> str:
-    """The organs, and below them what computed them."""
-    facts = json.loads(report.read_text(encoding="utf-8"))
+# Figures of runs
+
+
+def demo_table() -> str:
+    """Return the organs of the demo, and below them what computed them."""
+    facts = figures("demo")
     rows = (
         (
             row["organ"],
@@ -69,27 +108,188 @@ def demo_table(report: Path) -> str:
     return f"{found}\nStrategy `{facts['strategy']}`, {facts['device']}, version {version}.\n"
 
 
+def speed_table() -> str:
+    """Return the seconds a slice of the engines that "auto" chooses from, and of the plain networks."""
+    rows = []
+    for row in figures("benchmarks")["speed"]:
+        tracked = f"{row['slice']:.2f}" if "slice" in row else ""
+        rows.append((f"`{row['model']}`", row["engine"], row["precision"], f"{row['encode']:.2f}", tracked))
+    return table(("model", "engine", "precision", "encode, s", "one more slice, with a full memory, s"), rows)
+
+
+def accuracy_lines() -> str:
+    """Return two lines: the cases that had a say in the rules, and those that had none."""
+    return (
+        f"- **Tuned** (had a say in the rules): {'; '.join(_tuned())}.\n"
+        f"- **Untouched** (had none): {'; '.join(_of_the_judging_set(tuned=False))}.\n"
+    )
+
+
+def _tuned() -> list[str]:
+    known = [row["scores"][0] for row in figures("clicks")["rows"]]
+    line = f"{_dice(known)} from one 3D box on the {len(known)} known cases"
+    return [line, *_of_the_judging_set(tuned=True)]
+
+
+def _of_the_judging_set(tuned: bool) -> list[str]:
+    """Return what there is in words: means of the default, and of what it is compared with."""
+    cases = [case for case in figures("accuracy")["cases"].values() if case["tuned"] is tuned]
+    volumes = [case["runs"] for case in cases if not case["flat"]]
+    pictures = [case["runs"] for case in cases if case["flat"]]
+    lines = []
+    if volumes:
+        ours, official, boxes = (_dice(r[way]["dice"] for r in volumes) for way in ("default", "handover", "boxes"))
+        lines.append(
+            f"{ours} from one 3D box on {len(volumes)} volumes (the official algorithm {official}; the plain network "
+            f"with the true box on every slice {boxes})"
+        )
+    if pictures:
+        ours, bare = (_dice(runs[way]["dice"] for runs in pictures) for way in ("default", "bare"))
+        lines.append(f"{ours} from one box on {len(pictures)} pictures (the plain network {bare})")
+    return lines
+
+
+def _dice(values: Iterable[float]) -> str:
+    return f"{statistics.fmean(values):.3f}"
+
+
+def accuracy_tables() -> str:
+    from accuracy_tables import all_tables
+
+    return all_tables(figures("accuracy")["cases"]) + "\n"
+
+
+def clicks_table() -> str:
+    """Return Dice from one 3D box on the known cases, and what five clicks make of it."""
+    body, rows = [], figures("clicks")["rows"]
+    for row in rows:
+        scores = row["scores"]
+        body.append((row["name"], scores[0], scores[-1], row["worst_step"], row["right"], row["asked"]))
+    means = [statistics.fmean(column) for column in zip(*(line[1:3] for line in body), strict=True)]
+    sums = [sum(column) for column in zip(*(line[4:] for line in body), strict=True)]
+    body.append(("**mean**", *means, min(line[3] for line in body), *sums))
+    return table(
+        ("case", "one 3D box", "after 5 clicks", "worst step", "clicks right"),
+        ((name, f"{a:.3f}", f"{b:.3f}", f"{w:+.3f}", f"{right} of {asked}") for name, a, b, w, right, asked in body),
+    )
+
+
+def sam_table() -> str:
+    return table(
+        (
+            *("case", "weights", "embedding, largest", "box logits, largest", "box logits, mean", "IoU, largest"),
+            "differing mask pixels",
+        ),
+        (
+            (row["case"], row["weights"], *_small(row["numbers"]), str(row["pixels"]))
+            for row in figures("parity")["sam"]
+        ),
+    )
+
+
+def sam2_table() -> str:
+    return table(
+        (
+            *("model", "case", "logits max", "logits mean", "pointer max", "IoU, score max", "memory mean"),
+            *("mask pixels", "within limits"),
+        ),
+        (
+            (
+                *(row["model"], row["case"], *_small(row["numbers"]), str(row["pixels"])),
+                "; ".join(row["problems"]) or "yes",
+            )
+            for row in figures("parity")["sam2"]
+        ),
+    )
+
+
+def noise_line() -> str:
+    noise = figures("parity")["noise"]
+    return (
+        "The official code against itself (other thread counts, other vector instructions) differs by up to "
+        f"{noise['logits']:.1e} in the\nlogits of a slice, and by up to {noise['pixels']} mask pixels in a pass of a "
+        "model with a memory.\n"
+    )
+
+
+def _small(numbers: Sequence[float]) -> list[str]:
+    return [f"{number:.1e}" for number in numbers]
+
+
+BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
+    (README, "models table"): first_models_table,
+    (README, "accuracy lines"): accuracy_lines,
+    (DOCS / "models.md", "models table"): models_table,
+    (DOCS / "models.md", "speed table"): speed_table,
+    (DOCS / "user_guide.md", "keys table"): keys_table,
+    (DOCS / "command_line.md", "demo table"): demo_table,
+    (DOCS / "accuracy.md", "accuracy lines"): accuracy_lines,
+    (DOCS / "accuracy.md", "clicks table"): clicks_table,
+    (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
+    (DOCS / "parity.md", "noise line"): noise_line,
+    (DOCS / "parity.md", "sam table"): sam_table,
+    (DOCS / "parity.md", "sam2 table"): sam2_table,
+}
+"""What stands between which marker lines of which page."""
+
+KEPT: Mapping[str, Callable[[Any], Any]] = {
+    "accuracy": lambda found: {"cases": {n: without(case, "middle") for n, case in sorted(found["cases"].items())}},
+    "clicks": lambda found: found,
+    "demo": lambda found: {key: found[key] for key in ("input", "model", "versions", "device", "strategy", "table")},
+    "parity": lambda found: found,
+}
+"""What is kept of a run's file, by kind."""
+
+
+def keep(kind: str, path: Path) -> None:
+    """Keep a run's figures. One line for each case or row, so that a difference can be read."""
+    found = KEPT[kind](rounded(json.loads(path.read_text(encoding="utf-8"))))
+    parts = [f"{json.dumps(name)}: {_lines(value)}" for name, value in found.items()]
+    (FIGURES / f"{kind}.json").write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+
+
+def _lines(value: Any) -> str:
+    if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values()):
+        return "{\n" + ",\n".join(f" {json.dumps(name)}: {json.dumps(inner)}" for name, inner in value.items()) + "\n}"
+    if isinstance(value, list):
+        return "[\n" + ",\n".join(f" {json.dumps(inner)}" for inner in value) + "\n]"
+    return json.dumps(value)
+
+
+def rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return {key: rounded(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def without(case: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in case.items() if key != name}
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def section(text: str, name: str) -> tuple[int, int]:
-    """Where the lines of the table called `name` begin and end, between its two marker lines."""
-    opening = f"<!-- {name} table -->\n"
+    """Return where the lines called `name` begin and end, between their two marker lines."""
+    opening = f"<!-- {name} -->\n"
     start = text.index(opening) + len(opening)
-    return start, text.index(f"<!-- end of {name} table -->", start)
+    return start, text.index(f"<!-- end of {name} -->", start)
 
 
 def main(arguments: Sequence[str]) -> None:
-    text = README.read_text(encoding="utf-8")
-    tables = {"models": models_table(), "keys": keys_table()}
-    if arguments:
-        tables["demo"] = demo_table(Path(arguments[0]))
-    for name, body in tables.items():
+    for argument in arguments:
+        kind, _, path = argument.partition("=")
+        if kind not in KEPT or not path:
+            sys.exit(f"{argument}: give KIND=FILE, where KIND is one of {', '.join(KEPT)}.")
+        keep(kind, Path(path))
+    for (page, name), made in BLOCKS.items():
+        text = page.read_text(encoding="utf-8")
         start, end = section(text, name)
-        text = text[:start] + body + text[end:]
-    README.write_text(text, encoding="utf-8")
+        page.write_text(text[:start] + made() + text[end:], encoding="utf-8")
 
 
 if __name__ == "__main__":

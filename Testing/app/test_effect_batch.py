@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import Cancelled, InputError, MedSAMError, PromptError, WorkerError
-from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.geometry import SlicePlane, VolumeGeometry
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.results import PackedMask
 from MedSAMSegmentLib.ui.objects.corrections import Written
 from MedSAMSegmentLib.ui.objects.queue import ObjectState, QueuedObject
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
-from MedSAMSegmentLib.ui.objects.slice_plane import SlicePlane
 from MedSAMSegmentLib.ui.run.batch import Batch, BatchSummary
 from MedSAMSegmentLib.ui.run.planning import PlannedRun, by_window, plan_run
 from MedSAMSegmentLib.ui.run.protocols import PropagateJob, SessionTarget

@@ -1,4 +1,4 @@
-"""Measure every engine beside plain eager float32 and write Resources/docs/benchmarks.md with a plot.
+"""Measure every engine beside plain eager float32; write Resources/docs/benchmarks.md, its figures and a plot.
 
 python Testing/bench/bench.py [--quick] [--models ID ...] [--cases none|one|all] [--compare REVISION]
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from compare import compare
-from report import case_table, cpu_flags, path_table, speed_table, write_page, write_plot
+from report import case_table, cpu_flags, machine, page, path_table, speed_table, write_plot
 
 from MedSAMSegmentLib.threads import set_passive_wait_policy
 
@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if path:
         print("\n" + path_table(path))
     if not options.quick and not options.models:
-        write_page(DOCS / "benchmarks.md", speed, cases, path, notes())
+        found = {"machine": machine(), "speed": speed, "cases": cases, "steps": path, "notes": notes()}
+        (DOCS / "figures" / "benchmarks.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        (DOCS / "benchmarks.md").write_text(page(found), encoding="utf-8")
         write_plot(DOCS / "benchmarks.png", speed)
         print(f"\nwrote {(DOCS / 'benchmarks.md').relative_to(REPO)} and its plot")
 

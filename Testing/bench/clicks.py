@@ -7,14 +7,15 @@ is missed (positive) or wrongly included. The run begins anew with the box and a
 Printed are Dice after 0 to 5 clicks, how many of all clicks on the way had their label in the answer that followed
 (all earlier ones count again each time), and the largest loss of a single step. NAME picks cases by part of a name.
 Without a judging set (`judging_set.py`) the known cases are measured; of a set the tuned volumes, or with
-`--untouched` the others.
+`--untouched` the others. `--json FILE` keeps the figures for `Resources/docs/make_tables.py clicks=FILE`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--set", type=Path)
     parser.add_argument("--untouched", action="store_true")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures after each case")
     options = parser.parse_args()
     predictor = load_predictor("lite_medsam", device="cpu", precision="float32")
     print("| case | 0 clicks | 1 | 2 | 3 | 4 | 5 | rise | worst step | clicks right |")
@@ -126,6 +128,10 @@ def main() -> None:
             f"| {row.name} | {scores} | {row.rise:+.3f} | {row.worst_step:+.3f} | {row.right} of {row.asked} |",
             flush=True,
         )
+        if options.json is not None:
+            options.json.write_text(
+                json.dumps({"rows": [asdict(r) | {"worst_step": r.worst_step} for r in rows]}), encoding="utf-8"
+            )
     if rows:
         print_rows(rows)
 

@@ -95,7 +95,7 @@ def case_table(rows: Sequence[Row]) -> str:
         lines.append(f"| {case} | {slices} | " + " | ".join(cells) + " |")
     complete = [engine for engine in engines if all((case, *engine) in found for case in cases)]
     means = [
-        f"{sum(found[(case, *engine)]['dice'] for case in cases) / len(cases):.4f}" if engine in complete else ""
+        f"{sum(found[(case, *engine)]['dice'] for case in cases) / len(cases):.3f}" if engine in complete else ""
         for engine in engines
     ]
     lines.append("| **mean Dice** | | " + " | ".join(means) + " |")
@@ -110,13 +110,12 @@ def path_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def write_page(
-    path: Path, speed: Sequence[Row], cases: Sequence[Row], steps: Sequence[Row], notes: Sequence[str]
-) -> None:
-    """The page, overwritten whole."""
+def page(found: Mapping[str, Any]) -> str:
+    """Return the page of what `bench.main` found: its `machine`, `speed`, `cases`, `steps` and `notes`."""
+    cases, steps = found["cases"], found["steps"]
     parts = [
         "# Benchmarks",
-        "`make bench` measures and writes this page. " + machine(),
+        "`make bench` measures and writes this page, from [its figures](figures/benchmarks.json). " + found["machine"],
         "Seconds are the best of turns that the engine takes with plain eager float32 of the same network, which waits "
         "in a process of its own; `x plain` is the median of the turns' ratios, as other load mostly falls on both "
         "sides of a turn. *encode*: the image encoder for one slice. *slice*: one more slice of a propagation with a "
@@ -124,7 +123,7 @@ def write_page(
         "of 512 x 512, from the box to the mask. *open*: until the engine is ready; in brackets the first time on a "
         "machine, with conversion and self-check. *peak*: resident memory up to the first answers, plain eager not "
         "run.",
-        speed_table(speed),
+        speed_table(found["speed"]),
         "![Seconds a slice](benchmarks.png)",
     ]
     if cases:
@@ -141,9 +140,8 @@ def write_page(
             "512, nothing encoded before.",
             path_table(steps),
         ]
-    parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    parts += ["## Notes", "\n".join(f"- {note}" for note in found["notes"])]
+    return "\n\n".join(parts) + "\n"
 
 
 def write_plot(path: Path, rows: Sequence[Row]) -> None:

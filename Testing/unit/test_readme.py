@@ -17,8 +17,13 @@ from MedSAMSegmentLib.cli import build_parser
 
 REPO = Path(__file__).resolve().parents[2]
 DOCS = REPO / "Resources" / "docs"
-PAGES = (REPO / "README.md", REPO / "Testing" / "README.md", *sorted(DOCS.glob("*.md")))
+PAGES = (
+    *(REPO / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "Testing/README.md")),
+    *sorted(DOCS.glob("*.md")),
+)
 README = PAGES[0].read_text(encoding="utf-8")
+GUIDE = (DOCS / "user_guide.md").read_text(encoding="utf-8")
+TROUBLES = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +36,41 @@ def tables() -> ModuleType:
     return module
 
 
-def written(tables: ModuleType, name: str) -> str:
-    """A table as it stands in the README."""
-    start, end = tables.section(README, name)
-    return README[start:end]
+def test_the_readme_is_short() -> None:
+    assert PAGES[0].stat().st_size <= 9000
 
 
-def test_the_table_of_models_is_that_of_the_registry(tables: ModuleType) -> None:
-    assert written(tables, "models") == tables.models_table()
-    assert written(tables, "models").count("\n") == len(registry.entries()) + 2
+def test_the_readme_has_the_steps_of_a_newcomer_and_no_more() -> None:
+    sections = {part.split("\n", 1)[0]: part for part in README.split("\n## ")[1:]}
+    assert len(re.findall(r"^\d\. ", sections["Install in 3D Slicer"], flags=re.MULTILINE)) == 4
+    assert len(re.findall(r"^\d\. ", sections["First segment"], flags=re.MULTILINE)) == 6
+    assert sections["First segment"].count("![") == 2
+    assert re.findall(r"^- \*\*(\w+)", sections["Accuracy"], flags=re.MULTILINE) == ["Tuned", "Untouched"]
+    assert sections["When something goes wrong"].count("\n| ") == 2 + 5
+    assert sections["Models"].count("\n| ") == 2 + 6
 
 
-def test_the_table_of_keys_is_that_of_the_effect(tables: ModuleType) -> None:
+def test_the_readme_leads_to_every_page() -> None:
+    """In one step, or through a page that it names."""
+    reached = linked_pages(PAGES[0])
+    reached |= {page for first in reached for page in linked_pages(first)}
+    assert {page for page in PAGES[1:] if page not in reached} == set()
+
+
+def linked_pages(page: Path) -> set[Path]:
+    found = re.findall(r"\]\(([^)#]+\.md)", page.read_text(encoding="utf-8"))
+    return {(page.parent / link).resolve() for link in found if not link.startswith("http")}
+
+
+def test_the_tables_of_models_name_all_of_them(tables: ModuleType) -> None:
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    assert [entry.id for entry in registry.entries() if f"| `{entry.id}` |" not in page] == []
+    assert len(tables.FIRST_MODELS) == 6
+    assert [name for name in tables.FIRST_MODELS if f"| `{name}` |" not in README] == []
+
+
+def test_the_keys_are_read_from_the_effect(tables: ModuleType) -> None:
     assert len(tables.effect_keys()) > 10
-    assert written(tables, "keys") == tables.keys_table()
 
 
 def test_the_help_of_the_effect_names_only_keys_that_exist(tables: ModuleType) -> None:
@@ -57,7 +83,7 @@ def test_the_help_of_the_effect_names_only_keys_that_exist(tables: ModuleType) -
 def test_the_table_of_the_demo_has_its_organs(tables: ModuleType) -> None:
     from MedSAMSegmentLib.commands.demo import ORGANS
 
-    rows = [line.split("|") for line in written(tables, "demo").splitlines() if line.startswith("|")][2:]
+    rows = [line.split("|") for line in tables.demo_table().splitlines() if line.startswith("|")][2:]
     assert [row[1].strip() for row in rows] == [organ.name for organ in ORGANS]
 
 
@@ -67,21 +93,35 @@ def commands(page: Path) -> list[str]:
 
 def test_every_command_in_the_documentation_parses() -> None:
     parser = build_parser()
-    assert len(commands(PAGES[0])) >= 10
+    assert len(commands(PAGES[0])) == 3
+    assert len(commands(DOCS / "command_line.md")) >= 15
     for page in PAGES:
         for command in commands(page):
             parser.parse_args(shlex.split(command.split(" # ")[0]))
 
 
+def test_the_first_command_is_about_a_picture() -> None:
+    for page in (PAGES[0], DOCS / "command_line.md"):
+        options = build_parser().parse_args(shlex.split(commands(page)[0]))
+        assert Path(options.output).suffix == ".png"
+        assert len(options.prompts[0][1]) == 4
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPO)))
 def test_every_local_link_and_picture_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    headings = {anchor(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")}
-    for link in re.findall(r"\]\(([^)]+)\)", text):
-        if link.startswith("#"):
-            assert link[1:] in headings, link
-        elif not link.startswith("http"):
-            assert (page.parent / link.split("#")[0]).exists(), link
+    links = re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    for link in (link for link in links if not link.startswith("http")):
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if heading:
+            assert heading in headings(target), link
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page. What stands in code blocks is no heading."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return {anchor(line.lstrip("# ")) for line in text.splitlines() if line.startswith("#")}
 
 
 def user_interface() -> str:
@@ -91,8 +131,7 @@ def user_interface() -> str:
 
 
 def test_every_message_that_is_quoted_is_one_that_the_program_gives() -> None:
-    start = README.index("### When something goes wrong")
-    rows = [line.split("|")[1] for line in README[start : README.index("## Command line")].splitlines() if "|" in line]
+    rows = [line.split("|")[1] for text in (TROUBLES, README) for line in text.splitlines() if line.startswith("|")]
     quoted = [quote for row in rows for quote in re.findall(r'"([^"]+)"', row)]
     assert len(quoted) >= 8
     source = user_interface()
@@ -112,13 +151,14 @@ def test_every_button_that_is_named_exists() -> None:
     names += ("Slicer's own", "Align the views", "Open in Segment Editor", "As displayed", "Each box is a new segment")
     source = user_interface()
     for name in names:
-        assert f"*{name}*" in README, name
+        assert f"*{name}*" in README + GUIDE + TROUBLES, name
         assert f'_("{name}")' in source, name
 
 
 def test_what_the_examples_in_python_import_exists() -> None:
-    blocks = re.findall(r"```python\n(.+?)```", README, flags=re.DOTALL)
-    assert blocks
+    page = (DOCS / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.+?)```", README + page, flags=re.DOTALL)
+    assert len(blocks) == 2
     for block in blocks:
         imports = [n for n in ast.parse(block).body if isinstance(n, ast.ImportFrom)]
         assert imports
@@ -154,10 +194,14 @@ def test_the_architecture_names_every_folder_of_the_library() -> None:
 
 
 def test_the_pictures_can_be_loaded_quickly() -> None:
-    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
-    assert len(pictures) >= 4
-    for picture in pictures:
-        assert (REPO / picture).stat().st_size < 400_000, picture
+    pictures = [
+        (page, picture)
+        for page in PAGES
+        for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text(encoding="utf-8"))
+    ]
+    assert [page.name for page, _ in pictures].count("README.md") == 3
+    for page, picture in pictures:
+        assert (page.parent / picture).stat().st_size < 400_000, picture
 
 
 def test_the_catalogue_shows_a_picture_that_exists() -> None:
