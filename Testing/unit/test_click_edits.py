@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.inference.strategies.click_edits import (
+    CORE_SHARE,
     WINDOW_DEPTHS,
     WINDOW_MARGIN,
     Middle,
@@ -81,13 +82,36 @@ def test_a_part_that_does_not_belong_is_taken_away_as_a_whole_and_alone() -> Non
     assert not changed[52, 58]
 
 
-def test_without_a_visible_edge_it_stays_with_a_disc_within_the_depth() -> None:
+def test_without_a_visible_edge_it_stays_with_a_disc_of_about_the_depth() -> None:
     mask = disc(60, 48, 30)
     flat = np.full(SHAPE, 90, dtype=np.uint8)
     region = region_of_click(flat, mask, Middle(60, 30, False))
     assert region is not None
     assert region.look is None
-    assert not (region.pixels & ~disc(60, 30, region.depth)).any()
+    assert not (region.pixels & ~disc(60, 30, CORE_SHARE * region.depth)).any()
+
+
+def test_what_is_far_larger_than_the_error_is_not_added() -> None:
+    """A long part beside the object looks alike and is set off: it is another organ."""
+    pixels = np.full(SHAPE, 60, dtype=np.uint8)
+    pixels[38:59, 8:112] = 200
+    region = region_of_click(pixels, disc(40, 48, 8), Middle(56, 48, True))
+    assert region is not None
+    assert region.look is None
+    assert not (region.pixels & ~disc(56, 48, CORE_SHARE * region.depth)).any()
+
+
+@pytest.mark.parametrize(
+    ("radius", "steps", "goes_on"), [(10, 3, True), (14, 3, False), (10, 29, True), (10, 31, False)]
+)
+def test_a_part_that_grows_or_goes_on_for_long_is_another_one(radius: int, steps: int, goes_on: bool) -> None:
+    empty, middle = np.zeros(SHAPE, dtype=bool), Middle(60, 48, True)
+    first = region_of_click(np.where(disc(60, 48, 10), 200, 60).astype(np.uint8), empty, middle)
+    assert first is not None
+    pixels = np.where(disc(60, 48, radius), 200, 60).astype(np.uint8)
+    beside = region_beside(pixels, empty, middle, first.pixels, first, steps=steps)
+    whole = beside is not None and bool(beside.sum() > 0.8 * first.pixels.sum())
+    assert whole is goes_on
 
 
 def test_an_earlier_click_keeps_its_pixel() -> None:

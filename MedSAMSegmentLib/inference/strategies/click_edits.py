@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..plan import PixelBox
 
-CORE_SHARE = 0.8
-"""Of the depth: the radius of the core. Nobody clicks on the very middle."""
+CORE_SHARE = 1.2
+"""Of the depth: the radius of the core. Nobody clicks on the very middle, and few errors are round."""
 
 WINDOW_DEPTHS = 6.0
 """Half the side of the square about a click in which pixels may change, in terms of the click's depth."""
@@ -47,6 +47,16 @@ SET_OFF = 1.75
 TAKEN_DISCS = 2.0
 """A part that is taken away is at most so many times as large as the disc with the depth for its radius: the object
 itself looks alike, and is set off as well."""
+
+ADDED_DISCS = 4.0
+"""The same of a part that is added: what else looks alike is not the object's."""
+
+GROWTH = 1.5
+"""A part goes on in the next slice as long as it is at most so many times as large as on the clicked one."""
+
+REACH = 3.0
+"""In terms of the radius of a disc as large as the clicked part: it goes on for at most so many slices, as an error is
+about as deep as it is wide."""
 
 EDGE_RING = 3
 """Pixels behind a part's edge whose grey values are compared; the first one is left out, which is half inside."""
@@ -109,7 +119,8 @@ def region_of_click(
     core = open_ & (from_click <= max(1.0, CORE_SHARE * depth))
     core[at] = True
     inner = open_ & (from_click <= max(1.5, INNER_SHARE * depth))
-    most = np.inf if middle.label else TAKEN_DISCS * np.pi * depth**2
+    discs = np.inf if known is None else ADDED_DISCS if middle.label else TAKEN_DISCS
+    most = discs * np.pi * depth**2
     grey = smooth_grey(pixels[window])
     typical = float(np.median(grey[inner]))
     difference = np.abs(grey - typical)
@@ -295,14 +306,15 @@ def region_beside(
     if steps < radius:
         disc = open_ & before[window] & (_distances(window, middle.x, middle.y) <= np.sqrt(radius**2 - steps**2))
     found = disc
-    if first.look is not None:
+    if first.look is not None and steps <= REACH * np.sqrt(first.pixels.sum() / np.pi):
         difference = np.abs(smooth_grey(pixels[window]) - first.look.typical)
         alike = open_ & (difference <= first.look.tolerance) & ndimage.binary_dilation(before[window], iterations=1)
         pieces, _ = ndimage.label(_opened(alike, first.depth))
         touching = np.unique(pieces[before[window] & (pieces > 0)])
         part = np.isin(pieces, touching) & (pieces > 0)
         contrast = contrast_behind(difference, open_, part)
-        if part.any() and contrast >= SET_OFF * first.look.tolerance:
+        small = part.sum() <= GROWTH * first.pixels.sum()
+        if part.any() and small and contrast >= SET_OFF * first.look.tolerance:
             found = found | to_edge(part, difference, open_, contrast)
     if not found.any():
         return None
