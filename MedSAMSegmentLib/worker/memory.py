@@ -65,10 +65,12 @@ def _cgroup_available() -> int | None:
     """Return what a container's limit leaves, where there is one."""
     try:
         limit = (CGROUP / "memory.max").read_text().strip()
-        used = int((CGROUP / "memory.current").read_text())
+        if limit == "max":
+            return None
+        most, used = int(limit), int((CGROUP / "memory.current").read_text())
     except (OSError, ValueError):
         return None
-    return None if limit == "max" else max(int(limit) - max(used - _cgroup_cache(), 0), 0)
+    return max(most - max(used - _cgroup_cache(), 0), 0)
 
 
 def _cgroup_cache() -> int:
