@@ -146,8 +146,8 @@ class HttpsFetcher:
             )
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 return response
-            address = urljoin(address, response.headers["Location"])
             response.close()
+            address = _target(address, response.headers["Location"])
         raise DownloadError(
             f"The server redirects without end ({without_credentials(address)}).", "Import the file by hand."
         )
@@ -160,6 +160,18 @@ class HttpsFetcher:
                 f"{without_credentials(address)} is not an https address; it was not opened.",
                 "Import the file by hand.",
             )
+
+
+def _target(address: str, location: str) -> str:
+    """Return the address that a redirect leads to. Raises DownloadError for one that is none."""
+    try:
+        target = urljoin(address, location)
+        urlsplit(target)
+    except ValueError as error:
+        raise DownloadError(
+            "The server redirects to what is no address.", "Import the file by hand.", str(error)
+        ) from error
+    return target
 
 
 def _accept(response: requests.Response, offset: int, transfer: _Transfer) -> int:
