@@ -117,6 +117,12 @@ class HttpsFetcher:
             ) from error
         except requests.RequestException as error:
             raise _Interrupted(_plain_reason(error)) from error
+        except ValueError as error:  # a Location that is no address, a length that is no number
+            raise DownloadError(
+                f"The answer of the server of {transfer.address} cannot be understood.",
+                "Try again later, or import the file by hand.",
+                type(error).__name__,
+            ) from error
 
     def _exchange(self, transfer: _Transfer) -> FileDigest:
         etag = stored_etag(transfer.part, transfer.address)
@@ -147,7 +153,7 @@ class HttpsFetcher:
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 return response
             response.close()
-            address = _target(address, response.headers["Location"])
+            address = urljoin(address, response.headers["Location"])
         raise DownloadError(
             f"The server redirects without end ({without_credentials(address)}).", "Import the file by hand."
         )
@@ -160,18 +166,6 @@ class HttpsFetcher:
                 f"{without_credentials(address)} is not an https address; it was not opened.",
                 "Import the file by hand.",
             )
-
-
-def _target(address: str, location: str) -> str:
-    """Return the address that a redirect leads to. Raises DownloadError for one that is none."""
-    try:
-        target = urljoin(address, location)
-        urlsplit(target)
-    except ValueError as error:
-        raise DownloadError(
-            "The server redirects to what is no address.", "Import the file by hand.", str(error)
-        ) from error
-    return target
 
 
 def _accept(response: requests.Response, offset: int, transfer: _Transfer) -> int:
