@@ -8,7 +8,7 @@ TORCH_INDEX ?=
 CUDA ?=
 STAMP  := $(VENV)/.stamp
 
-.PHONY: demo test app-test lint format bench bench-accuracy clean setup setup-dev
+.PHONY: demo test app-test lint format bench bench-accuracy faults fuzz clean setup setup-dev
 
 demo: setup
 	$(BIN)/medsam-segment demo --output demo --overwrite
@@ -44,6 +44,16 @@ OUT  ?= build/accuracy-$(shell git describe --always --dirty --exclude '*' 2>/de
 bench-accuracy: setup-dev
 	@test -n "$(CASES)" || { echo "Name the judging set: make bench-accuracy CASES=/path/to/cases"; exit 2; }
 	$(BIN)/python Testing/bench/accuracy.py "$(CASES)" --half $(HALF) --out "$(OUT)"
+
+# Nightly: faults injected into every part, damaged bytes for every parser (Testing/README.md). Both end with 1 when
+# harm was seen. With REPORT=Resources/docs/faults.json, and faults_page.py after it, the page is made anew.
+REPORT ?= build/faults.json
+faults: setup-dev
+	$(BIN)/python Testing/faults/campaign.py --report "$(REPORT)"
+
+INPUTS ?= 1000000
+fuzz: setup-dev
+	$(BIN)/python Testing/faults/fuzz.py --inputs $(INPUTS) --report "$(REPORT)"
 
 setup: $(STAMP)-run
 setup-dev: $(STAMP)-dev

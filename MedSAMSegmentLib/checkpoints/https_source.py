@@ -117,6 +117,12 @@ class HttpsFetcher:
             ) from error
         except requests.RequestException as error:
             raise _Interrupted(_plain_reason(error)) from error
+        except ValueError as error:  # a Location that is no address, a length that is no number
+            raise DownloadError(
+                f"The answer of the server of {transfer.address} cannot be understood.",
+                "Try again later, or import the file by hand.",
+                type(error).__name__,
+            ) from error
 
     def _exchange(self, transfer: _Transfer) -> FileDigest:
         etag = stored_etag(transfer.part, transfer.address)
@@ -146,8 +152,8 @@ class HttpsFetcher:
             )
             if response.status_code not in _REDIRECTS or "Location" not in response.headers:
                 return response
-            address = urljoin(address, response.headers["Location"])
             response.close()
+            address = urljoin(address, response.headers["Location"])
         raise DownloadError(
             f"The server redirects without end ({without_credentials(address)}).", "Import the file by hand."
         )

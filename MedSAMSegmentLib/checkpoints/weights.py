@@ -126,6 +126,7 @@ def _load_torch(path: Path, head: bytes) -> object:
     import pickle
 
     import torch
+    from safetensors import SafetensorError
 
     _require_checksums(path, head)
     try:
@@ -138,7 +139,7 @@ def _load_torch(path: Path, head: bytes) -> object:
                 str(error),
             ) from error
         raise _unreadable(path, "is not a checkpoint", error) from error
-    except (MemoryError, *_DAMAGE) as error:
+    except (SafetensorError, MemoryError, *_DAMAGE) as error:  # torch knows that format by its suffix
         problem = "is truncated or damaged" if head[:2] == b"PK" else "is not a checkpoint"
         raise _unreadable(path, problem, error) from error
 

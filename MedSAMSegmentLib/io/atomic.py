@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -87,10 +88,13 @@ def _temporary(target: Path, suffix: str) -> Iterator[Path]:
 
 
 def _flush(temporary: Path) -> None:
-    """Let the disk say now what it could not take. Raises OSError."""
+    """Let the disk say now what it could not take, where it can be asked. Raises OSError."""
     descriptor = os.open(temporary, os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+            raise
     finally:
         os.close(descriptor)
 

@@ -205,6 +205,12 @@ def test_cancel_stops_and_the_next_pull_goes_on(a_store: CheckpointStore) -> Non
     assert behaviour.requests[1]["Range"] == f"bytes={max(done)}-"
 
 
+def test_a_redirect_to_what_is_no_address_is_a_sentence(a_store: CheckpointStore) -> None:
+    behaviour = Behaviour(CONTENT, redirect_to="http://[")
+    with serve(behaviour) as address, pytest.raises(DownloadError, match="cannot be understood"):
+        a_store.pull(entry_at(address.replace("weights.pth", "moved")))
+
+
 def test_a_redirect_is_followed_but_never_to_plain_http_elsewhere(a_store: CheckpointStore) -> None:
     behaviour = Behaviour(CONTENT)
     with serve(behaviour) as address:

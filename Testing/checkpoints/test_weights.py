@@ -140,6 +140,14 @@ def test_too_little_memory_is_not_called_damage_alone(
     assert "smaller model" in caught.value.cure
 
 
+def test_garbage_with_the_suffix_of_safetensors_is_refused(tmp_path: Path) -> None:
+    """torch chooses by that suffix, too, and lets the other library's errors through."""
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(b"\xff" * 200)
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
+        load_state_dict(path)
+
+
 def test_truncated_safetensors_are_refused(tmp_path: Path) -> None:
     save_file({"weight": torch.rand(100, 100)}, tmp_path / "whole")
     path = tmp_path / "weights.safetensors"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -72,17 +71,19 @@ class Tally:
             "total": self.total,
             "harm": {harm.value: sum(f.harm == harm for f in self.findings) for harm in Harm},
             "faults": [
-                {"part": part, "target": target, "kind": kind, "count": count}
-                for (part, target, kind), count in sorted(self.faults.items())
+                {"target": target, "kind": kind, "count": count}
+                for (_part, target, kind), count in sorted(self.faults.items())
             ],
-            "endings": [
-                {"part": part, "ending": ending, "count": count}
-                for (part, ending), count in sorted(self.endings.items())
-            ],
+            "endings": {ending: count for (_part, ending), count in sorted(self.endings.items())},
             "findings": [{**asdict(f.fault), "harm": f.harm.value, "detail": f.detail} for f in self.findings],
             "skipped": self.skipped,
         }
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+def update_report(path: Path, place: tuple[str, str], content: dict[str, Any]) -> None:
+    """Put `content` at a place of a report in JSON, two names deep, and leave the rest of it."""
+    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    outer, inner = place
+    report.setdefault(outer, {})[inner] = content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")

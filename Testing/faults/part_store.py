@@ -42,6 +42,10 @@ NETWORK = (
 TWO_AT_ONCE, STOPPED_OTHER, DAMAGED = "two processes at once", "another process stopped with the lock", "damaged files"
 
 
+MOST_WRONGS = 4
+"""Wrong answers of the server at most."""
+
+
 @dataclass(frozen=True)
 class Place:
     """The store's folder, a file to import, and the server's port and process."""
@@ -136,12 +140,15 @@ def _judge_state(fault: Fault, seen: Any, tally: Tally) -> None:
 
 
 def _recover(place: Place, entry: ModelEntry, fault: Fault, tally: Tally) -> None:
-    """Pull once more, in a process of its own: everything must be in order then."""
-    try:
-        run_forked(lambda: place.store().pull(entry) and None, LATE)
-    except RuntimeError as error:
-        tally.found(fault, Harm.WRONG, f"the next pull: {error}")
-        return
+    """Pull again, in processes of their own, until the server's answers are right: everything must be in order then."""
+    for tries_left in range(MOST_WRONGS, -1, -1):
+        try:
+            run_forked(lambda: place.store().pull(entry) and None, LATE)
+            break
+        except RuntimeError as error:
+            if not tries_left:
+                tally.found(fault, Harm.WRONG, f"the next pull: {error}")
+                return
     state, right = _look(place, entry)
     if not right or state != "ready":
         tally.found(fault, Harm.WRONG, f"after the next pull: {state}, right: {right}")
@@ -233,7 +240,7 @@ def _damage(place: Place, entry: ModelEntry, rng: random.Random) -> None:
 def _wrongs(kind: str, rng: random.Random, port: int) -> list[dict[str, Any]]:
     """Return what is wrong with the first answers."""
     place = rng.randrange(len(CONTENT))
-    count = rng.randint(1, 4)
+    count = rng.randint(1, MOST_WRONGS)
     again = [{"status": 302, "location": address_of(port, "r", ())}] * 3
     locations = (address_of(port, "r", ()), address_of(port, f"r{place}", again), "file:///etc/passwd", "http://[", "")
     wrongs: dict[str, Callable[[], dict[str, Any]]] = {

@@ -85,7 +85,9 @@ class _Bench:
         self.client = WorkerClient(lambda: COMMAND, transport, **{"grace_seconds": 0.3, **options})
         self.volume = RemoteVolume(self.client, "any", VOLUME)
 
-    def run(self, on_slice: Callable[[Any], None] | None = None, cancel_at: int = -1) -> str:
+    def run(
+        self, on_slice: Callable[[Any], None] | None = None, cancel_at: int = -1, seconds: float | None = LATE
+    ) -> str:
         """Propagate once; return how that ended. Raises what is no `MedSAMError`, AssertionError for a wrong mask."""
         slices = itertools.count()
 
@@ -98,7 +100,7 @@ class _Bench:
 
         pending = self.volume.propagate([BOX], on_slice=seen, slice_range=(0, len(VOLUME) - 1))
         try:
-            result = self.client.wait(pending, LATE)
+            result = self.client.wait(pending, seconds)
         except Cancelled:
             return "cancelled"
         except MedSAMError as error:
@@ -211,7 +213,7 @@ def _cut_answers(rng: random.Random) -> str:
 
 
 def _little_memory(rng: random.Random) -> str:
-    more = int(10 ** rng.uniform(4.0, 7.0))
+    more = int(10 ** rng.uniform(3.0, 7.0))
     bench = _Bench(lambda: limit_memory(more), hello_seconds=2.0)
     timer = threading.Timer(4.0, lambda: bench.transports and _signal(bench.transports[0].pid, signal.SIGKILL))
     timer.start()
@@ -226,7 +228,7 @@ def _clock_jumps(rng: random.Random) -> str:
     ahead = itertools.accumulate(rng.choice((0, 0, 0, 0.01, 1, 3600)) for _ in itertools.count())
     bench = _Bench(clock=lambda: time.monotonic() + next(ahead), hello_seconds=60.0, idle_seconds=rng.choice((None, 5)))
     try:
-        ended = bench.run(cancel_at=rng.choice((-1, 2)))
+        ended = bench.run(cancel_at=rng.choice((-1, 2)), seconds=None)
     finally:
         bench.client.close()
     return ended
@@ -246,7 +248,7 @@ def _client_killed(rng: random.Random) -> str:
     return "not killed"
 
 
-def _requests() -> list[list[bytes]]:
+def conversation() -> list[list[bytes]]:
     """The frames of a whole conversation: hello, volume, preview, run."""
     requests = (
         Hello(),
@@ -277,14 +279,14 @@ def _talk(content: bytes) -> tuple[int | None, list[Any]]:
 
 
 def _damaged_requests(rng: random.Random) -> str:
-    content = b"".join(itertools.chain.from_iterable(_requests()))
+    content = b"".join(itertools.chain.from_iterable(conversation()))
     status, answers = _talk(damaged(content, rng, b"GET / HTTP/1.1\r\n\r\n").content)
     return _check_talk(status, answers)
 
 
 def _absurd_requests(rng: random.Random) -> str:
     """Send well-formed messages with absurd fields between sound ones."""
-    frames = _requests()
+    frames = conversation()
     victim = rng.randrange(1, len(frames))
     head = json.loads(frames[victim][0][4:])
     for _ in range(rng.randint(1, 3)):

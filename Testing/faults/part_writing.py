@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attacks import STOPPED, STOPPED_FOR_GOOD, VANISHED, Job, attack, judge, measured, possible_kinds
+from attacks import CLOSED, STOPPED, STOPPED_FOR_GOOD, VANISHED, Job, attack, judge, measured, possible_kinds
 from fault_tally import Fault, Harm, Tally
 from forked import fast_folder, forked
 from PIL import Image
@@ -170,7 +170,8 @@ def _inject(fault: Fault, target: Target, job: Job, rng: random.Random, tally: T
         tally.found(fault, Harm.WRONG, f"it ended well, and the version is {version}")
     if not done and version is None and before is not None and fault.kind != VANISHED:
         tally.found(fault, Harm.HALF, "the file that was there is gone")
-    if temporaries and not ending.was_killed:
+    # Out of a folder that was closed nobody can take anything.
+    if temporaries and not ending.was_killed and fault.kind != CLOSED:
         tally.found(fault, Harm.HALF, f"left behind: {temporaries}")
     tally.add(fault, "killed" if ending.was_killed else "done" if done else "refused")
 

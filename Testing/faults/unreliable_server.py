@@ -52,11 +52,17 @@ def unreliable_server(content: bytes) -> Iterator[tuple[int, int]]:
 
 def _serve(listener: socket.socket, content: bytes) -> None:
     handler = type("Handler", (_Handler,), {"content": content, "asked": Counter(), "lock": threading.Lock()})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
+    server = _Server(("127.0.0.1", 0), handler, bind_and_activate=False)
     server.socket.close()
     server.socket = listener
-    server.daemon_threads = True
     server.serve_forever()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Keep quiet: clients are killed and hang up here."""
 
 
 class _Handler(BaseHTTPRequestHandler):
