@@ -89,7 +89,7 @@ def run(environment: Path, tmp_path: Path) -> Run:
         variables |= {"MEDSAM_MODEL_DIR": str(models or tmp_path / "models"), "MEDSAM_ENGINE": "torch"}
         return subprocess.run(
             [str(scripts(environment) / program), *arguments],
-            cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=900, check=False,
+            cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=1800, check=False,
         )  # fmt: skip
 
     return start
