@@ -89,7 +89,7 @@ def run(environment: Path, tmp_path: Path) -> Run:
         variables |= {"MEDSAM_MODEL_DIR": str(models or tmp_path / "models"), "MEDSAM_ENGINE": "torch"}
         return subprocess.run(
             [str(scripts(environment) / program), *arguments],
-            cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=900, check=False,
+            cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=1800, check=False,
         )  # fmt: skip
 
     return start
@@ -153,15 +153,15 @@ def test_the_readme_s_first_command_gives_a_mask(run: Run, lite_checkpoint: Path
 def test_the_readme_s_example_in_python_reads_and_writes(run: Run, lite_checkpoint: Path, tmp_path: Path) -> None:
     shutil.copyfile(CHEST, tmp_path / "ct.nrrd")
     (example,) = re.findall(r"```python\n(.+?)```", readme(), flags=re.DOTALL)
-    # One slice of the lung's, which is what takes the time.
-    example, count = re.subn(r"k=\(7, 33\)", "k=(20, 20)", example)
+    # Fewer slices of the lung, which is what takes the time.
+    example, count = re.subn(r"k=\(7, 33\)", "k=(19, 21)", example)
     assert count == 1
     (tmp_path / "example.py").write_text(example, encoding="utf-8")
     done = run("python", "example.py", models=lite_checkpoint.parent)
     assert done.returncode == 0, done.stderr
     (segment,) = read_segmentation(tmp_path / "lung.seg.nrrd").segments
     assert segment.name == "right lung"
-    assert segment.mask_zyx.any(axis=(1, 2)).nonzero()[0].tolist() == [20]
+    assert segment.mask_zyx.any(axis=(1, 2)).nonzero()[0].tolist() == [19, 20, 21]
 
 
 def test_the_demo(run: Run, lite_checkpoint: Path, tmp_path: Path) -> None:
