@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedding_cache import PLAIN_VIEW, SliceView
+from ..embedding_cache import PLAIN_VIEW, Crop, SliceView
 from ..plan import ObjectPlan, PixelBox
 from .base import SliceSource
 from .candidates import Candidate, ellipse_mask, fuse, mask_dice
@@ -59,7 +59,7 @@ def answer_key_slice(
     """
     pixels = slices.pixels(index)
     shape = (pixels.shape[0], pixels.shape[1])
-    crop = zoom_crop(box, shape)
+    crop = key_crop(slices, box, shape)
     found: list[_Answer] = []
     for plain in [PLAIN_VIEW] if crop is None else [PLAIN_VIEW, SliceView(crop)]:
         found += _prompt(slices, index, box, plain, power=power, painted=painted)
@@ -69,6 +69,12 @@ def answer_key_slice(
     others = [(c, view) for c, view in found if first.mask.any() and mask_dice(c.mask, first.mask) < OTHER_DICE]
     second = _vote(others, shape)
     return [first, second] if second.quality >= OTHER_SHARE * first.quality and second.mask.any() else [first]
+
+
+def key_crop(slices: SliceSource, box: PixelBox, shape: tuple[int, int]) -> Crop | None:
+    """Return the crop to show of a key slice (rows, columns) for a box; None where the whole slice will do."""
+    crop = zoom_crop(box, shape)
+    return None if crop is None else slices.key_crop(crop)
 
 
 def answer_plainly(slices: SliceSource, index: int, box: PixelBox, power: float) -> list[KeyAnswer]:
