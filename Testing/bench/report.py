@@ -16,6 +16,8 @@ from MedSAMSegmentLib.inference.engines.benchmarks import processor_name
 Row = Mapping[str, Any]
 ENGINE_TITLES = {"plain": "plain eager", "torch": "torch", "openvino": "openvino"}
 
+KEPT_HEADING = "## Whole processes"
+
 
 def machine() -> str:
     """What the measurements were made on, without names that belong to one computer."""
@@ -113,7 +115,8 @@ def path_table(rows: Sequence[Row]) -> str:
 def write_page(
     path: Path, speed: Sequence[Row], cases: Sequence[Row], steps: Sequence[Row], notes: Sequence[str]
 ) -> None:
-    """The page, overwritten whole."""
+    """The page, overwritten but for the section that needs another program than ours."""
+    kept = kept_section(path)
     parts = [
         "# Benchmarks",
         "`make bench` measures and writes this page. " + machine(),
@@ -141,9 +144,17 @@ def write_page(
             "512, nothing encoded before.",
             path_table(steps),
         ]
+    parts += [kept] if kept else []
     parts += ["## Notes", "\n".join(f"- {note}" for note in notes)]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def kept_section(path: Path) -> str:
+    """Return the section of a page whose figures were entered by hand; "" where there is none."""
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    start = text.find(KEPT_HEADING)
+    return "" if start < 0 else text[start : text.find("\n## ", start)].strip()
 
 
 def write_plot(path: Path, rows: Sequence[Row]) -> None:

@@ -362,6 +362,14 @@ def test_auto_prepares_nothing_for_a_few_slices(tmp_path: Path, monkeypatch: pyt
 
 
 @needs_openvino
+def test_auto_takes_openvino_for_a_few_slices_where_it_was_asked_for_once(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_measure", refuse)
+    assert choose_engine(toy_encoder(kept), slices=9).engine.name == "openvino"
+
+
+@needs_openvino
 def test_auto_prepares_openvino_for_many_slices(tmp_path: Path) -> None:
     choose_engine(toy_encoder(tmp_path), slices=choose.PREPARING_PAYS_FROM)
     assert len(list(tmp_path.glob("*.xml"))) == 2

@@ -169,10 +169,12 @@ def _fastest(
     labels = {_label("openvino", precision): precision for precision in precisions}
     troubles: list[DeviceError] = []
     opened: tuple[str, OpenVinoEngine] | None = None
-    known = _remembered(encoder, labels, in_torch)
-    if known is None:
-        if not pays_to_prepare(slices):
+    known, complete = _remembered(encoder, labels, in_torch)
+    if not complete and not pays_to_prepare(slices):
+        # OpenVINO is there where it was asked for by name; torch need not be measured beside it.
+        if not known.keys() & labels.keys():
             return EngineChoice(in_torch, f"OpenVINO is not prepared, which {slices} slices do not pay for")
+    elif not complete:
         known = {label(in_torch): _known(encoder, in_torch)}
         for name, precision in labels.items():
             try:
@@ -206,22 +208,21 @@ def _best(known: Mapping[str, EngineBenchmark], labels: Mapping[str, Precision],
 
 def _remembered(
     encoder: Encoder, labels: Mapping[str, Precision], in_torch: TorchEngine
-) -> dict[str, EngineBenchmark] | None:
-    """Return all figures of this machine that the choice needs, without those of engines that are not to be used.
+) -> tuple[dict[str, EngineBenchmark], bool]:
+    """Return the figures of this machine that the choice rests on, and whether none is missing.
 
-    `labels` are OpenVINO's, with their precisions. None where a figure is missing. With all of them, one engine alone
-    need be compiled.
+    `labels` are OpenVINO's, with their precisions. Those of engines that are not to be used are left out. With all of
+    them, one engine alone need be compiled.
     """
     store = BenchmarkStore(encoder.files)
     names = [label(in_torch), *labels]
     found = {name: figures for name in names if (figures := store.get(name)) is not None}
-    if len(found) < len(names):
-        return None
-    return {
+    usable = {
         name: figures
         for name, figures in found.items()
         if name not in labels or figures.error <= labels[name].error_limit
     }
+    return usable, len(found) == len(names)
 
 
 def _known(encoder: Encoder, engine: ImageEncoderEngine) -> EngineBenchmark:
