@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -68,36 +68,86 @@ class SliceScore:
 
 
 @dataclass(frozen=True, eq=False)
-class _PackedSlice:
-    """The bits of a slice's tight box: its first row and column, and its shape (rows, columns)."""
+class PackedSlice:
+    """A slice's mask held as the packed bits of its tight box: little more than what is in it.
 
+    `shape` (rows, columns) is that of the slice. The box begins at `row` and `column`; its `extent` (rows, columns) is
+    0, 0 where the mask is empty.
+    """
+
+    shape: tuple[int, int]
     row: int
     column: int
-    shape: tuple[int, int]
+    extent: tuple[int, int]
     bits: NDArray[np.uint8]
+
+    @classmethod
+    def of(
+        cls, mask: NDArray[np.bool_], *, corner: tuple[int, int] = (0, 0), shape: tuple[int, int] | None = None
+    ) -> PackedSlice:
+        """Pack a mask (rows, columns).
+
+        A part of the mask of a slice of `shape` begins at the row and column `corner` of it; all else is False.
+        """
+        whole = shape or (mask.shape[0], mask.shape[1])
+        rows = np.flatnonzero(mask.any(axis=1))
+        if rows.size == 0:
+            return cls(whole, 0, 0, (0, 0), np.zeros(0, dtype=np.uint8))
+        part = mask[rows[0] : rows[-1] + 1]
+        columns = np.flatnonzero(part.any(axis=0))
+        part = part[:, columns[0] : columns[-1] + 1]
+        row, column = corner[0] + int(rows[0]), corner[1] + int(columns[0])
+        return cls(whole, row, column, (part.shape[0], part.shape[1]), np.packbits(part))
+
+    @property
+    def is_empty(self) -> bool:
+        return self.extent == (0, 0)
 
     @property
     def place(self) -> tuple[slice, slice]:
-        rows, columns = self.shape
+        """The rows and columns of the box in the slice."""
+        rows, columns = self.extent
         return (slice(self.row, self.row + rows), slice(self.column, self.column + columns))
 
-    def unpack(self) -> NDArray[np.bool_]:
-        rows, columns = self.shape
+    def part(self) -> NDArray[np.bool_]:
+        """Return the mask within the box."""
+        rows, columns = self.extent
         return np.unpackbits(self.bits, count=rows * columns).reshape(rows, columns).view(bool)
 
-    def equals(self, other: _PackedSlice) -> bool:
-        same_place = (self.row, self.column, self.shape) == (other.row, other.column, other.shape)
+    def unpack(self) -> NDArray[np.bool_]:
+        """Return the mask (rows, columns) of the whole slice."""
+        mask = np.zeros(self.shape, dtype=bool)
+        mask[self.place] = self.part()
+        return mask
+
+    def equals(self, other: PackedSlice) -> bool:
+        same_place = (self.row, self.column, self.extent) == (other.row, other.column, other.extent)
         return same_place and np.array_equal(self.bits, other.bits)
 
 
+@dataclass(frozen=True, eq=False)
+class PackedResult:
+    """A slice's result to keep: `mask` is its mask, packed, and `bare` all else, with a mask of no pixels."""
+
+    bare: SliceResult
+    mask: PackedSlice
+
+    @classmethod
+    def of(cls, result: SliceResult) -> PackedResult:
+        return cls(replace(result, mask=np.zeros((0, 0), dtype=bool)), PackedSlice.of(result.mask))
+
+    def unpack(self) -> SliceResult:
+        return replace(self.bare, mask=self.mask.unpack())
+
+
 class PackedMask:
-    """A mask of a volume held as the packed bits of each slice's tight box: little more than what is in it."""
+    """A mask of a volume, held as its slices' packed masks."""
 
     def __init__(self, shape_zyx: tuple[int, int, int], axis: int) -> None:
         self.shape_zyx = shape_zyx
         self.axis = axis
         self._slice_shape = slice_shape(shape_zyx, axis)
-        self._slices: dict[int, _PackedSlice] = {}
+        self._slices: dict[int, PackedSlice] = {}
 
     @classmethod
     def of(
@@ -138,21 +188,16 @@ class PackedMask:
         ends = (corner[0] + mask.shape[0], corner[1] + mask.shape[1])
         if min(corner) < 0 or ends[0] > self._slice_shape[0] or ends[1] > self._slice_shape[1]:
             raise InputError(f"A mask of {mask.shape} at {corner} does not fit a slice of {self._slice_shape}.")
-        rows = np.flatnonzero(mask.any(axis=1))
-        if rows.size == 0:
+        packed = PackedSlice.of(mask, corner=corner, shape=self._slice_shape)
+        if packed.is_empty:
             self._slices.pop(index, None)
-            return
-        part = mask[rows[0] : rows[-1] + 1]
-        columns = np.flatnonzero(part.any(axis=0))
-        part = part[:, columns[0] : columns[-1] + 1]
-        row, column = corner[0] + int(rows[0]), corner[1] + int(columns[0])
-        self._slices[index] = _PackedSlice(row, column, (part.shape[0], part.shape[1]), np.packbits(part))
+        else:
+            self._slices[index] = packed
 
     def get_slice(self, index: int) -> NDArray[np.bool_]:
-        mask = np.zeros(self._slice_shape, dtype=bool)
         if index in self._slices:
-            mask[self._slices[index].place] = self._slices[index].unpack()
-        return mask
+            return self._slices[index].unpack()
+        return np.zeros(self._slice_shape, dtype=bool)
 
     def same_slice(self, other: PackedMask, index: int) -> bool:
         """Tell whether both hold the same on a slice. They are of one shape and axis."""
@@ -166,8 +211,8 @@ class PackedMask:
             return np.zeros((1, 1, 1), dtype=bool), (0, 0, 0)
         parts = self._slices.values()
         row, column = min(p.row for p in parts), min(p.column for p in parts)
-        rows = max(p.row + p.shape[0] for p in parts) - row
-        columns = max(p.column + p.shape[1] for p in parts) - column
+        rows = max(p.row + p.extent[0] for p in parts) - row
+        columns = max(p.column + p.extent[1] for p in parts) - column
         first, last = min(self._slices), max(self._slices)
         lower, extent = [row, column], [rows, columns]
         lower.insert(self.axis, first)
@@ -176,7 +221,7 @@ class PackedMask:
         across = np.moveaxis(mask, self.axis, 0)
         for index, part in self._slices.items():
             down, along = part.row - row, part.column - column
-            across[index - first, down : down + part.shape[0], along : along + part.shape[1]] = part.unpack()
+            across[index - first, down : down + part.extent[0], along : along + part.extent[1]] = part.part()
         return mask, (lower[0], lower[1], lower[2])
 
     def across(self, axis: int) -> PackedMask:
@@ -191,7 +236,7 @@ class PackedMask:
         volume = np.zeros(self.shape_zyx, dtype=bool)
         across = np.moveaxis(volume, self.axis, 0)
         for index, part in self._slices.items():
-            across[index][part.place] = part.unpack()
+            across[index][part.place] = part.part()
         return volume
 
 

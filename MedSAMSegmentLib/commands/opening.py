@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +19,11 @@ if TYPE_CHECKING:
     from ..registry import ModelEntry
 
 
-def load_model(options: argparse.Namespace) -> SlicePredictor:
-    """Return the model that the options name, with the weights fetched first when that is allowed."""
+def load_model(options: argparse.Namespace, slices: int | None = None) -> SlicePredictor:
+    """Return the model that the options name, with the weights fetched first when that is allowed.
+
+    It is for about so many `slices`, None for any number.
+    """
     from ..checkpoints.custom_models import CustomModels, is_custom
     from ..inference.open import DEFAULT_MODEL, load_predictor, options_for_mode
 
@@ -34,8 +36,10 @@ def load_model(options: argparse.Namespace) -> SlicePredictor:
         fetch_weights(model_id, options.quiet)
     engine, precision = options_for_mode(options.mode, options.engine, options.precision)
     if converts_first(engine, options.device, weights_file(model_id, weights)):
-        say("The first run prepares the network for this machine; the next ones start at once.", options.quiet)
-    predictor = load_predictor(model_id, weights=weights, device=options.device, precision=precision, engine=engine)
+        say(_preparing_note(engine, slices), options.quiet)
+    predictor = load_predictor(
+        model_id, weights=weights, device=options.device, precision=precision, engine=engine, slices=slices
+    )
     if predictor.weights_note:
         say(predictor.weights_note, options.quiet)
     return predictor
@@ -111,15 +115,23 @@ def weights_file(model_id: str | None, weights: str | None) -> Path:
     return Path(weights) if weights else CheckpointStore().path(get(str(model_id)))
 
 
+def _preparing_note(engine: str, slices: int | None) -> str:
+    """Say what becomes of a network that OpenVINO has not converted yet."""
+    from ..inference.engines.choose import pays_to_prepare, resolve_engine
+
+    if resolve_engine(engine) == "auto" and not pays_to_prepare(slices):
+        return "So few slices are done sooner in torch; --engine openvino, once, makes later runs quicker."
+    return "The first run prepares the network for this machine; the next ones start at once."
+
+
 def converts_first(engine: str, device: str, weights: Path) -> bool:
-    """Return whether OpenVINO is about to convert this network, which takes longer than a slice; later runs read
+    """Return whether OpenVINO would have to convert this network, which takes longer than a slice; later runs read
     that."""
     from ..inference.device import resolve_device
-    from ..inference.engines.choose import ENGINE_VARIABLE
+    from ..inference.engines.choose import resolve_engine
     from ..inference.engines.openvino_model import openvino_trouble
 
-    if engine == "auto":
-        engine = os.environ.get(ENGINE_VARIABLE, "").strip() or "auto"
+    engine = resolve_engine(engine)
     if engine not in ("auto", "openvino") or not weights.is_file():
         return False
     if openvino_trouble() or resolve_device(device).device.type != "cpu":

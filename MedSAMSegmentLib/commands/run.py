@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
             say(note, options.quiet)
         # Taken before anything is written: that may lie in the folder that was read.
         facts = input_facts(inputs.volumes[0], image, inputs.notes) if job[0].report else {}
-        predictor = predictor or load_model(options)
+        predictor = predictor or load_model(options, len(images) * inputs.expected_slices)
         for frame, volume in enumerate(inputs.volumes):
             label = f"frame {frame}" if inputs.every_frame else ""
             named = {**facts, "frame": frame} if inputs.every_frame else facts

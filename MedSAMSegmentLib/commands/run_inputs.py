@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, PromptError, UsageError
 from ..geometry import VolumeGeometry
@@ -16,14 +17,23 @@ from ..io.write_segmentation import parse_terminologies
 from ..prompts import Box, Prompt, Shape3
 from .prompt_options import array_axis, objects_from_options, reversed_boxes
 
+if TYPE_CHECKING:
+    from ..inference.plan import ObjectPlan
+
 EVERY_FRAME = "all"
+
+OPEN_ENDED_SLICES = 16
+"""A guess, for the choice of an engine, where nothing says how far an object goes."""
+
+KEY_VIEWS = 3
+"""Ways in which a key slice is encoded, at most; other slices are once."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunInputs:
     """`volumes` is the image, or with `--frame all` one volume a frame; the prompts hold for each of them.
 
-    `notes` are sentences on what was chosen, repaired or cut.
+    `notes` are sentences on what was chosen, repaired or cut. `expected_slices` is about how many are to be encoded.
     """
 
     volumes: Sequence[Volume]
@@ -32,6 +42,7 @@ class RunInputs:
     axis: int
     slice_range: tuple[int, int] | None
     notes: tuple[str, ...]
+    expected_slices: int
 
     @property
     def every_frame(self) -> bool:
@@ -52,8 +63,8 @@ def read_inputs(options: argparse.Namespace) -> RunInputs:
     names = _names(options.name, len(objects))
     parse_terminologies(options.terminology, len(objects))
     notes = (*volume.notes, *reversed_boxes(options.prompts), *_cut(objects, names, volume.shape_zyx))
-    _check_plan(options, volume, objects, axis, slice_range)
-    return RunInputs(volumes, objects, names, axis, slice_range, notes)
+    plans = _checked_plans(options, volume, objects, axis, slice_range)
+    return RunInputs(volumes, objects, names, axis, slice_range, notes, len(volumes) * _expected_slices(plans))
 
 
 def _volumes(options: argparse.Namespace) -> list[Volume]:
@@ -147,14 +158,14 @@ def _names(given: Sequence[str], count: int) -> list[str]:
     return readable + [f"Segment_{number + 1}" for number in range(len(given), count)]
 
 
-def _check_plan(
+def _checked_plans(
     options: argparse.Namespace,
     volume: Volume,
     objects: Sequence[Sequence[Prompt]],
     axis: int,
     slice_range: tuple[int, int] | None,
-) -> None:
-    """Refuse an unknown strategy, or prompts and a range that do not fit."""
+) -> list[ObjectPlan]:
+    """Plan the run. Refuses an unknown strategy, or prompts and a range that do not fit."""
     from ..inference.plan import PlanSettings, plan_objects
     from ..inference.strategies import make_strategy
 
@@ -162,4 +173,12 @@ def _check_plan(
         make_strategy(options.strategy)
     reference = options.mode == "reference"
     settings = PlanSettings(volume.geometry, axis, slice_range, reference=reference, direction=options.direction)
-    plan_objects(objects, settings)
+    return plan_objects(objects, settings)
+
+
+def _expected_slices(plans: Sequence[ObjectPlan]) -> int:
+    """Return about how many slices a run encodes, those that are encoded in several views as often."""
+    bounded = [range(plan.first, plan.last + 1) for plan in plans if not plan.open_ended]
+    unbounded = [min(plan.last - plan.first + 1, OPEN_ENDED_SLICES) for plan in plans if plan.open_ended]
+    keys = sum(len(plan.keys) for plan in plans)
+    return len(set(chain.from_iterable(bounded))) + sum(unbounded) + (KEY_VIEWS - 1) * keys

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 Crop = tuple[int, int, int, int]
 """x0, y0, x1, y1 of a part of a slice, inclusive pixels."""
+
+
+NEAR_SHARE = 0.15
+"""Of the longer side of a crop: another one whose sides lie so far from its own shows nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,16 @@ class EmbeddingKey:
     axis: int
     index: int
     view: SliceView = PLAIN_VIEW
+
+
+def nearest_crop(crop: Crop, known: Iterable[Crop]) -> Crop:
+    """Return the one of the known crops that shows nearly the same as `crop`, which is returned where none does."""
+
+    def distance(other: Crop) -> int:
+        return max(abs(mine - its) for mine, its in zip(crop, other, strict=True))
+
+    reach = NEAR_SHARE * (max(crop[2] - crop[0], crop[3] - crop[1]) + 1)
+    return min((other for other in known if distance(other) <= reach), key=distance, default=crop)
 
 
 class Sized(Protocol):

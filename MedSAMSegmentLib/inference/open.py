@@ -108,6 +108,7 @@ def load_predictor(
     engine: str = "auto",
     download: bool = False,
     store: CheckpointStore | None = None,
+    slices: int | None = None,
 ) -> SlicePredictor:
     """Build a model and load its weights onto a device. Raises `ModelError`, `UsageError`.
 
@@ -115,7 +116,8 @@ def load_predictor(
     LiteMedSAM.
     `precision` is "float32", "bfloat16" or "auto".
     `engine` runs the network's costly parts: "torch", "openvino", or "auto" for the faster one on this machine. What it
-    derives from the weights is kept in the user's own cache.
+    derives from the weights is kept in the user's own cache. Where the model is for about so many `slices` alone,
+    "auto" is what is done with them first, from now on.
     """
     from ..checkpoints.store import CheckpointStore
     from ..checkpoints.weights import load_weights
@@ -134,7 +136,10 @@ def load_predictor(
     module = module.to(choice.device).eval()
     files = EngineFiles(entry, _sha256(found.path, entry, store), (store or CheckpointStore()).derived_folder)
     chosen = choose_engine(
-        Encoder(slice_network(module), module, choice, files), engine, free_precision=precision == "auto"
+        Encoder(slice_network(module), module, choice, files),
+        engine,
+        free_precision=precision == "auto",
+        slices=slices,
     )
     choice = replace(choice, reason=f"{choice.reason}; {chosen.engine.name}: {chosen.reason}")
     return SlicePredictor(

@@ -20,7 +20,7 @@ from ..prompts import ObjectPrompts
 from ..propagation import DIRECTIONS, Direction, StopRule
 from ..results import FLAG_FIRST_LOOK, ObjectResult, PackedMask, Progress, Segmentation3D, SliceResult, flag_slices
 from .device_fallback import cpu_fallback, describe_shortage, shortage_remedy
-from .embedding_cache import PLAIN_VIEW, EmbeddingCache, EmbeddingKey, SliceView
+from .embedding_cache import PLAIN_VIEW, Crop, EmbeddingCache, EmbeddingKey, SliceView, nearest_crop
 from .kept_runs import KeptRuns
 from .plan import ObjectPlan, PlanSettings, plan_objects
 from .strategies import default_strategy, make_strategy
@@ -39,6 +39,9 @@ READINGS = (1, 2)
 
 MAXIMUM_DECISIONS = 256
 """As many answers to `AxisView.cached_decision` are kept."""
+
+MAXIMUM_CROPS = 64
+"""Crops of key slices along an axis that are remembered."""
 
 OnProgress = Callable[[Progress], None]
 OnSlice = Callable[[SliceResult], None]
@@ -83,6 +86,7 @@ class VolumeSession:
         self.cache: EmbeddingCache[SliceEmbedding] = EmbeddingCache(cache_bytes)
         self.decisions: dict[tuple[int, int, Hashable], SliceView] = {}
         self.preferred_views: dict[int, SliceView] = {}
+        self.key_crops: dict[int, dict[Crop, None]] = {}
         self.kept_runs = KeptRuns()
 
     def __enter__(self) -> VolumeSession:
@@ -106,6 +110,7 @@ class VolumeSession:
         self.cache.clear()
         self.decisions.clear()
         self.preferred_views.clear()
+        self.key_crops.clear()
         self.kept_runs.clear()
 
     def encode_slice(self, axis: int | str, index: int, cancel: CancelCheck = never_cancel) -> None:
@@ -302,12 +307,21 @@ class _PreparedRun:
 class AxisView:
     """One axis of a session's volume, as the strategies use it (`strategies.base.SliceSource`).
 
-    The network is shown `view` of each slice; all coordinates stay those of the whole slice.
+    The network is shown `view` of each slice; all coordinates stay those of the whole slice. `known_crops` are those of
+    earlier key slices, by default when this view was made.
     """
 
-    def __init__(self, session: VolumeSession, axis: int, cancel: CancelCheck, view: SliceView = PLAIN_VIEW) -> None:
+    def __init__(
+        self,
+        session: VolumeSession,
+        axis: int,
+        cancel: CancelCheck,
+        view: SliceView = PLAIN_VIEW,
+        known_crops: Sequence[Crop] | None = None,
+    ) -> None:
         self._session = session
         self._cancel = cancel
+        self._known_crops = tuple(session.key_crops.get(axis, ())) if known_crops is None else known_crops
         self.axis = axis
         self.count = session.shape_zyx[axis]
         self.view = view
@@ -339,7 +353,17 @@ class AxisView:
             yield result
 
     def seen(self, view: SliceView) -> AxisView:
-        return self if view == self.view else AxisView(self._session, self.axis, self._cancel, view)
+        if view == self.view:
+            return self
+        return AxisView(self._session, self.axis, self._cancel, view, self._known_crops)
+
+    def key_crop(self, crop: Crop) -> Crop:
+        found = nearest_crop(crop, self._known_crops)
+        crops = self._session.key_crops.setdefault(self.axis, {})
+        crops[found] = None
+        while len(crops) > MAXIMUM_CROPS:
+            crops.pop(next(iter(crops)))
+        return found
 
     def pixels(self, index: int) -> NDArray[np.uint8]:
         return np.ascontiguousarray(take_slice(self._session.volume.volume_u8, self.axis, index))

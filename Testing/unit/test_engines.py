@@ -269,12 +269,13 @@ def test_other_sources_of_what_is_traced_have_other_names(tmp_path: Path, monkey
 
 
 @needs_openvino
-def test_only_what_is_used_is_kept_as_compiled(tmp_path: Path) -> None:
+def test_only_what_is_used_is_kept_as_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = toy_encoder(tmp_path)
     known = BenchmarkStore(encoder.files)
     version = openvino_model.openvino_version()
     for name, seconds in (("torch float32", 3.0), (f"openvino {version} float32", 1.0)):
         known.put(name, EngineBenchmark(0.0, seconds))
+    monkeypatch.setattr(choose, "computes_in_bfloat16", lambda: True)
     choose_engine(encoder, free_precision=True)  # bfloat16 is measured, and one of the two is used
     assert len({path.name.split(".")[-3] for path in tmp_path.glob("*.blob")}) == 1
 
@@ -352,6 +353,42 @@ def test_auto_takes_what_was_measured_to_be_faster(
 
 
 @needs_openvino
+def test_auto_prepares_nothing_for_a_few_slices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "_measure", refuse)
+    chosen = choose_engine(toy_encoder(tmp_path), slices=9)
+    assert chosen.engine.name == "torch"
+    assert "not prepared, which 9 slices do not pay for" in chosen.reason
+    assert not list(tmp_path.iterdir())
+
+
+@needs_openvino
+def test_auto_takes_openvino_for_a_few_slices_where_it_was_asked_for_once(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_measure", refuse)
+    assert choose_engine(toy_encoder(kept), slices=9).engine.name == "openvino"
+
+
+@needs_openvino
+def test_auto_prepares_openvino_for_many_slices(tmp_path: Path) -> None:
+    choose_engine(toy_encoder(tmp_path), slices=choose.PREPARING_PAYS_FROM)
+    assert len(list(tmp_path.glob("*.xml"))) == 2
+
+
+@needs_openvino
+@pytest.mark.parametrize(("slices", "winner"), [(1, "torch"), (9, "openvino"), (None, "openvino")])
+def test_auto_counts_the_opening_where_few_slices_follow(
+    kept: Path, monkeypatch: pytest.MonkeyPatch, slices: int | None, winner: str
+) -> None:
+    monkeypatch.setattr(choose, "_measure", refuse)
+    encoder = toy_encoder(kept)
+    known = BenchmarkStore(encoder.files)
+    known.put("torch float32", EngineBenchmark(0.0, 0.9))
+    known.put(f"openvino {openvino_model.openvino_version()} float32", EngineBenchmark(1e-6, 0.6))
+    assert choose_engine(encoder, slices=slices).engine.name == winner
+
+
+@needs_openvino
 def test_auto_measures_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = choose_engine(toy_encoder(kept))
     monkeypatch.setattr(choose, "_measure", refuse)
@@ -382,11 +419,14 @@ def test_bfloat16_is_taken_only_where_the_masks_allow_it(kept: Path, monkeypatch
         (f"openvino {version} bfloat16", 1),
     ):
         known.put(name, EngineBenchmark(0.0, seconds))
+    monkeypatch.setattr(choose, "computes_in_bfloat16", lambda: True)
     monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset())
     assert choose_engine(encoder, free_precision=True).engine.precision == Precision()
     monkeypatch.setattr(choose, "BFLOAT16_AGREES", frozenset({"lite_medsam"}))
     assert choose_engine(encoder, free_precision=True).engine.precision == Precision(torch.bfloat16)
     assert choose_engine(encoder, free_precision=False).engine.precision == Precision()
+    monkeypatch.setattr(choose, "computes_in_bfloat16", lambda: False)
+    assert choose_engine(encoder, free_precision=True).engine.precision == Precision(), "it would be float32 again"
 
 
 def test_without_openvino_auto_is_torch_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:

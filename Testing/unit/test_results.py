@@ -16,6 +16,8 @@ from MedSAMSegmentLib.results import (
     SURE_CONFIDENCE,
     ObjectResult,
     PackedMask,
+    PackedResult,
+    PackedSlice,
     SliceResult,
     SliceScore,
     flag_slices,
@@ -60,6 +62,30 @@ def test_a_part_makes_all_else_of_its_slice_empty() -> None:
     for corner in ((6, 7), (-1, 0), (0, 8)):
         with pytest.raises(InputError):
             packed.set_part(2, np.ones((2, 2), dtype=bool), corner)
+
+
+@pytest.mark.parametrize("index", range(SHAPE[0]))
+def test_a_packed_result_comes_back_as_it_was(index: int) -> None:
+    """Also where its mask is empty."""
+    mask = a_mask()[index]
+    result = SliceResult(1, 0, index, mask, 0.7, flags=(FLAG_TWO_READINGS,), key=True)
+    packed = PackedResult.of(result)
+    again = packed.unpack()
+    np.testing.assert_array_equal(again.mask, mask)
+    assert packed.mask.is_empty == (not mask.any())
+    assert packed.mask.bits.nbytes <= 1 + mask[packed.mask.place].size // 8
+    assert (again.object_index, again.axis, again.index) == (1, 0, index)
+    assert (again.score, again.flags, again.key) == (0.7, (FLAG_TWO_READINGS,), True)
+
+
+def test_packed_slices_are_equal_where_their_masks_are() -> None:
+    part = np.array([[True, False], [False, True]])
+    packed = PackedSlice.of(part, corner=(2, 3), shape=(6, 7))
+    whole = np.zeros((6, 7), dtype=bool)
+    whole[2:4, 3:5] = part
+    assert packed.equals(PackedSlice.of(whole))
+    assert not packed.equals(PackedSlice.of(part, shape=(6, 7)))
+    assert not packed.equals(PackedSlice.of(~part, corner=(2, 3), shape=(6, 7)))
 
 
 def an_object(scores: dict[int, float], held: range) -> ObjectResult:

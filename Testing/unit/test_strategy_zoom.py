@@ -235,6 +235,41 @@ def test_boxes_that_differ_little_share_a_part() -> None:
     assert len(parts) <= 4
 
 
+def moved(box: Box, columns: int, rows: int) -> Box:
+    return Box(i=(box.i[0] + columns, box.i[1] + columns), j=(box.j[0] + rows, box.j[1] + rows), k=box.k)
+
+
+def test_a_box_that_is_moved_a_little_encodes_nothing_anew() -> None:
+    ball = a_ball()
+    session = a_session(ball, ShortSighted(120, beyond=3))
+    # The part about it moves in steps, and the next one begins two pixels away.
+    ahead = (moved(Box.around(ball), columns, 0) for columns in range(20))
+    box = next(box for box in ahead if zoom_of(box) != zoom_of(moved(box, 2, 0)))
+    session.propagate([box])
+    encodes, predictions = session.counters.encodes, session.counters.predictions
+    others = [moved(box, columns, rows) for columns, rows in ((2, 0), (0, 2), (-2, 0), (0, -2), (2, 2))]
+    for other in others:
+        session.segment_slice(0, KEY, [other])
+    assert session.counters.encodes == encodes
+    assert session.counters.predictions > predictions
+    session.propagate(others)
+    assert list(session.key_crops[0]) == [zoom_of(box)]
+
+
+def test_a_run_sees_its_objects_as_if_each_were_alone() -> None:
+    ball = a_ball()
+    boxes = [moved(Box.around(ball), columns, 0) for columns in range(0, 14, 2)]
+    together = a_session(ball, ShortSighted(120, beyond=9)).propagate(boxes)
+    for box, found in zip(boxes, together.objects, strict=True):
+        alone = a_session(ball, ShortSighted(120, beyond=9)).propagate([box])
+        assert np.array_equal(found.mask, alone.objects[0].mask)
+    assert len({zoom_of(box) for box in boxes}) > 1
+
+
+def zoom_of(box: Box) -> tuple[int, int, int, int] | None:
+    return zoom_crop(box.in_plane(0), SHAPE[1:])
+
+
 def test_no_part_where_the_whole_slice_is_hardly_wider() -> None:
     assert zoom_crop((10, 10, 60, 60), (400, 400)) is None
     assert zoom_crop((10, 10, 14, 14), (MINIMUM_SIDE, int(MINIMUM_SIDE / MAXIMUM_SHARE) - 2)) is None

@@ -12,7 +12,7 @@ from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction
 from MedSAMSegmentLib.intensity import to_uint8
-from MedSAMSegmentLib.prompts import Box
+from MedSAMSegmentLib.prompts import Box, Point
 from MedSAMSegmentLib.results import FLAG_TWO_READINGS
 
 SHAPE = (9, 40, 40)
@@ -75,6 +75,20 @@ def test_the_second_reading_has_the_key_slice_of_the_first() -> None:
         found = session.propagate([SOLID], reading=reading).objects[0]
         keys.append([k for k, score in found.slices.items() if score.key])
     assert keys[0] == keys[1] == [4]
+
+
+@pytest.mark.parametrize(("click", "added"), [(Point(25, 20, 4), True), (Point(12, 20, 4), False)])
+def test_a_click_on_the_key_slice_leaves_the_other_reading_on_offer(click: Point, added: bool) -> None:
+    """Whether the click changes the mask or agrees with it."""
+    session = a_session(two_stripes())
+    before = session.segment_slice(0, 4, DRAWN)
+    shown = session.segment_slice(0, 4, [DRAWN, click])
+    assert shown.mask[20, int(click.i)]
+    assert np.array_equal(shown.mask, before.mask) != added
+    assert FLAG_TWO_READINGS in shown.flags
+    found = session.propagate([[SOLID, click]]).objects[0]
+    assert found.mask[4, 20, int(click.i)]
+    assert FLAG_TWO_READINGS in found.slices[4].flags
 
 
 @pytest.mark.parametrize("reading", [0, 3])

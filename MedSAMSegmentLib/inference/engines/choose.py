@@ -21,7 +21,7 @@ from .base import EngineFiles, Features, ImageEncoderEngine, probe_input, relati
 from .benchmarks import BenchmarkStore, EngineBenchmark
 from .graphs import attention_probe, decoder_probe, graphs_of, memory_probe, sam2_decoder_probe
 from .openvino_engine import OpenVinoEngine, open_engine
-from .openvino_model import openvino_trouble, openvino_version
+from .openvino_model import computes_in_bfloat16, openvino_trouble, openvino_version
 from .precision import Precision
 from .torch_engine import TorchEngine
 from .unused_files import remove_unused
@@ -34,6 +34,15 @@ ENGINE_VARIABLE = "MEDSAM_ENGINE"
 
 MEASURED_RUNS, MEASURED_SECONDS = 5, 2.0
 """An engine is timed by so many runs at most, and by no third one after so long; the choice is remembered for good."""
+
+PREPARING_PAYS_FROM = 64
+"""Slices: of fewer, torch has done all before OpenVINO has converted, compiled and measured a network it does not know.
+
+On two cores preparing takes as long as torch takes for 10 to 20 slices, and a slice in OpenVINO takes three quarters of
+one in torch, or less."""
+
+OPENING_SECONDS = 0.5
+"""To read what OpenVINO has compiled; torch has nothing to read."""
 
 WARM_UP_SECONDS = 0.5
 """An encoder that takes longer is not run while a model opens: its first run loses less than that would take."""
@@ -60,15 +69,19 @@ class EngineChoice:
     reason: str
 
 
-def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: bool = False) -> EngineChoice:
+def choose_engine(
+    encoder: Encoder, wanted: str = "auto", *, free_precision: bool = False, slices: int | None = None
+) -> EngineChoice:
     """Return the engine of that name. "auto" never fails: what cannot be used is left out, and the reason says why.
 
     The environment variable `MEDSAM_ENGINE` names what "auto" stands for on this machine.
-    With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks.
+    With `free_precision` "auto" may compute in bfloat16 where that is known to keep the masks and the processor has
+    instructions for it. Where about so many `slices` will be encoded, None for any number, "auto" is what is done with
+    them first, from now on: few do not pay for preparing OpenVINO.
     What OpenVINO compiled for the choice is kept with `encoder.files`.
     Raises `UsageError` for an unknown name, `DeviceError` when the engine or the precision asked for cannot be used.
     """
-    choice = _choose(encoder, wanted, free_precision)
+    choice = _choose(encoder, wanted, free_precision, slices)
     if encoder.files.notes:
         choice = replace(choice, reason="; ".join((choice.reason, *dict.fromkeys(encoder.files.notes))))
     if isinstance(choice.engine, OpenVinoEngine):
@@ -77,9 +90,19 @@ def choose_engine(encoder: Encoder, wanted: str = "auto", *, free_precision: boo
     return choice
 
 
-def _choose(encoder: Encoder, wanted: str, free_precision: bool) -> EngineChoice:
-    if wanted == "auto":
-        wanted = os.environ.get(ENGINE_VARIABLE, "").strip() or "auto"
+def resolve_engine(wanted: str) -> str:
+    """Return what an engine's name stands for on this machine: `MEDSAM_ENGINE` is what "auto" means."""
+    return os.environ.get(ENGINE_VARIABLE, "").strip() or wanted if wanted == "auto" else wanted
+
+
+def pays_to_prepare(slices: int | None) -> bool:
+    """Return whether so many slices, None for any number, are worth preparing OpenVINO on a machine where it was not
+    used."""
+    return slices is None or slices >= PREPARING_PAYS_FROM
+
+
+def _choose(encoder: Encoder, wanted: str, free_precision: bool, slices: int | None) -> EngineChoice:
+    wanted = resolve_engine(wanted)
     if wanted not in ENGINES:
         raise UsageError(f"The engine {wanted!r} is not known.", f"Use one of {', '.join(ENGINES)}.")
     in_torch = TorchEngine(encoder.network, encoder.device)
@@ -94,9 +117,9 @@ def _choose(encoder: Encoder, wanted: str, free_precision: bool) -> EngineChoice
     if trouble:
         return EngineChoice(in_torch, trouble)
     precisions = [own]
-    if free_precision and encoder.files.entry.id in BFLOAT16_AGREES:
+    if free_precision and encoder.files.entry.id in BFLOAT16_AGREES and computes_in_bfloat16():
         precisions += [Precision(torch.bfloat16)]
-    return _fastest(encoder, precisions, in_torch)
+    return _fastest(encoder, precisions, in_torch, slices)
 
 
 def open_openvino(encoder: Encoder, precision: Precision) -> OpenVinoEngine:
@@ -139,13 +162,19 @@ def _label(engine: str, precision: Precision) -> str:
     return f"{name} {precision}"
 
 
-def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchEngine) -> EngineChoice:
+def _fastest(
+    encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchEngine, slices: int | None
+) -> EngineChoice:
     """Choose among OpenVINO at these precisions and torch, which is left if all else fails."""
     labels = {_label("openvino", precision): precision for precision in precisions}
     troubles: list[DeviceError] = []
     opened: tuple[str, OpenVinoEngine] | None = None
-    known = _remembered(encoder, labels, in_torch)
-    if known is None:
+    known, complete = _remembered(encoder, labels, in_torch)
+    if not complete and not pays_to_prepare(slices):
+        # OpenVINO is there where it was asked for by name; torch need not be measured beside it.
+        if not known.keys() & labels.keys():
+            return EngineChoice(in_torch, f"OpenVINO is not prepared, which {slices} slices do not pay for")
+    elif not complete:
         known = {label(in_torch): _known(encoder, in_torch)}
         for name, precision in labels.items():
             try:
@@ -153,11 +182,11 @@ def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchE
             except DeviceError as error:
                 troubles.append(error)
                 continue
-            if name == _best(known):  # the others are not kept: each takes a few hundred megabytes
+            if name == _best(known, labels, None):  # the others are not kept: each takes a few hundred megabytes
                 opened = name, engine
             del engine
     figures = ", ".join(f"{name} {known[name].seconds:.2f} s a slice" for name in known)
-    best = _best(known)
+    best = _best(known, labels, slices)
     if best in labels:
         try:
             engine = opened[1] if opened and opened[0] == best else open_openvino(encoder, labels[best])
@@ -167,28 +196,33 @@ def _fastest(encoder: Encoder, precisions: Sequence[Precision], in_torch: TorchE
     return EngineChoice(in_torch, " ".join(error.message for error in troubles) or figures)
 
 
-def _best(known: Mapping[str, EngineBenchmark]) -> str:
-    return min(known, key=lambda name: known[name].seconds)
+def _best(known: Mapping[str, EngineBenchmark], labels: Mapping[str, Precision], slices: int | None) -> str:
+    """Return the engine that is done first with so many slices, or with many."""
+
+    def seconds(name: str) -> float:
+        opening = OPENING_SECONDS if name in labels else 0.0
+        return known[name].seconds + (opening / max(slices, 1) if slices is not None else 0.0)
+
+    return min(known, key=seconds)
 
 
 def _remembered(
     encoder: Encoder, labels: Mapping[str, Precision], in_torch: TorchEngine
-) -> dict[str, EngineBenchmark] | None:
-    """Return all figures of this machine that the choice needs, without those of engines that are not to be used.
+) -> tuple[dict[str, EngineBenchmark], bool]:
+    """Return the figures of this machine that the choice rests on, and whether none is missing.
 
-    `labels` are OpenVINO's, with their precisions. None where a figure is missing. With all of them, one engine alone
-    need be compiled.
+    `labels` are OpenVINO's, with their precisions. Those of engines that are not to be used are left out. With all of
+    them, one engine alone need be compiled.
     """
     store = BenchmarkStore(encoder.files)
     names = [label(in_torch), *labels]
     found = {name: figures for name in names if (figures := store.get(name)) is not None}
-    if len(found) < len(names):
-        return None
-    return {
+    usable = {
         name: figures
         for name, figures in found.items()
         if name not in labels or figures.error <= labels[name].error_limit
     }
+    return usable, len(found) == len(names)
 
 
 def _known(encoder: Encoder, engine: ImageEncoderEngine) -> EngineBenchmark:

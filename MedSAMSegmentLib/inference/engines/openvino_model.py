@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 import warnings
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ def openvino_trouble() -> str:
     except (ImportError, OSError) as error:
         return f"openvino does not load ({str(error).splitlines()[0]})"
     return "" if "CPU" in openvino.Core().available_devices else "openvino has no plug-in for this processor"
+
+
+@cache
+def computes_in_bfloat16() -> bool:
+    """Return whether this processor has instructions for bfloat16, as OpenVINO sees it. Without them bfloat16 is
+    float32."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def openvino_version() -> str:

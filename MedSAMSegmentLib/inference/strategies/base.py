@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...propagation import Direction, StopRule
 from ...results import SliceResult
-from ..embedding_cache import SliceView
+from ..embedding_cache import Crop, SliceView
 from ..plan import ObjectPlan
 
 if TYPE_CHECKING:
@@ -92,6 +92,12 @@ class ViewableSlices(Protocol):
 
         Coordinates and masks stay those of the whole slice; network boxes and low-res logits are the crop's own, and
         mean nothing in another view.
+        """
+
+    def key_crop(self, crop: Crop) -> Crop:
+        """Return the crop to show of a key slice: that of an earlier run that shows nearly the same as `crop`, if any.
+
+        So a box that is drawn anew a little beside another one is answered from what is encoded.
         """
 
     def cached_decision(self, index: int, about: Hashable, choose: Callable[[], SliceView]) -> SliceView:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ...results import SliceResult
+from ...results import PackedResult, SliceResult
 from ..plan import Click, ObjectPlan, PixelBox
 from .base import RunOptions, SliceSource, Strategy
 from .click_edits import Middle, region_beside, region_of_click
@@ -56,16 +56,14 @@ class _Answer:
         self.plan = plan
         self._slices = slices
         self._number = number
-        self._bits: dict[int, NDArray[np.uint8]] = {}
-        self._scores: dict[int, float] = {}
-        self._keys: set[int] = set()
+        self._kept: dict[int, PackedResult] = {}
 
     def keep(self, result: SliceResult) -> None:
         """Remember a slice; a later result takes the place of an earlier one."""
-        self._bits[result.index] = np.packbits(result.mask)
-        self._scores[result.index] = result.score
-        if result.key:
-            self._keys.add(result.index)
+        earlier = self._kept.get(result.index)
+        if earlier is not None and earlier.bare.key:
+            result = replace(result, key=True)
+        self._kept[result.index] = PackedResult.of(result)
 
     def edit(self, click: Click, before: Sequence[Click]) -> Iterator[SliceResult]:
         """Give the pixel of a click its label, and yield its slice and the others that change.
@@ -74,13 +72,12 @@ class _Answer:
         """
         middle, bounds = Middle(click.x, click.y, click.positive), self._bounds()
         mask = self._mask(click.index)
-        self._keys.add(click.index)
         against = _against(click, before, click.index)
         region = region_of_click(self._slices.pixels(click.index), mask, middle, against=against, bounds=bounds)
         if region is None:
-            yield self._result(click.index, mask)
+            yield self._change(click.index, mask, key=True)
             return
-        yield self._change(click.index, mask, region.pixels, click.positive)
+        yield self._change(click.index, _labelled(mask, region.pixels, click.positive), key=True)
         for step in (1, -1):
             last, index = region.pixels, click.index + step
             while index in self._reach(click):
@@ -97,7 +94,7 @@ class _Answer:
                 )
                 if found is None:
                     break
-                yield self._change(index, mask, found, click.positive)
+                yield self._change(index, _labelled(mask, found, click.positive))
                 last, index = found, index + step
 
     def _reach(self, click: Click) -> range:
@@ -114,20 +111,26 @@ class _Answer:
         return self.plan.box.in_plane(self._slices.axis) if self.plan.box is not None else None
 
     def _mask(self, index: int) -> NDArray[np.bool_]:
+        if index in self._kept:
+            return self._kept[index].mask.unpack()
         rows, columns = self._slices.pixels(index).shape[:2]
-        if index not in self._bits:
-            return np.zeros((rows, columns), dtype=bool)
-        return np.unpackbits(self._bits[index], count=rows * columns).reshape(rows, columns).astype(bool)
+        return np.zeros((rows, columns), dtype=bool)
 
-    def _change(self, index: int, mask: NDArray[np.bool_], region: NDArray[np.bool_], label: bool) -> SliceResult:
-        changed = mask | region if label else mask & ~region
-        self._bits[index] = np.packbits(changed)
-        return self._result(index, changed)
+    def _change(self, index: int, mask: NDArray[np.bool_], *, key: bool = False) -> SliceResult:
+        """Return a slice with another mask, and keep it; its score, flags and, unless it becomes one, `key` stay."""
+        if index in self._kept:
+            bare = self._kept[index].bare
+            result = replace(bare, mask=mask, key=key or bare.key)
+        else:
+            # What the strategy did not reach has no score of its own: the object goes on there as the user says.
+            result = SliceResult(self._number, self._slices.axis, index, mask, 1.0, key=key)
+        self._kept[index] = PackedResult.of(result)
+        return result
 
-    def _result(self, index: int, mask: NDArray[np.bool_]) -> SliceResult:
-        # What the strategy did not reach has no score of its own: the object goes on there as the user says.
-        score = self._scores.get(index, 1.0)
-        return SliceResult(self._number, self._slices.axis, index, mask, score, key=index in self._keys)
+
+def _labelled(mask: NDArray[np.bool_], region: NDArray[np.bool_], label: bool) -> NDArray[np.bool_]:
+    """Return a mask to which a region was added, or from which it was taken."""
+    return mask | region if label else mask & ~region
 
 
 def _against(click: Click, before: Sequence[Click], index: int) -> list[tuple[int, int]]:

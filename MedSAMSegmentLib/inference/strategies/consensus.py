@@ -19,11 +19,11 @@ from .candidates import (
     widen_box,
 )
 from .handover import HandoverStrategy
-from .key_slice import KeyAnswer, KeySlice, span_power
+from .key_slice import KeyAnswer, KeySlice, key_crop, span_power
 from .prompt_ensemble import PromptEnsemble
 from .slicewise import Sweep, mask_box
 from .unbounded import UnboundedPropagation, search_bounds
-from .zoom import contains, following_crop, zoom_crop
+from .zoom import contains, following_crop
 
 CLEAR_QUALITY = 0.35
 """Of the answer on the middle slice of a 3D box: from here on the run begins there."""
@@ -194,7 +194,7 @@ class ConsensusStrategy(HandoverStrategy):
                 )
             preferred = state.preferred or PLAIN_VIEW
             rows, columns = slices.pixels(index).shape[:2]
-            crop = None if preferred.crop is None else zoom_crop(box, (rows, columns))
+            crop = None if preferred.crop is None else key_crop(slices, box, (rows, columns))
             self._set_view(slices, state, index, replace(preferred, crop=crop))
         return state.views[index]
 

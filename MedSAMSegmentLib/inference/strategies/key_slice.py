@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..embedding_cache import PLAIN_VIEW, SliceView
+from ..embedding_cache import PLAIN_VIEW, Crop, SliceView
 from ..plan import ObjectPlan, PixelBox
 from .base import SliceSource
 from .candidates import Candidate, ellipse_mask, fuse, mask_dice
@@ -46,6 +46,12 @@ class KeyAnswer:
     quality: float
 
 
+def key_crop(slices: SliceSource, box: PixelBox, shape: tuple[int, int]) -> Crop | None:
+    """Return the crop to show of a key slice (rows, columns) for a box; None where the whole slice will do."""
+    crop = zoom_crop(box, shape)
+    return None if crop is None else slices.key_crop(crop)
+
+
 _Answer: TypeAlias = tuple[Candidate, SliceView]
 
 
@@ -72,7 +78,7 @@ class KeySlice:
         self._prompt = lambda view: _prompt(slices, index, box, view, power=power, painted=painted)
         self._clean = slices.without_speckle
         self._found: list[_Answer] = []
-        crop = zoom_crop(box, self._shape)
+        crop = None if plainly else key_crop(slices, box, self._shape)
         self._waiting = [PLAIN_VIEW]
         if not plainly:
             self._waiting += [] if crop is None else [SliceView(crop)]
