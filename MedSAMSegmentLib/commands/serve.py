@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import secrets
@@ -48,7 +49,9 @@ def run(options: argparse.Namespace) -> None:
         print(f"Serving on {address}/api/v1/info" + ("" if given else f"?token={settings.token}"), flush=True)
         say(GOODBYE, options.quiet)
 
-    serve(Service(settings, prepare=True), announce)
+    # Ctrl+C is how it is meant to end.
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(Service(settings, prepare=True), announce)
 
 
 def _given_token(options: argparse.Namespace) -> str:

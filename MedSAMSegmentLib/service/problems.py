@@ -37,6 +37,9 @@ _STATUS: tuple[tuple[type[MedSAMError], int], ...] = (
 class ServiceProblem(MedSAMError):
     """An answer that is no result: `status` of HTTP, `code` for programs, `headers` to send along."""
 
+    # Its own, so that no error of the worker is taken for one: those are made by their codes.
+    code = "service-problem"
+
     def __init__(
         self, status: int, code: str, message: str, cure: str = "", *, headers: Mapping[str, str] | None = None
     ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -54,16 +55,18 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
         try:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name == "posix":
+                # Elsewhere it would let another program listen on the same port.
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.bind(place)
             bound.listen(BACKLOG)
         except BaseException:
             bound.close()
             raise
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+    except OSError as error:
         raise UsageError(
-            f"The server cannot listen on {host}, port {port}: {reason}.", "Choose another --port, or 0."
+            f"The server cannot listen on {host}, port {port}: {error.strerror or error}.",
+            "Choose another --port, or 0.",
         ) from error
     return bound
 
@@ -71,6 +74,10 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(service: Service, announce: Callable[[str], None]) -> None:
     """Serve until the process is told to end; `announce` gets the address once it is served."""
     settings = service.settings
-    with listen(settings.host, settings.port) as bound:
-        address = settings.address(bound.getsockname()[1])
-        make_server(service, lambda: announce(address)).run(sockets=[bound])
+    try:
+        with listen(settings.host, settings.port) as bound:
+            address = settings.address(bound.getsockname()[1])
+            make_server(service, lambda: announce(address)).run(sockets=[bound])
+    finally:
+        # Also where it could not listen: its folder is there.
+        service.close()

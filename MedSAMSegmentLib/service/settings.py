@@ -17,6 +17,7 @@ LEAST_TOKEN = 16
 """Characters: a shorter token could be guessed."""
 
 MEGABYTE = 1_000_000
+HIGHEST_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class ComputeSettings:
 class ServiceSettings:
     """Everything a server is started with. `trusted_hosts` are names besides loopback's under which it is called.
 
-    Raises `UsageError` for an address that others can reach without TLS, and for a token that could be guessed.
+    Raises `UsageError` for an address that others can reach without TLS, a port that is none, and a token that could be
+    guessed.
     """
 
     host: str = "127.0.0.1"
@@ -81,6 +83,9 @@ class ServiceSettings:
                 f"The token is shorter than {LEAST_TOKEN} characters, or has others than those of a keyboard.",
                 "Use a longer one, or leave it out: one is made at each start.",
             )
+        if not 0 <= self.port <= HIGHEST_PORT:
+            # The system would take the remainder for a port.
+            raise UsageError(f"There is no port {self.port}.", f"Use one up to {HIGHEST_PORT}, or 0 for a free one.")
         if (self.certificate is None) != (self.key is None):
             raise UsageError("TLS needs a certificate and its key.", "Give --tls-cert and --tls-key.")
         for file in (self.certificate, self.key):

@@ -46,5 +46,5 @@ def server(start_server: StartServer) -> RunningServer:
 
 @pytest.fixture
 def image(server: RunningServer, block_file: Path) -> Iterator[RemoteImage]:
-    with server.client() as client:
-        yield client.open(block_file)
+    with server.client() as client, client.open(block_file) as opened:
+        yield opened
