@@ -40,6 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(commands)
     _add_demo(commands)
     _add_info(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -207,6 +208,32 @@ def _add_info(commands: Any) -> None:
     _add_image_options(info)
     info.add_argument("--json", action="store_true", help="as JSON")
     _add_common(info)
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser("serve", help="answer over HTTP on this machine, or on the network with TLS")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1, this machine alone"
+    )
+    serve.add_argument("--port", type=int, default=8000, help="0 takes a free one; default: 8000")
+    serve.add_argument(
+        "--token-file", type=path, metavar="FILE",
+        help="the token that clients send; default: that of MEDSAM_SERVICE_TOKEN, or a new one at each start",
+    )  # fmt: skip
+    serve.add_argument("--tls-cert", type=path, metavar="FILE", help="certificate, for another host than this machine")
+    serve.add_argument("--tls-key", type=path, metavar="FILE", help="its private key")
+    serve.add_argument("--behind-proxy", action="store_true", help="a proxy before it does the encryption")
+    serve.add_argument(
+        "--trusted-host", action="append", default=[], metavar="NAME", help="a name that clients call it by; repeatable"
+    )
+    serve.add_argument("--model", default="lite_medsam", metavar="ID", help="where a request names none")
+    serve.add_argument("--max-upload", type=int, default=1000, metavar="MB", help="of one image; default: 1000")
+    serve.add_argument("--max-sessions", type=int, default=16, metavar="N", help="images at a time; default: 16")
+    serve.add_argument("--max-queue", type=int, default=16, metavar="N", help="requests that wait; default: 16")
+    serve.add_argument(
+        "--idle-minutes", type=float, default=60.0, metavar="N", help="an unused image is deleted then; default: 60"
+    )
+    _add_compute_options(serve)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -150,7 +150,8 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     from ..intensity import to_uint8
     from ..io.overlay import write_overlay
     from ..io.report import write_report
-    from .run_report import object_facts, versions, volume_digest
+    from ..io.result_facts import object_facts
+    from .run_report import versions, volume_digest
 
     found: dict[str, ObjectResult] = {item.name: item for result in results for item in result.objects}
     items = [found[organ.name] for organ in ORGANS]

@@ -40,6 +40,7 @@ FORBIDDEN_PACKAGES = {
     "mrml": {"qt", "ctk", "torch", "SimpleITK"},
     "ui": {"torch"},
     "commands": SLICER | {"vtk"},
+    "service": SLICER | {"vtk", "torch", "SimpleITK"},
 }
 ALLOWED_LAYERS = {
     "vocabulary": set(),
@@ -51,7 +52,8 @@ ALLOWED_LAYERS = {
     "evaluation": {"io"},
     "mrml": set(),
     "ui": {"worker", "mrml", "checkpoints", "io"},
-    "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "commands"},
+    "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "commands", "service"},
+    "service": {"checkpoints", "io", "worker"},
 }
 WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
 LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}

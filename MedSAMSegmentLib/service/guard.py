@@ -1,0 +1,161 @@
+"""The outermost layer: who may ask, how much may come, and what every answer carries.
+
+Plain ASGI, so that bodies and events pass as they come.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+
+from ..errors import MedSAMError
+from .problems import PROBLEM_TYPE, UNEXPECTED, ServiceProblem, problem_fields, problem_headers, status_of, too_large
+from .settings import ServiceSettings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+API = "/api/"
+UPLOADS = "/api/v1/sessions"
+
+SECURITY_HEADERS = (
+    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+)
+
+_log = logging.getLogger(__name__)
+
+
+class TooLarge(HTTPException):
+    """Raised where a body is read; the handler of `HTTPException` turns it into the problem."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413)
+        self.problem = too_large(limit)
+
+
+class Guard:
+    """Lets a request through that calls the server by a known name, has the token, and is not too large."""
+
+    def __init__(self, app: App, settings: ServiceSettings) -> None:
+        self._app = app
+        self._hosts = settings.known_hosts
+        self._token = settings.token.encode()
+        self._limits = settings.limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            # There are no web sockets here; the server closes them.
+            return
+        started = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+            await send(message)
+
+        try:
+            limit = self._checked(scope)
+        except ServiceProblem as error:
+            await _send_problem(error, send_on)
+            return
+        try:
+            await self._app(scope, _limited(receive, limit), send_on)
+        except Exception as error:  # noqa: BLE001 - the last boundary: nothing of it may reach a log or a client
+            # A trace may hold names of files, and so of patients: the place and the type say enough.
+            _log.error("unexpected %s at %s", type(error).__name__, _place(error))
+            if started:
+                raise ConnectionAbortedError from None
+            await _send_problem(UNEXPECTED, send_on)
+
+    def _checked(self, scope: Scope) -> int:
+        """Return how large the body may be. Raises `ServiceProblem` for a request that is turned away."""
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        if _host_name(headers.get(b"host", b"")) not in self._hosts:
+            raise ServiceProblem(
+                400,
+                "host",
+                "This is not the server's name.",
+                "Use its address, or start it with --trusted-host.",
+            )
+        if scope["path"].startswith(API) and not self._has_token(scope, headers):
+            raise ServiceProblem(
+                401,
+                "token",
+                "The token is missing or wrong.",
+                "Send the header 'Authorization: Bearer TOKEN' with the token that the server printed.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        is_upload = scope["path"] == UPLOADS
+        limit = self._limits.upload_bytes if is_upload else self._limits.json_bytes
+        announced = headers.get(b"content-length", b"")
+        # Longer numbers than any size are too large too, and are not worth converting.
+        if announced.isdigit() and (len(announced) > 18 or int(announced) > limit):
+            raise too_large(limit)
+        return limit
+
+    def _has_token(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
+        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() == b"bearer":
+            return hmac.compare_digest(given.strip(), self._token)
+        if scope["method"] not in ("GET", "HEAD"):
+            return False
+        # A browser can send no header with an address or a stream of events.
+        query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), max_num_fields=50))
+        return hmac.compare_digest(query.get("token", "").encode(), self._token)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Return `receive` that ends a body which is larger than it said, or did not say."""
+    received = 0
+
+    async def receive_on() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise TooLarge(limit)
+        return message
+
+    return receive_on
+
+
+def _host_name(value: bytes) -> str:
+    """Return the name in a Host header, without its port, in lower case."""
+    text = value.decode("latin-1").lower()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
+
+
+async def _send_problem(error: MedSAMError, send: Send) -> None:
+    body = json.dumps(problem_fields(error)).encode()
+    headers = [(b"content-type", PROBLEM_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem_headers(error).items()]
+    await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,112 @@
+"""The files of a run that clients fetch, and its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..io.nifti_image import write_nifti_image
+from ..io.report import to_json_types
+from ..io.result_facts import object_facts, prompt_facts
+from ..io.write_segmentation import check_output_grid, segments_from, write_segmentation
+from ..results import Segmentation3D
+from ..version import __version__
+from .problems import ServiceProblem
+from .runs import Run
+from .service import Service
+from .sessions import ImageSession
+
+MEDIA_TYPES = {
+    "seg.nrrd": "application/octet-stream",
+    "nii.gz": "application/gzip",
+    "npz": "application/zip",
+}
+NOT_YET = ("dcm", "rtstruct")
+"""Formats that are asked for and that no writer makes."""
+
+
+def result_file(run: Run, kind: str) -> Path:
+    """Return the file of a finished run's masks, written at the first request.
+
+    Raises `ServiceProblem`: 409 while the run is not done, 415 for a format that is not made; `OutputError` for one
+    that cannot hold the grid.
+    """
+    if kind in NOT_YET:
+        raise ServiceProblem(
+            415,
+            "result-kind",
+            f"Results are not written as {kind}.",
+            f"Ask for {', '.join(MEDIA_TYPES)}; 3D Slicer exports a .seg.nrrd as DICOM.",
+        )
+    result = _result(run)
+    path = run.session.folder / f"{run.id}.{kind}"
+    volume = run.session.volume
+    with run.writing:
+        if not path.is_file():
+            check_output_grid(path, volume.geometry, volume.nifti_forms)
+            segments = segments_from(
+                [item.name for item in result.objects],
+                [item.mask for item in result.objects],
+                terminologies=run.order.terminologies,
+            )
+            write_segmentation(path, segments, volume.geometry, volume.nifti_forms)
+    return path
+
+
+def image_file(session: ImageSession) -> Path:
+    """Return the image as NIfTI on its own grid, written at the first request. Raises `OutputError`."""
+    path = session.folder / "image.nii.gz"
+    with session.writing:
+        if not path.is_file():
+            write_nifti_image(path, session.volume.array_zyx, session.volume.geometry)
+    return path
+
+
+def run_report(run: Run, service: Service) -> dict[str, Any]:
+    """Return what went in, what computed it, what came out. Raises `ServiceProblem` while the run is not done."""
+    result = _result(run)
+    record = None
+    for entry in service.models():
+        if entry.id == run.setup.model:
+            record = service.checkpoints.record(entry)
+    volume, order = run.session.volume, run.order
+    report = {
+        "input": {
+            "sha256": run.session.sha256,
+            "kind": volume.kind,
+            "modality": volume.modality,
+            "notes": list(volume.notes),
+            "spacing_known_ijk": list(reversed(volume.spacing_known_zyx)),
+            "filled_slices": list(volume.filled),
+        },
+        "options": {
+            "slice_range": order.slice_range,
+            "direction": order.direction,
+            "stop": order.stop,
+            "strategy": order.strategy,
+            "reading": order.reading,
+        },
+        "model": {"id": run.setup.model, "weights_sha256": record.sha256 if record is not None else None},
+        "window": result.window,
+        "strategy": result.strategy,
+        "axis": result.axis,
+        "device": result.device,
+        "versions": {"MedSAMSegmentLib": __version__},
+        "seconds": round(result.seconds, 3),
+        "encodes": result.encodes,
+        "predictions": result.predictions,
+        "objects": [
+            {"prompts": [prompt_facts(prompt) for prompt in prompts], **object_facts(item, volume)}
+            for prompts, item in zip(order.objects, result.objects, strict=True)
+        ],
+    }
+    facts: dict[str, Any] = to_json_types(report)
+    return facts
+
+
+def _result(run: Run) -> Segmentation3D:
+    if run.result is None:
+        raise ServiceProblem(
+            409, "not-done", f"The run is {run.state}.", "Wait for its end." if not run.over else "Start another run."
+        )
+    return run.result
