@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,10 +122,7 @@ def test_what_cannot_become_dicom_is_one_line_before_the_work(
 def test_without_the_extra_one_sentence_says_what_to_install(
     ct: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "highdicom" else real(name, *rest)
-    )
+    monkeypatch.setitem(sys.modules, "highdicom", None)
     assert segment(ct, *BOX, "-o", ct.parent / "x.dcm") == 2
     said = capsys.readouterr().err
     assert 'pip install "MedSAMSegmentLib[dicom]"' in said
