@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, OutputError
 from ..geometry import VolumeGeometry
 from .dicom_frames import Frame, instance_of
-from .dicom_grid import UNEVEN, runs
+from .dicom_grid import SAME_STEP, UNEVEN, runs
 from .dicom_header import dicom_errors, integer, read_dataset, sop_class, text
 from .volume import SliceSource
 
@@ -119,8 +119,8 @@ def _images(sources: Sequence[SliceSource]) -> Iterator[SourceImage]:
             with dicom_errors(source.path):
                 files[source.path] = (_completed(data), frames)
         header, frames = files[source.path]
-        if not source.uid:
-            raise OutputError(f"{source.path.name} has no SOP Instance UID to refer to.", OTHER_FORMATS)
+        if not source.uid or not header.SOPClassUID:
+            raise OutputError(f"{source.path.name} has no SOP UIDs to refer to.", OTHER_FORMATS)
         if text(header, "SOPInstanceUID") != source.uid or source.frame >= len(frames):
             raise InputError(f"{source.path.name} was changed since it was read.", "Run again.")
         yield SourceImage(header, frames[source.frame])
@@ -186,8 +186,10 @@ def _require_same_grid(
     in_plane = orientation.T * (spacing[1], spacing[0])
     places = matrix[:3, 3] + np.arange(len(positions))[:, np.newaxis] * matrix[:3, 2]
     step = float(np.linalg.norm(matrix[:3, 2]))
-    moved = np.linalg.norm(places - positions, axis=1).max() > (UNEVEN + _SAME) * step
-    if np.abs(matrix[:3, :2] - in_plane).max() > _SAME * min(spacing) or moved:
+    # As uneven as the reader lets them be, along and across.
+    moved = np.linalg.norm(places - positions, axis=1).max() > 2 * UNEVEN * max(step, 1.0)
+    stretched = np.linalg.norm(places[-1] - positions[-1]) > SAME_STEP * np.linalg.norm(positions[-1] - positions[0])
+    if np.abs(matrix[:3, :2] - in_plane).max() > _SAME * min(spacing) or moved or (stretched and len(positions) > 1):
         raise OutputError(
             "The grid is not that of the images (was another voxel size given?); DICOM keeps theirs.",
             f"Leave --spacing out. {OTHER_FORMATS}",
