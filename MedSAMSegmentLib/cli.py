@@ -121,8 +121,12 @@ def _add_run(commands: Any) -> None:
     run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as official")
     run.add_argument(
         "-o", "--output", type=path, metavar="FILE",
-        help=".seg.nrrd, .nii.gz, .nrrd, .mha, .npz; of a two-dimensional image .png or .tif. With several images the "
-        "name of each goes where {name} stands, or before the suffix",
+        help=".seg.nrrd, .nii.gz, .nrrd, .mha, .npz; of a DICOM image .dcm, of a two-dimensional one .png or .tif. "
+        "With several images the name of each goes where {name} stands, or before the suffix",
+    )  # fmt: skip
+    run.add_argument(
+        "--dicom-type", choices=("seg", "rtstruct"),
+        help="of -o FILE.dcm: a segmentation (default; needs the extra 'dicom') or contours for radiotherapy",
     )  # fmt: skip
     run.add_argument("--overlay", type=path, metavar="FILE.png", help="picture of the result on chosen slices")
     run.add_argument(

@@ -55,8 +55,8 @@ def _outputs_of(
     own = outputs.of_image(image.image) if len(options.image) > 1 or outputs.has_placeholder else outputs
     count = len(inputs.volumes)
     frames = [own.of_frame(n, count) for n in range(count)] if inputs.every_frame else [own]
-    for one in frames:
-        one.check_volume(inputs.volumes[0])
+    for one, volume in zip(frames, inputs.volumes, strict=True):
+        one.check_volume(volume)
     return frames
 
 
@@ -94,6 +94,7 @@ def _segment(
         result,
         grey_u8=session.volume.volume_u8,
         terminology=options.terminology,
+        algorithm=session.model_id,
         report={**facts, **report},
         quiet=options.quiet,
     )

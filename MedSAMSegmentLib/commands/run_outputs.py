@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
+from ..io.dicom_output import DICOM_OUTPUT_SUFFIX, DicomOutput, empty_segments, require_dicom_writer
 from ..io.file_kinds import IMAGE_SUFFIXES, image_suffix
 from ..io.output_files import (
     check_against_each_other,
@@ -52,15 +53,24 @@ class Outputs:
     report: str | None
     inputs: tuple[Path, ...] = ()
     replaced: tuple[Path, ...] = ()
+    dicom_type: str = "seg"
 
     @classmethod
     def of(cls, options: argparse.Namespace) -> Outputs:
         """Read what the options ask for. Raises `UsageError`, `OutputError` for what cannot be written."""
-        outputs = cls(options.output, options.overlay, options.report, _input_files(options))
+        kind = options.dicom_type or "seg"
+        outputs = cls(options.output, options.overlay, options.report, _input_files(options), dicom_type=kind)
         if not any((options.output, options.overlay, options.report)):
             raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
+        if options.dicom_type and not outputs.is_dicom:
+            raise UsageError("--dicom-type is the kind of a DICOM output.", "Give -o FILE.dcm, or leave it out.")
         outputs.check()
         return outputs
+
+    @property
+    def is_dicom(self) -> bool:
+        """True when the segmentation is to be a DICOM file."""
+        return self.segmentation is not None and self.segmentation.lower().endswith(DICOM_OUTPUT_SUFFIX)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -77,6 +87,8 @@ class Outputs:
         for path, suffixes in self._kinds():
             if path:
                 check_output_path(path, suffixes)
+        if self.is_dicom:
+            require_dicom_writer(self.dicom_type)
         check_against_inputs(self.files, self.inputs)
         check_against_each_other(self.files)
 
@@ -84,7 +96,8 @@ class Outputs:
         """Raise `OutputError` for a grid that the segmentation's format cannot hold, and for what would harm the
         files that the volume was read from."""
         if self.segmentation:
-            check_output_grid(self.segmentation, volume.geometry, volume.nifti_forms)
+            dicom = DicomOutput.of(volume, self.dicom_type) if self.is_dicom else None
+            check_output_grid(self.segmentation, volume.geometry, volume.nifti_forms, dicom)
         check_against_inputs(self.files, volume.parts)
         if volume.kind == "frames":
             for path in self.files:
@@ -140,17 +153,22 @@ def write_outputs(
     *,
     grey_u8: NDArray[np.uint8],
     terminology: list[str],
+    algorithm: str,
     report: Mapping[str, Any],
     quiet: bool,
 ) -> None:
-    """Write the files that were asked for and name each; `grey_u8` is the image as the model saw it."""
+    """Write the files that were asked for and name each; `grey_u8` is the image as the model saw it, `algorithm` the
+    model."""
     segments = segments_from(
         [item.name for item in result.objects], [item.mask for item in result.objects], terminologies=terminology
     )
     outputs = outputs.beside_what_appeared()
     if outputs.segmentation:
-        for file in write_segmentation(outputs.segmentation, segments, volume.geometry, volume.nifti_forms):
+        dicom = DicomOutput.of(volume, outputs.dicom_type, algorithm) if outputs.is_dicom else None
+        for file in write_segmentation(outputs.segmentation, segments, volume.geometry, volume.nifti_forms, dicom):
             say(f"wrote {file}", quiet)
+        for name in empty_segments(segments) if dicom else ():
+            say(f"warning: {name} is empty, and was left out of {outputs.segmentation}", quiet)
     if outputs.overlay:
         from ..io.overlay import write_overlay
 

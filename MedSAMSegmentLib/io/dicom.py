@@ -20,7 +20,7 @@ from .dicom_series import FoundSeries, Series, ambiguous, choose_stack, find_ser
 from .dicom_stacks import Stack, several_orientations
 from .dicom_values import apply_value_maps
 from .spacing import spacing_notes
-from .volume import MAX_BYTES, Volume, check_size, make_volume
+from .volume import MAX_BYTES, SliceSource, Volume, check_size, make_volume
 
 
 def read_dicom_folder(found: FoundSeries, series: str | None = None, max_bytes: int = MAX_BYTES) -> Volume:
@@ -73,6 +73,7 @@ def _read(series: Series, stack: Stack, source: Path, max_bytes: int, decode: De
     frames, said = _decoded(stack, max_bytes, decode, gaps_allowed=positions is not None and stack.times == 1)
     notes = [*series.notes, *stack.notes, *said]
     filled: tuple[int, ...] = ()
+    sources: tuple[SliceSource | None, ...]
     if positions is not None:
         readable = np.array([frame is not None for frame in frames[: stack.slices]])
         grid = slice_grid(positions, readable, series.description or source.name)
@@ -81,11 +82,17 @@ def _read(series: Series, stack: Stack, source: Path, max_bytes: int, decode: De
         array = np.stack(points) if stack.times > 1 else points[0]
         geometry = _placed(first, grid, len(points[0]))
         filled = grid.filled
+        sources = tuple(
+            None if taken is None else _source(stack.frames[n * stack.slices + taken])
+            for n in range(stack.times)
+            for taken in grid.taken
+        )
         notes += [*grid.notes, tilt_note(geometry.ijk_to_lps)]
         between, said_between = True, ""
     else:
         array = np.stack([frame for frame in frames if frame is not None])
         geometry, between, said_between = _unplaced(stack, len(array))
+        sources = tuple(_source(frame) for frame in stack.frames)
     notes += [first.spacing_note, said_between, *_sentences(stack, len(array))]
     known = (between, first.spacing is not None, first.spacing is not None)
     notes += spacing_notes((between or stack.in_time, *known[1:]))
@@ -101,7 +108,11 @@ def _read(series: Series, stack: Stack, source: Path, max_bytes: int, decode: De
         notes=tuple(dict.fromkeys(note for note in notes if note)),
         frames=stack.times > 1,
     )
-    return replace(volume, filled=filled, spacing_known_zyx=known)
+    return replace(volume, filled=filled, spacing_known_zyx=known, slice_sources=sources)
+
+
+def _source(frame: Frame) -> SliceSource:
+    return SliceSource(frame.path, frame.index, frame.sop_instance)
 
 
 def _positions(stack: Stack) -> NDArray[np.float64] | None:

@@ -86,6 +86,7 @@ class Frame:
     number: int
     stack: str
     localizer: bool
+    sop_instance: str
     marks: Mapping[str, str] = field(default_factory=dict)
     times: Mapping[str, str] = field(default_factory=dict)
     clock: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +111,11 @@ class Instance:
 
 def read_instance(path: Path) -> Instance:
     """Read a file's header into its frames. Raises `InputError` for a header that cannot be read."""
-    data = read_dataset(path, pixels=False)
+    return instance_of(read_dataset(path, pixels=False), path)
+
+
+def instance_of(data: FileDataset, path: Path) -> Instance:
+    """Return the frames of a header that was read from `path`. Raises `InputError`."""
     with dicom_errors(path):
         return _instance(data, path)
 
@@ -180,6 +185,7 @@ def _frames(
                 number=integer(data, "InstanceNumber") or 0,
                 stack=text(content, "StackID"),
                 localizer="LOCALIZER" in _image_type(data, groups),
+                sop_instance=text(data, "SOPInstanceUID"),
                 marks=marks,
                 times=times,
                 clock=clock,

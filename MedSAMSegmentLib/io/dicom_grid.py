@@ -34,7 +34,8 @@ class SliceGrid:
     """`origin` (3,) and `step` (3,) of k in LPS mm; for each k the slices below and above it and the share of the one
     above (0 where the slice is taken as it is).
 
-    `filled` are the k that lie half a step or more from any slice, `notes` sentences on what was done.
+    `filled` are the k that lie half a step or more from any slice, `notes` sentences on what was done. `taken` holds
+    for each k the slice that was taken as it is, None where there is none.
     """
 
     origin: NDArray[np.float64]
@@ -44,6 +45,7 @@ class SliceGrid:
     share: tuple[float, ...]
     filled: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    taken: tuple[int | None, ...] = ()
 
 
 def slice_grid(positions: NDArray[np.float64], readable: NDArray[np.bool_], name: str) -> SliceGrid:
@@ -118,6 +120,7 @@ def _grid(steps: SliceSteps, count: int, readable: NDArray[np.bool_]) -> SliceGr
     places = steps.numbers[readable]
     slices = np.flatnonzero(readable)
     below, above, share, filled = [], [], [], []
+    taken: list[int | None] = []
     for k in range(count):
         after = min(int(np.searchsorted(places, k - 1e-9)), len(places) - 1)
         before = max(after - 1, 0) if places[after] > k + 1e-9 else after
@@ -130,11 +133,14 @@ def _grid(steps: SliceSteps, count: int, readable: NDArray[np.bool_]) -> SliceGr
         below.append(int(slices[before]))
         above.append(int(slices[after]))
         share.append(float((k - places[before]) / width) if width > 0 else 0.0)
+        taken.append(int(slices[nearest]) if distance <= 1e-6 else None)
         if distance >= 0.5:
             filled.append(k)
     moved = bool((steps.numbers != np.round(steps.numbers)).any())
     notes = tuple(_notes(tuple(filled), moved, steps, count))
-    return SliceGrid(steps.origin, steps.step, tuple(below), tuple(above), tuple(share), tuple(filled), notes)
+    return SliceGrid(
+        steps.origin, steps.step, tuple(below), tuple(above), tuple(share), tuple(filled), notes, tuple(taken)
+    )
 
 
 def _notes(filled: tuple[int, ...], moved: bool, steps: SliceSteps, count: int) -> Iterator[str]:

@@ -124,19 +124,29 @@ def dicom_errors(path: Path) -> Iterator[None]:
         kinds = damage()
     except ImportError as error:
         raise InputError(f"{path.name} is DICOM, and pydicom is missing.", "Install pydicom.") from error
-    logger = logging.getLogger("pydicom")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with silence():
             yield
     except MemoryError as error:
         raise InputError(f"{path.name} does not fit in memory.", "Crop or downsample it.") from error
     except kinds as error:
         raise InputError(f"{path.name} cannot be read as DICOM.", "Export it again.", str(error)) from error
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keep warnings and log lines of pydicom and highdicom off the terminal: they quote values, also the patient's."""
+    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def read_dataset(path: Path, *, pixels: bool) -> FileDataset:

@@ -16,6 +16,15 @@ MAX_BYTES = 16 << 30
 """Volumes that need more memory than this are refused before they are read."""
 
 
+@dataclass(frozen=True)
+class SliceSource:
+    """The DICOM image that a slice was read from: frame `frame` (from 0) of `path`, whose SOP Instance UID is `uid`."""
+
+    path: Path
+    frame: int
+    uid: str
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """`array_zyx` (z,y,x), or (z,y,x,3) in colour, in the file's own numbers; `geometry` gives its place in LPS mm.
@@ -41,6 +50,8 @@ class Volume:
     spacing_known_zyx: tuple[bool, bool, bool] = (True, True, True)
     nifti_forms: NiftiForms | None = None
     """What a NIfTI file said about its place, kept for label maps on this grid."""
+    slice_sources: tuple[SliceSource | None, ...] = ()
+    """Of DICOM, the image of each k, None where a slice was filled or resampled; of a 4D series frame after frame."""
 
     @property
     def is_rgb(self) -> bool:
@@ -80,7 +91,14 @@ class Volume:
             raise UsageError(f"There is no frame {index}.", f"Frames run from 0 to {count - 1}.")
         if self.frames_tzyx is None:
             return self
-        return replace(self, array_zyx=self.frames_tzyx[index], time_axis=False, frames_tzyx=None)
+        slices = len(self.slice_sources) // count
+        return replace(
+            self,
+            array_zyx=self.frames_tzyx[index],
+            time_axis=False,
+            frames_tzyx=None,
+            slice_sources=self.slice_sources[index * slices : (index + 1) * slices],
+        )
 
 
 def make_volume(

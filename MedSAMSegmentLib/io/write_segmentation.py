@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import OutputError, UsageError
 from ..geometry import VolumeGeometry
 from .challenge_npz import write_challenge_npz
+from .dicom_output import DICOM_OUTPUT_SUFFIX, DicomOutput, check_dicom_output, write_dicom
 from .itk import require_right_angles
 from .label_map import LABEL_MAP_SUFFIXES, NIFTI_SUFFIXES, merged_labels, sidecar_path, write_label_map
 from .mask_picture import PICTURE_SUFFIXES, check_picture_grid, write_mask_picture
@@ -19,7 +20,7 @@ from .nifti_header import NiftiForms
 from .seg_nrrd import write_seg_nrrd
 from .segments import Color, SegmentToWrite, Terminology
 
-SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz", *PICTURE_SUFFIXES)
+SEGMENTATION_SUFFIXES = (".seg.nrrd", *LABEL_MAP_SUFFIXES, ".npz", DICOM_OUTPUT_SUFFIX, *PICTURE_SUFFIXES)
 
 
 def write_segmentation(
@@ -27,16 +28,20 @@ def write_segmentation(
     segments: Sequence[SegmentToWrite],
     geometry: VolumeGeometry,
     nifti_forms: NiftiForms | None = None,
+    dicom: DicomOutput | None = None,
 ) -> tuple[Path, ...]:
     """Write segments in the format of the path's suffix; the files written. Raises `UsageError`, `OutputError`.
 
-    `nifti_forms` is what the image's own file says about its place; a NIfTI file on its grid says the same.
+    `nifti_forms` is what the image's own file says about its place; a NIfTI file on its grid says the same. `dicom` is
+    what a `.dcm` refers to; segments that are empty are left out of it.
     """
     path, suffix = Path(path), segmentation_suffix(path)
     if suffix == ".seg.nrrd":
         write_seg_nrrd(path, segments, geometry)
     elif suffix in PICTURE_SUFFIXES:
         write_mask_picture(path, segments, geometry)
+    elif suffix == DICOM_OUTPUT_SUFFIX:
+        write_dicom(path, segments, geometry, dicom)
     elif suffix == ".npz":
         write_challenge_npz(path, merged_labels(segments, geometry), geometry.spacing_zyx)
     else:
@@ -70,9 +75,16 @@ def check_output_path(path: str | Path, suffixes: Sequence[str] = SEGMENTATION_S
         raise OutputError(f"The folder {path.parent} cannot be written to.", "Choose another folder.")
 
 
-def check_output_grid(path: str | Path, geometry: VolumeGeometry, nifti_forms: NiftiForms | None = None) -> None:
+def check_output_grid(
+    path: str | Path,
+    geometry: VolumeGeometry,
+    nifti_forms: NiftiForms | None = None,
+    dicom: DicomOutput | None = None,
+) -> None:
     """Refuse, before the work starts, a format that cannot hold the grid. Raises `UsageError`, `OutputError`."""
     suffix = segmentation_suffix(path)
+    if suffix == DICOM_OUTPUT_SUFFIX:
+        check_dicom_output(dicom, geometry)
     if suffix in NIFTI_SUFFIXES and can_hold(geometry, nifti_forms):
         return
     if suffix in PICTURE_SUFFIXES:
