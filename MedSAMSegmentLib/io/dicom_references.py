@@ -164,7 +164,7 @@ def _common_plane(slices: Sequence[SourceImage]) -> tuple[NDArray[np.float64], t
     frames = [image.frame for image in slices]
     first = frames[0]
     for frame in frames:
-        if frame.position is None or frame.orientation is None:
+        if frame.position is None or frame.orientation is None or first.orientation is None:
             raise OutputError("The images do not state where they lie in the patient.", OTHER_FORMATS)
         if frame.spacing is None or frame.spacing_note:
             raise OutputError("The images do not state the size of their pixels in the patient.", OTHER_FORMATS)

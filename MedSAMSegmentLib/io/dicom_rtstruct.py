@@ -53,12 +53,12 @@ def write_rtstruct(path: Path, segments: Sequence[SegmentToWrite], images: Sourc
 
 def _structure_set(images: SourceImages, algorithm: str) -> FileDataset:
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, generate_uid
+    from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, generate_uid
 
     meta = FileMetaDataset()
     meta.FileMetaInformationGroupLength, meta.FileMetaInformationVersion = 0, b"\0\1"
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = _STRUCTURE_SET, generate_uid(prefix=None)
-    meta.TransferSyntaxUID, meta.ImplementationClassUID = _IMPLICIT_LITTLE, PYDICOM_IMPLEMENTATION_UID
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(_STRUCTURE_SET), generate_uid(prefix=None)
+    meta.TransferSyntaxUID, meta.ImplementationClassUID = UID(_IMPLICIT_LITTLE), PYDICOM_IMPLEMENTATION_UID
     made = FileDataset("", {}, preamble=b"\0" * 128, file_meta=meta, is_implicit_VR=True, is_little_endian=True)
     source = images.headers[0]
     made.SpecificCharacterSet = UNICODE
@@ -110,7 +110,7 @@ def _add_region(made: Dataset, index: int, segment: SegmentToWrite, images: Sour
     )
     contours = _item(ReferencedROINumber=index)
     contours.ROIDisplayColor = [round(255 * part) for part in segment.shown_color(index - 1)]
-    found = []
+    found: list[Dataset] = []
     for k in np.flatnonzero(segment.mask_zyx.any(axis=(1, 2))):
         for points in closed_contours(segment.mask_zyx[k]):
             found.append(_contour(len(found) + 1, images.to_lps(int(k), points), images.slices[k], images))
