@@ -222,6 +222,7 @@ def _be_child(action: Callable[[], Any], write_end: int, output: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         faulthandler.enable()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             answer = action()
         except Exception as error:  # noqa: BLE001 - the parent judges it
