@@ -19,7 +19,7 @@ _WORD = re.compile(rb"[A-Za-z0-9_.+-]+")
 
 @dataclass(frozen=True)
 class Damage:
-    """What was done; `start` is the first byte that differs."""
+    """Altered bytes, and the kind of damage; `start` is the first byte that differs."""
 
     kind: str
     content: bytes
