@@ -63,7 +63,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Ending:
-    """How the attacked process ended. `seen` is what `look` found, from inside where the disk is its own."""
+    """The end of an attacked process. `seen` is what `look` found, from inside where the disk is its own."""
 
     status: int | None
     answer: Any

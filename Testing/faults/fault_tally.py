@@ -80,10 +80,31 @@ class Tally:
         }
 
 
+def added(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return the report of a part that was run in two goes."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in (*one["faults"], *other["faults"]):
+        counts[row["target"], row["kind"]] += row["count"]
+    rows = [{"target": target, "kind": kind, "count": count} for (target, kind), count in sorted(counts.items())]
+    return {
+        **other,
+        **{name: round(one[name] + other[name], 1) for name in ("seconds", "cpu_seconds", "total")},
+        **{name: dict(Counter(one[name]) + Counter(other[name])) for name in ("endings",)},
+        "harm": {name: one["harm"][name] + other["harm"][name] for name in other["harm"]},
+        "faults": rows,
+        "findings": [*one["findings"], *other["findings"]],
+    }
+
+
 def update_report(path: Path, place: tuple[str, str], content: dict[str, Any]) -> None:
     """Put `content` at a place of a report in JSON, two names deep, and leave the rest of it."""
-    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    report = read_report(path)
     outer, inner = place
     report.setdefault(outer, {})[inner] = content
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Return a report, empty where there is none."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

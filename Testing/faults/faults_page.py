@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from campaign import PARTS
+
 DOCS = Path(__file__).resolve().parents[2] / "Resources" / "docs"
 REPORT, PAGE = DOCS / "faults.json", DOCS / "faults.md"
 
@@ -33,7 +35,8 @@ What becomes of the product when files, disks, networks and processes fail. Made
 `faults.json`, the report of `make faults` and `make fuzz`; how they work stands in
 [Testing/README.md](../../Testing/README.md).
 
-{total} faults were injected, {kinds} kinds on {targets} targets.
+{total} faults were injected, {kinds} kinds on {targets} targets; a whole night's run injects {nightly}, and
+`campaign.py --continue` goes on from here.
 
 {parts}
 
@@ -52,12 +55,27 @@ them. *Unclear*: an exception, trace or signal in place of a sentence with a rem
 
 {faults}
 
-{skipped}## Damaged bytes for the parsers
+{skipped}{found}
+## Damaged bytes for the parsers
 
 {inputs} inputs, {findings} crashes, hangs or exceptions that are no sentence.
 
 {fuzz}
 """
+
+
+FOUND = """## What the campaign found, and what became of it
+
+| found | now | test |
+| --- | --- | --- |
+| a full disk left a cut NIfTI or NRRD label map in the place of the old one, with exit code 0 | what was written is read again before it is moved; the old one stays | `test_a_disk_that_is_full_leaves_what_was_there_and_says_so` |
+| a process killed between the two files left masks beside the names of other masks | both are moved together, the old list removed first | `test_a_label_map_that_cannot_be_moved_keeps_its_list_of_names` |
+| packed NRRD and MetaImage files with damaged voxels were read as whole, or with what lay in memory | refused | `test_packed_voxels_that_were_altered_are_refused` |
+| PNG files with damaged pixels were read as whole, as images and as masks | refused | `test_a_png_whose_pixels_were_altered_is_refused`, `test_a_mask_picture_whose_pixels_were_altered_is_refused` |
+| damaged `.seg.nrrd` and TIFF files ended in exceptions of the libraries | a sentence | `test_a_damaged_segmentation_of_slicer_is_refused`, `test_a_tiff_whose_tables_lie_behind_its_end_is_refused` |
+| garbage named `.safetensors` ended in an exception of that library | a sentence | `test_garbage_with_the_suffix_of_safetensors_is_refused` |
+| a redirect to what is no address ended in a ValueError | a sentence | `test_a_redirect_to_what_is_no_address_is_a_sentence` |
+"""  # noqa: E501
 
 
 def page(report: dict[str, Any]) -> str:
@@ -72,6 +90,7 @@ def page(report: dict[str, Any]) -> str:
     return TEXT.format(
         total=f"{sum(part['total'] for part in parts.values()):,}",
         kinds=len(kinds),
+        nightly=f"{sum(PARTS.values()):,}",
         targets=len({(name, row["target"]) for name, row in faults}),
         parts=_table(
             ("part", "on", "faults", "wrong", "half-written", "endless", "orphans", "unclear", "processor seconds"),
@@ -91,6 +110,7 @@ def page(report: dict[str, Any]) -> str:
         skipped="".join(
             f"Not injected where the report was made: {what} ({why}).\n\n" for what, why in skipped.items()
         ),
+        found=FOUND,
         inputs=f"{sum(one['inputs'] for one in fuzz.values()):,}",
         findings=sum(one["findings"] for one in fuzz.values()),
         fuzz=_table(("parser", "inputs"), ((name, f"{one['inputs']:,}") for name, one in fuzz.items())),

@@ -22,7 +22,7 @@ from MedSAMSegmentLib.errors import Cancelled, MedSAMError
 
 PR_SET_CHILD_SUBREAPER = 36
 ORPHAN_SECONDS = 20.0
-"""What is left of a run must end by itself within so many seconds."""
+"""Time in which all that is left of a run must end by itself."""
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000
 NOBODY = 65534
@@ -84,7 +84,7 @@ class Forked:
 
     @property
     def answer(self) -> Any:
-        """What the action returned; None when it did not come so far. `Raised` for what it raised."""
+        """The answer of the action; None when it did not come so far. `Raised` for what it raised."""
         self._drain()
         with contextlib.suppress(EOFError, pickle.UnpicklingError):
             return pickle.loads(self._read[self._answer])
@@ -222,6 +222,7 @@ def _be_child(action: Callable[[], Any], write_end: int, output: int) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         faulthandler.enable()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             answer = action()
         except Exception as error:  # noqa: BLE001 - the parent judges it

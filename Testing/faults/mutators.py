@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ _WORD = re.compile(rb"[A-Za-z0-9_.+-]+")
 
 @dataclass(frozen=True)
 class Damage:
-    """What was done; `start` is the first byte that differs."""
+    """Altered bytes, and the kind of damage; `start` is the first byte that differs."""
 
     kind: str
     content: bytes
@@ -29,7 +30,9 @@ def damaged(content: bytes, rng: random.Random, other: bytes = b"") -> Damage:
     """Return the content with one damage of a random kind; `other` is what may be spliced in."""
     kind = rng.choice(tuple(KINDS))
     changed = KINDS[kind](content, rng, other)
-    start = next((n for n, (a, b) in enumerate(zip(content, changed)) if a != b), min(len(content), len(changed)))  # noqa: B905
+    start = bisect_left(
+        range(min(len(content), len(changed))), True, key=lambda n: content[: n + 1] != changed[: n + 1]
+    )
     return Damage(kind, changed, start)
 
 

@@ -12,9 +12,10 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,21 @@ PART = "command"
 EXIT_CODES = (0, 2, 3, 4, 5)
 
 
-def run(count: int, seed: int, tally: Tally) -> None:
+def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
     with tempfile.TemporaryDirectory(prefix="medsam-faults-", dir=fast_folder()) as place:
         root = Path(place)
         os.environ.update(MEDSAM_MODEL_DIR=str(root / "models"), MEDSAM_CACHE_DIR=str(root / "cache"))
         os.environ["MEDSAM_ENGINE"] = "torch"
-        _damaged_files(root, count, seed, tally)
+        _damaged_files(root, numbers, seed, tally)
 
 
-def _damaged_files(root: Path, count: int, seed: int, tally: Tally) -> None:
+def _damaged_files(root: Path, numbers: Iterator[int], seed: int, tally: Tally) -> None:
     samples = make_samples(root / "sound")
     names = tuple(samples)
-    for first in range(0, count, AT_A_TIME):
-        numbers = range(first, min(first + AT_A_TIME, count))
+    while batch := tuple(islice(numbers, AT_A_TIME)):
 
-        def cases(numbers: range = numbers) -> Iterable[Case]:
-            for number in numbers:
+        def cases(batch: tuple[int, ...] = batch) -> Iterable[Case]:
+            for number in batch:
                 rng = random.Random(f"{seed}:{PART}:{number}")
                 name = names[number % len(names)]
                 yield _case(root, Fault(PART, "", "", number), name, samples[name], rng)

@@ -12,8 +12,9 @@ import shutil
 import signal
 import tempfile
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ SECONDS = 60.0
 MORE_MEMORY = 3 << 30
 
 
+Files = dict[tuple[str, str], bytes]
+
+
 @dataclass(frozen=True)
 class Case:
     """A damaged file and what to do with it."""
@@ -44,22 +48,29 @@ class Case:
     """The digest that it must have if it is read at all; None: any will do."""
 
 
-def run(count: int, seed: int, tally: Tally) -> None:
+def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
     with tempfile.TemporaryDirectory(prefix="medsam-faults-", dir=fast_folder()) as place:
         folder = Path(place)
         samples = make_samples(folder / "sound")
         wholes = {name: digest(sample.read(folder / "sound" / name / sample.main)) for name, sample in samples.items()}
         names = tuple(samples)
-        for first in range(0, count, AT_A_TIME):
-            numbers = range(first, min(first + AT_A_TIME, count))
+        files = contents(folder / "sound")
+        while batch := tuple(islice(numbers, AT_A_TIME)):
 
-            def cases(numbers: range = numbers) -> Iterable[Case]:
-                for number in numbers:
+            def cases(batch: tuple[int, ...] = batch) -> Iterable[Case]:
+                for number in batch:
                     rng = random.Random(f"{seed}:{PART}:{number}")
                     name = names[number % len(names)]
-                    yield _case(folder, Fault(PART, "", name, number), samples[name], wholes[name], rng)
+                    fault = Fault(PART, "", name, number)
+                    yield _case(folder, fault, samples[name], whole=wholes[name], files=files, rng=rng)
 
             run_batch(cases, tally)
+
+
+def contents(folder: Path) -> dict[tuple[str, str], bytes]:
+    """Return the files two levels below a folder, by the names of their folder and their own."""
+    found = {(path.parent.name, path.name): path.read_bytes() for path in folder.glob("*/*") if path.is_file()}
+    return dict(sorted(found.items()))
 
 
 def run_batch(cases: Callable[[], Iterable[Case]], tally: Tally, more_memory: int = MORE_MEMORY) -> None:
@@ -90,20 +101,21 @@ def run_batch(cases: Callable[[], Iterable[Case]], tally: Tally, more_memory: in
                     return
 
 
-def _case(folder: Path, fault: Fault, sample: Sample, whole: str, rng: random.Random) -> Case:
+def _case(folder: Path, fault: Fault, sample: Sample, *, whole: str, files: Files, rng: random.Random) -> Case:
     """Damage a copy of a sample; return what to do with it, and the fault with its kind."""
     name = fault.target
     victim = rng.choice(sample.victims)
-    sound = folder / "sound" / name
-    others = [path for path in (folder / "sound").rglob("*") if path.is_file()]
-    damage = damaged((sound / victim).read_bytes(), rng, rng.choice(sorted(others)).read_bytes())
+    damage = damaged(files[name, victim], rng, rng.choice(tuple(files.values())))
     work = folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
     if sample.main:
         work = work / name
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(sound, work)
-    (work / victim).write_bytes(damage.content)
-    must = whole if _must_be_seen(sample, victim, (sound / victim).read_bytes(), damage) else None
+        work.mkdir()
+    for (owner, file), content in files.items():
+        if owner == name:
+            (work / file).write_bytes(damage.content if file == victim else content)
+    must = whole if _must_be_seen(sample, victim, files[name, victim], damage) else None
     return Case(replace(fault, kind=damage.kind), lambda: sample.read(work / sample.main), must)
 
 

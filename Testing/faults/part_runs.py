@@ -10,7 +10,7 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 PART, TARGET = "runs", "a whole run"
 
 
-def run(count: int, seed: int, tally: Tally) -> None:
+def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
     import torch
 
     torch.set_num_threads(1)
@@ -44,10 +44,10 @@ def run(count: int, seed: int, tally: Tally) -> None:
         os.chmod(root, 0o755)
         os.environ.update(MEDSAM_MODEL_DIR=str(root / "models"), MEDSAM_CACHE_DIR=str(root / "cache"))
         os.environ["MEDSAM_ENGINE"] = "torch"
-        _attacked_runs(root, weights, count, seed, tally)
+        _attacked_runs(root, weights, numbers, seed, tally)
 
 
-def _attacked_runs(root: Path, weights: Path, count: int, seed: int, tally: Tally) -> None:
+def _attacked_runs(root: Path, weights: Path, numbers: Iterator[int], seed: int, tally: Tally) -> None:
     """Attack whole runs with the real network: image and prompts in, masks, picture and report out."""
     models, folder, image = root / "models", root / "out", root / "image.nrrd"
     models.mkdir()
@@ -69,7 +69,7 @@ def _attacked_runs(root: Path, weights: Path, count: int, seed: int, tally: Tall
     job = measured(folder, work)
     wanted = [item.mask_zyx for item in read_segmentation(folder / "m.nii.gz").segments]
     kinds = possible_kinds(tally)
-    for number in range(count):
+    for number in numbers:
         rng = random.Random(f"{seed}:{PART}:{number}")
         kind = kinds[number % len(kinds)]
         _attack_run(Fault(PART, kind, TARGET, number), job, wanted, rng, tally)

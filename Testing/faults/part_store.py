@@ -12,7 +12,7 @@ import random
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ class Place:
         return CheckpointStore(self.folder, fetchers={"https": fetcher})
 
 
-def run(count: int, seed: int, tally: Tally) -> None:
+def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
     os.environ["NO_PROXY"] = "127.0.0.1,localhost"
     with (
         tempfile.TemporaryDirectory(prefix="medsam-faults-", dir=fast_folder()) as root,
@@ -89,7 +89,7 @@ def run(count: int, seed: int, tally: Tally) -> None:
             jobs[name] = measured(place.folder, partial(action, place.entry(f"m{name}")))
         attacks = [(name, kind) for kind in possible_kinds(tally) for name in actions]
         others = [("pull", kind) for kind in (*NETWORK, TWO_AT_ONCE, STOPPED_OTHER, DAMAGED)]
-        for number in range(count):
+        for number in numbers:
             rng = random.Random(f"{seed}:{PART}:{number}")
             turn = number // 2
             target, kind = attacks[turn % len(attacks)] if number % 2 else others[turn % len(others)]

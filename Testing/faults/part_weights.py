@@ -8,9 +8,10 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Kept:
     sealed_again: bool = False
 
 
-def run(count: int, seed: int, tally: Tally) -> None:
+def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
     kept = _kept()
     with tempfile.TemporaryDirectory(prefix="medsam-faults-", dir=fast_folder()) as place:
         sound, work = Path(place) / "sound", Path(place) / "work"
@@ -58,11 +59,10 @@ def run(count: int, seed: int, tally: Tally) -> None:
                 seal(folder / one.name)
             wholes[target] = _digest(one.read(folder / one.name))
         names = tuple(kept)
-        for first in range(0, count, AT_A_TIME):
-            numbers = range(first, min(first + AT_A_TIME, count))
+        while batch := tuple(islice(numbers, AT_A_TIME)):
 
-            def cases(numbers: range = numbers) -> Iterable[Case]:
-                for number in numbers:
+            def cases(batch: tuple[int, ...] = batch) -> Iterable[Case]:
+                for number in batch:
                     target = names[number % len(names)]
                     fault = Fault(PART, "", target, number)
                     rng = random.Random(f"{seed}:{PART}:{number}")

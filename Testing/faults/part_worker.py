@@ -13,7 +13,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from forked import Raised, forked, limit_memory, orphans
 from forked_worker import COMMAND, ForkedTransport
 from mutators import ABSURD, damaged
 
-from MedSAMSegmentLib.errors import Cancelled, MedSAMError
+from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.worker import main as worker_main
 from MedSAMSegmentLib.worker.client import WorkerClient
@@ -41,9 +41,9 @@ ENDS = (0, 3, 4)
 """Exit statuses by which a worker may end when its requests make no sense."""
 
 
-def run(count: int, seed: int, tally: Tally) -> None:
+def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
     names = tuple(SCENES)
-    for number in range(count):
+    for number in numbers:
         rng = random.Random(f"{seed}:{PART}:{number}")
         target, kind = names[number % len(names)]
         fault = Fault(PART, kind, target, number)
@@ -113,45 +113,50 @@ class _Bench:
 
     def end(self) -> None:
         """The next request is answered rightly, by a new worker if need be; then all is closed."""
-        preview = self.client.wait(self.volume.segment_slice(0, 4, BOX), LATE)
+        try:
+            preview = self.client.wait(self.volume.segment_slice(0, 4, BOX), LATE)
+        except WorkerError:  # it was sent to a worker that was just being killed
+            preview = self.client.wait(self.volume.segment_slice(0, 4, BOX), LATE)
         assert np.array_equal(preview.mask, WANTED[4]), "another mask in the next request"
         self.client.close()
+
+    def signal_first(self, number: int) -> None:
+        """Send a signal to the first worker, as long as it lives."""
+        if self.transports and self.transports[0].exit_status is None:
+            os.kill(self.transports[0].pid, number)
+
+    def later(self, seconds: float, number: int) -> None:
+        """Send it a signal later on, if all is not over by then."""
+        timer = threading.Timer(seconds, self.signal_first, (number,))
+        timer.daemon = True
+        timer.start()
 
 
 def _worker_signalled(rng: random.Random, *, number: int) -> str:
     """Send a signal to the worker at a slice, or at any time before the first."""
     at, bench = rng.randrange(-4, 8), _Bench()
     cancel_at = -1 if number == signal.SIGKILL else rng.randrange(8)
-    timer = threading.Timer(rng.uniform(0, 0.05), lambda: _signal(bench.transports[0].pid, number))
     if at < 0:
         bench.client.prepare()
-        timer.start()
+        bench.later(rng.uniform(0, 0.05), number)
+        if number == signal.SIGSTOP:
+            bench.later(0.3, signal.SIGCONT)
 
     def on_slice(count: int) -> None:
         if count == at:
-            _signal(bench.transports[0].pid, number)
+            bench.signal_first(number)
             if number == signal.SIGSTOP:
-                threading.Timer(rng.uniform(0, 0.2), lambda: _signal(bench.transports[0].pid, signal.SIGCONT)).start()
+                bench.later(rng.uniform(0, 0.2), signal.SIGCONT)
 
-    if number == signal.SIGSTOP and at < 0:
-        threading.Timer(0.3, lambda: _signal(bench.transports[0].pid, signal.SIGCONT)).start()
     ended = bench.run(on_slice, cancel_at)
-    timer.cancel()
     bench.end()
     return ended
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 def _stopped_for_good(rng: random.Random) -> str:
     """Stop the worker and cancel: it must be killed after the grace."""
     bench, at = _Bench(), rng.randrange(6)
-    ended = bench.run(lambda count: count == at and _signal(bench.transports[0].pid, signal.SIGSTOP), at)
+    ended = bench.run(lambda count: count == at and bench.signal_first(signal.SIGSTOP), at)
     assert ended in ("cancelled", "done"), ended
     bench.end()
     return ended
@@ -174,7 +179,7 @@ def _damaged_answers(rng: random.Random) -> str:
 
     bench = _Bench(prepare, hello_seconds=1.0)
     # A message that was cut leaves the client waiting for the rest of it: that is what cancelling is for.
-    threading.Timer(1.5, lambda: bench.transports and _signal(bench.transports[0].pid, signal.SIGKILL)).start()
+    bench.later(1.5, signal.SIGKILL)
     try:
         ended = bench.run()
     except AssertionError as error:
@@ -215,10 +220,8 @@ def _cut_answers(rng: random.Random) -> str:
 def _little_memory(rng: random.Random) -> str:
     more = int(10 ** rng.uniform(3.0, 7.0))
     bench = _Bench(lambda: limit_memory(more), hello_seconds=2.0)
-    timer = threading.Timer(4.0, lambda: bench.transports and _signal(bench.transports[0].pid, signal.SIGKILL))
-    timer.start()
+    bench.later(4.0, signal.SIGKILL)
     ended = bench.run()
-    timer.cancel()
     bench.client.close()
     return ended
 
@@ -241,10 +244,10 @@ def _client_killed(rng: random.Random) -> str:
     """Kill the client itself: the worker must end by itself."""
     bench, at = _Bench(), rng.randrange(-4, 8)
     if at < 0:
-        threading.Timer(rng.uniform(0, 0.03), lambda: _signal(os.getpid(), signal.SIGKILL)).start()
-    bench.run(lambda count: count == at and _signal(os.getpid(), signal.SIGKILL))
+        threading.Timer(rng.uniform(0, 0.03), os.kill, (os.getpid(), signal.SIGKILL)).start()
+    bench.run(lambda count: count == at and os.kill(os.getpid(), signal.SIGKILL))
     time.sleep(0.1)
-    _signal(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
     return "not killed"
 
 

@@ -12,7 +12,7 @@ import random
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,7 +56,7 @@ class Target:
     version_of: Callable[[Path], int]
 
 
-def run(count: int, seed: int, tally: Tally) -> None:
+def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
     targets = _targets()
     order = [t for t in targets if t.name != PICTURE] * ROUNDS_OF_A_PICTURE + [t for t in targets if t.name == PICTURE]
     with tempfile.TemporaryDirectory(prefix="medsam-faults-", dir=fast_folder()) as place:
@@ -67,7 +67,7 @@ def run(count: int, seed: int, tally: Tally) -> None:
             _lay_out(folder, target, None)
             jobs[target.name] = measured(folder, partial(target.write, folder / target.name, 1))
         kinds = (*possible_kinds(tally), TWO_AT_ONCE)
-        for number in range(count):
+        for number in numbers:
             rng = random.Random(f"{seed}:{PART}:{number}")
             kind = kinds[number % len(kinds)]
             target = order[number // len(kinds) % len(order)]

@@ -46,7 +46,7 @@ def test_the_page_is_that_of_its_report() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(json.loads(REPORT.read_text(encoding="utf-8")))
 
 
-def test_the_report_tells_of_ten_thousand_faults_without_harm() -> None:
-    parts = json.loads(REPORT.read_text(encoding="utf-8"))["parts"].values()
-    assert sum(part["total"] for part in parts) >= 10_000
-    assert all(part["harm"] == dict.fromkeys(HARM, 0) for part in parts)
+def test_the_report_tells_of_no_harm() -> None:
+    report = json.loads(REPORT.read_text(encoding="utf-8"))
+    assert all(part["harm"] == dict.fromkeys(HARM, 0) for part in report["parts"].values())
+    assert all(one["findings"] == 0 for one in report["fuzz"].values())
