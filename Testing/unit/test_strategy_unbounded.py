@@ -159,6 +159,14 @@ def test_a_slice_costs_three_prompts_at_most_and_one_encode() -> None:
     assert len(with_mask) == 2 + SHAPE[0] - 1
 
 
+def test_a_slice_that_was_tried_ahead_is_not_asked_again() -> None:
+    pixels, model = a_cylinder(), BrightPixels()
+    pixels[12] = 0
+    a_session(pixels, model).propagate([DISC])
+    with_mask = [asked for asked in model.asked if asked.mask_logits is not None]
+    assert len(with_mask) == 2 + SHAPE[0] - 1, "two on the key slice, and one on each other slice"
+
+
 def test_the_preview_of_a_box_on_one_slice_is_what_the_run_gives_there() -> None:
     session = a_session(a_ball())
     box = Box(i=(18, 32), j=(13, 27), k=(10, 10))
@@ -198,7 +206,7 @@ def test_what_was_seen_when_looking_ahead_is_seen_anew_from_a_nearer_slice() -> 
     """Slice 13 is too faint to end the look ahead from slice 11, but the object goes on to it, and from it to 14."""
     y, x = np.ogrid[: SHAPE[1], : SHAPE[2]]
     pixels = a_cylinder()
-    pixels[13] = np.where((y - 20) ** 2 + (x - 25) ** 2 <= 25, 255, 215)
+    pixels[13] = np.where((y - 20) ** 2 + (x - 25) ** 2 <= 25, 255, 228)
     straight = a_session(pixels, BrightPixels(threshold=230)).propagate([DISC]).objects[0]
     pixels[12] = 0
     ahead = a_session(pixels, BrightPixels(threshold=230)).propagate([DISC]).objects[0]
