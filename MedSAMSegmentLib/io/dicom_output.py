@@ -22,7 +22,7 @@ DICOM_TYPES = ("seg", "rtstruct")
 
 @dataclass(frozen=True)
 class DicomOutput:
-    """What a `.dcm` needs besides segments: its `kind` (of `DICOM_TYPES`), the image of each slice, and the name of
+    """The things that a `.dcm` needs besides segments: its `kind` (of `DICOM_TYPES`), the image of each slice, and the name of
     what found the segments."""
 
     kind: str
