@@ -1,4 +1,4 @@
-"""What the DICOM objects that we write have in common: codes, names, colours and who made them."""
+"""Attributes that the DICOM objects we write have in common: codes, names, colours, and who made them."""
 
 from __future__ import annotations
 

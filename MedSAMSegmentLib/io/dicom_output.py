@@ -22,8 +22,8 @@ DICOM_TYPES = ("seg", "rtstruct")
 
 @dataclass(frozen=True)
 class DicomOutput:
-    """What a `.dcm` needs besides segments: its `kind` (of `DICOM_TYPES`), the image of each slice, and the name of
-    what found the segments."""
+    """The things that a `.dcm` needs besides segments: its `kind` (of `DICOM_TYPES`), the image of each slice, and the
+    name of what found the segments."""
 
     kind: str
     sources: tuple[SliceSource | None, ...]
