@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 
@@ -33,10 +34,17 @@ def a_mask(bits: str) -> dict:
 
 
 def raw(server: RunningServer, head: str, body: bytes = b"") -> bytes:
-    """Send bytes as they are; the first part of the answer."""
+    """Send bytes as they are; return the head of the answer, and as much of its body as the head announces."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode("latin-1") + b"\r\n\r\n" + body)
-        return connection.recv(65536)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+            begun, end, rest = answer.partition(b"\r\n\r\n")
+            announced = re.search(rb"content-length: (\d+)", begun, re.IGNORECASE)
+            if end and len(rest) >= (int(announced[1]) if announced else 0):
+                break
+        return answer
 
 
 @pytest.mark.parametrize(
