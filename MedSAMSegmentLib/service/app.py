@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from ..errors import MedSAMError
 from ..version import __version__
@@ -81,10 +82,18 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         return problem_response(not_found("page"))
     if error.status_code == 405:
         problem = ServiceProblem(405, "method", "This is not done here.", "See the API's description.")
+        problem.headers.update(error.headers or {}, Allow=", ".join(_methods_of(request)))
     else:
         problem = ServiceProblem(error.status_code, "request", "The request cannot be read.", "Send JSON in UTF-8.")
-    problem.headers.update(error.headers or {})
+        problem.headers.update(error.headers or {})
     return problem_response(problem)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Return the methods of the request's address; the framework names those of the first route that fits alone."""
+    described = request.app.openapi()["paths"].items()
+    fitting = [operations for path, operations in described if compile_path(path)[0].match(request.url.path)]
+    return sorted({method.upper() for operations in fitting for method in operations})
 
 
 async def _invalid(request: Request, error: Exception) -> JSONResponse:

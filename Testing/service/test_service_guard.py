@@ -127,6 +127,9 @@ def test_pages_and_methods_that_do_not_exist_are_problems(server: RunningServer)
     answer = requests.put(server.address + "/api/v1/info", headers=AUTHORIZED, timeout=WAIT)
     problem(answer, 405, "method")
     assert answer.headers["allow"] == "GET"
+    answer = requests.put(server.address + "/api/v1/sessions/any", headers=AUTHORIZED, timeout=WAIT)
+    problem(answer, 405, "method")
+    assert answer.headers["allow"] == "DELETE, GET"
 
 
 @pytest.mark.parametrize("length", [str(10**10), "9" * 400])
