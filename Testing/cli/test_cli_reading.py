@@ -64,7 +64,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     image[:, 10:30, 10:20], image[:, 10:30, 20:30] = 200, 40
     sitk.WriteImage(sitk.GetImageFromArray(image), str(tmp_path / "image.nrrd"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(run_command, "load_model", lambda options: BrightModel())
+    monkeypatch.setattr(run_command, "load_model", lambda *asked: BrightModel())
 
     def run(*more: str) -> str:
         outputs = ("-o", "out.seg.nrrd", "--report", "out.json", "--name", "one", "--range", "1", "1", "--overwrite")
