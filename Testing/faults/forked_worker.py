@@ -42,7 +42,9 @@ class ThresholdSession:
     def encode_slice(self, axis: int, index: int) -> None:
         """Nothing is encoded."""
 
-    def segment_slice(self, axis: int, index: int, prompts: Any, *, reading: int, cancel: Any) -> SliceResult:
+    def segment_slice(
+        self, axis: int, index: int, prompts: Any, *, reading: int, on_first_look: Any, cancel: Any
+    ) -> SliceResult:
         return SliceResult(0, axis, index, self._mask(prompts).take(index, axis=axis), 0.75, (), True)
 
     def propagate(self, objects: Any, **options: Any) -> Segmentation3D:

@@ -87,7 +87,7 @@ def _command(arguments: tuple[str, ...], out: Path) -> str:
     require_clear(code, complaint)
     if code and out.exists():
         raise AssertionError(f"an output with exit code {code}")
-    return "ended"
+    return f"exit code {code}"
 
 
 def require_clear(code: int, complaint: str) -> None:

@@ -144,6 +144,8 @@ def _try(case: Case) -> tuple[str, str]:
     """Return a harm's value or "", and how it ended."""
     try:
         result = case.read()
+        if isinstance(result, str):
+            return "", result  # what is no reader says itself how it ended
         found = digest(result)
     except MedSAMError as error:
         clear = error.message and error.cure
