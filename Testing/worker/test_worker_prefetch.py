@@ -69,7 +69,9 @@ class TimedSession:
         self.counters = SimpleNamespace(encodes=7)
         self._views, self._seconds, self._now = views, seconds, now
 
-    def segment_slice(self, axis: int, index: int, prompts: Any, *, reading: int, cancel: Any) -> SliceResult:
+    def segment_slice(
+        self, axis: int, index: int, prompts: Any, *, reading: int, on_first_look: Any, cancel: Any
+    ) -> SliceResult:
         self.counters.encodes += self._views
         self._now[0] += self._seconds
         return SliceResult(0, axis, index, np.zeros((5, 6), bool), 0.9)
