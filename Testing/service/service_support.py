@@ -99,7 +99,7 @@ def served_process(*arguments: str, environment: dict[str, str]) -> Iterator[tup
     """Run `medsam-segment serve` on a free port; the process and the first line that it prints."""
     command = [sys.executable, "-m", "MedSAMSegmentLib", "serve", "--port", "0", *arguments]
     process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
     try:
         assert process.stdout is not None

@@ -97,7 +97,7 @@ def test_schemathesis_finds_nothing(
         cwd=tmp_path,
         env={**os.environ, "PYTHONUTF8": "1"},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=1200,
         check=False,
     )
