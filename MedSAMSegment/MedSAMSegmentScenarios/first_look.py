@@ -15,23 +15,20 @@ from .workspace import Workspace
 PLANE = SlicePlane(0, 8)
 
 
-def a_workspace(phantom: Phantom) -> Workspace:
+def after_a_first_look(phantom: Phantom) -> Workspace:
+    """A box was drawn, the first look at its slice is shown, and the answer is held back."""
     workspace = Workspace(phantom.node(), stand_in=True)
     workspace.service.looks_first = True
-    return workspace
-
-
-def wait_for_first_look(workspace: Workspace) -> None:
+    workspace.draw_box(phantom)
     wait_until(lambda: workspace.status.startswith("First look at slice 8"), "first look")
+    return workspace
 
 
 @scenario
 def a_first_look_is_shown_until_the_answer_takes_its_place() -> None:
     phantom = Phantom()
     ball = phantom.ball(0)[8]
-    workspace = a_workspace(phantom)
-    workspace.draw_box(phantom)
-    wait_for_first_look(workspace)
+    workspace = after_a_first_look(phantom)
     np.testing.assert_array_equal(workspace.state.painter.masks[PLANE], ~ball)
     workspace.service.release()
     workspace.wait_for_preview()
@@ -41,9 +38,7 @@ def a_first_look_is_shown_until_the_answer_takes_its_place() -> None:
 @scenario
 def a_first_look_is_never_written() -> None:
     phantom = Phantom()
-    workspace = a_workspace(phantom)
-    workspace.draw_box(phantom)
-    wait_for_first_look(workspace)
+    workspace = after_a_first_look(phantom)
     workspace.user.press(workspace.parts.frame.runs.segment_slice)
     assert not workspace.mask().any()
     workspace.service.looks_first = False
@@ -55,9 +50,7 @@ def a_first_look_is_never_written() -> None:
 @scenario
 def cancelling_after_a_first_look_leaves_nothing_of_it() -> None:
     phantom = Phantom()
-    workspace = a_workspace(phantom)
-    workspace.draw_box(phantom)
-    wait_for_first_look(workspace)
+    workspace = after_a_first_look(phantom)
     workspace.user.press(workspace.parts.frame.runs.cancel)
     wait_until(lambda: not workspace.runs.busy, "the end")
     assert workspace.status == "Cancelled."
