@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
@@ -37,7 +38,7 @@ class VolumeSetup:
     window: str
 
 
-class Job:
+class Job(ABC):
     """A question to the worker about one image. Every method but `begin` may be called from any thread."""
 
     def __init__(self, session: ImageSession, setup: VolumeSetup, *, urgent: bool) -> None:
@@ -46,13 +47,13 @@ class Job:
         self.urgent = urgent
         """It goes before those that are not."""
 
+    @abstractmethod
     def begin(self, volume: RemoteVolume) -> Pending[Any]:
         """Send it. Raises `MedSAMError`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, error: MedSAMError) -> None:
         """End it without a result."""
-        raise NotImplementedError
 
 
 class Preview(Job):
