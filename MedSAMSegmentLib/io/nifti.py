@@ -7,7 +7,6 @@ writer states one place where the file that was read states two.
 from __future__ import annotations
 
 import gzip
-import struct
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -108,19 +107,9 @@ def nifti_labels(labels: NDArray, geometry: VolumeGeometry, forms: NiftiForms, s
 
     `suffix` is ".nii" or ".nii.gz".
     """
-    head = bytearray(352)
-    z, y, x = geometry.shape_zyx
     code, bits = (2, 8) if labels.dtype == np.uint8 else (512, 16)
-    struct.pack_into("<i", head, 0, 348)
-    struct.pack_into("<8h", head, 40, 3, x, y, z, 1, 1, 1, 1)
-    struct.pack_into("<2h", head, 70, code, bits)
-    struct.pack_into("<8f", head, 76, *forms.voxel, 1, 1, 1, 1)
-    struct.pack_into("<3f", head, 108, 352, 1, 0)
-    head[123] = forms.units & 7
-    struct.pack_into("<2h", head, 252, forms.qform_code, forms.sform_code)
-    struct.pack_into("<18f", head, 256, *forms.quaternion, *forms.rows)
-    head[344:348] = b"n+1\0"
-    content = bytes(head) + np.ascontiguousarray(labels, labels.dtype.newbyteorder("<")).tobytes()
+    head = forms.header_bytes(geometry.shape_zyx, code, bits)
+    content = head + np.ascontiguousarray(labels, labels.dtype.newbyteorder("<")).tobytes()
     return content if suffix == ".nii" else gzip.compress(content, COMPRESSION, mtime=0)
 
 

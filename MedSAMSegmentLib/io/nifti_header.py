@@ -49,6 +49,21 @@ class NiftiForms:
     rows: tuple[float, ...]
     units: int
 
+    def header_bytes(self, shape_zyx: tuple[int, int, int], code: int, bits: int) -> bytes:
+        """Return the head of a NIfTI-1 file up to its voxels, with the code and the bits of their type."""
+        head = bytearray(352)
+        z, y, x = shape_zyx
+        struct.pack_into("<i", head, 0, 348)
+        struct.pack_into("<8h", head, 40, 3, x, y, z, 1, 1, 1, 1)
+        struct.pack_into("<2h", head, 70, code, bits)
+        struct.pack_into("<8f", head, 76, *self.voxel, 1, 1, 1, 1)
+        struct.pack_into("<3f", head, 108, 352, 1, 0)
+        head[123] = self.units & 7
+        struct.pack_into("<2h", head, 252, self.qform_code, self.sform_code)
+        struct.pack_into("<18f", head, 256, *self.quaternion, *self.rows)
+        head[344:348] = b"n+1\0"
+        return bytes(head)
+
     @property
     def unit_mm(self) -> float:
         return MILLIMETRES.get(self.units & 7, 1.0)

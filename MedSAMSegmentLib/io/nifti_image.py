@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from ..errors import OutputError
 from ..geometry import LPS_FROM_RAS, VolumeGeometry
 from .atomic import atomic_write
 from .nifti import LONGEST_AXIS
-from .nifti_header import SCANNER, TYPES
+from .nifti_header import SCANNER, TYPES, NiftiForms
 
 _CODES = {np.dtype(name): code for code, (name, channels) in TYPES.items() if channels == 1}
 _RGB = 128
@@ -49,17 +48,8 @@ def write_nifti_image(path: Path, array_zyx: NDArray, geometry: VolumeGeometry) 
 
 
 def _header(array: NDArray, geometry: VolumeGeometry, code: int) -> bytes:
-    head = bytearray(352)
-    z, y, x = geometry.shape_zyx
-    dz, dy, dx = geometry.spacing_zyx
     channels = array.shape[3] if array.ndim == 4 else 1
-    struct.pack_into("<i", head, 0, 348)
-    struct.pack_into("<8h", head, 40, 3, x, y, z, 1, 1, 1, 1)
-    struct.pack_into("<2h", head, 70, code, 8 * array.dtype.itemsize * channels)
-    struct.pack_into("<8f", head, 76, 1, dx, dy, dz, 1, 1, 1, 1)
-    struct.pack_into("<3f", head, 108, 352, 1, 0)
-    head[123] = _MILLIMETRES
-    struct.pack_into("<2h", head, 252, 0, SCANNER)
-    struct.pack_into("<12f", head, 280, *(LPS_FROM_RAS @ geometry.ijk_to_lps)[:3].ravel())
-    head[344:348] = b"n+1\0"
-    return bytes(head)
+    dz, dy, dx = geometry.spacing_zyx
+    rows = (LPS_FROM_RAS @ geometry.ijk_to_lps)[:3].ravel()
+    forms = NiftiForms(0, SCANNER, (1.0, dx, dy, dz), (0.0,) * 6, tuple(rows.tolist()), _MILLIMETRES)
+    return forms.header_bytes(geometry.shape_zyx, code, 8 * array.dtype.itemsize * channels)
