@@ -81,10 +81,12 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     if error.status_code == 404:
         return problem_response(not_found("page"))
     if error.status_code == 405:
-        problem = ServiceProblem(405, "method", "This is not done here.", "See the API's description.")
+        problem = ServiceProblem("This is not done here.", "See the API's description.", status=405, code="method")
         problem.headers.update(error.headers or {}, Allow=", ".join(_methods_of(request)))
     else:
-        problem = ServiceProblem(error.status_code, "request", "The request cannot be read.", "Send JSON in UTF-8.")
+        problem = ServiceProblem(
+            "The request cannot be read.", "Send JSON in UTF-8.", status=error.status_code, code="request"
+        )
         problem.headers.update(error.headers or {})
     return problem_response(problem)
 
@@ -106,7 +108,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     ]
     broken = any(one["type"] == "json_invalid" for one in found)
     said = f"{errors[0]['field']}: {errors[0]['message']}." if errors else "The request is not as described."
-    problem = ServiceProblem(400 if broken else 422, "request", said, "See the API's description.")
+    problem = ServiceProblem(said, "See the API's description.", status=400 if broken else 422, code="request")
     return problem_response(problem, errors)
 
 

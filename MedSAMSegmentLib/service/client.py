@@ -41,8 +41,8 @@ class ServiceError(MedSAMError):
 
     code = "service"
 
-    def __init__(self, message: str, cure: str = "", *, status: int = 0, problem: str = "") -> None:
-        super().__init__(message, cure)
+    def __init__(self, message: str, cure: str = "", detail: str = "", *, status: int = 0, problem: str = "") -> None:
+        super().__init__(message, cure, detail)
         self.status = status
         self.problem = problem
 

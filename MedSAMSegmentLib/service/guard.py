@@ -90,17 +90,17 @@ class Guard:
         headers = {name.lower(): value for name, value in scope["headers"]}
         if _host_name(headers.get(b"host", b"")) not in self._hosts:
             raise ServiceProblem(
-                400,
-                "host",
                 "This is not the server's name.",
                 "Use its address, or start it with --trusted-host.",
+                status=400,
+                code="host",
             )
         if scope["path"].startswith(API) and not self._has_token(scope, headers):
             raise ServiceProblem(
-                401,
-                "token",
                 "The token is missing or wrong.",
                 "Send the header 'Authorization: Bearer TOKEN' with the token that the server printed.",
+                status=401,
+                code="token",
                 headers={"WWW-Authenticate": "Bearer"},
             )
         is_upload = scope["path"] == UPLOADS

@@ -83,7 +83,9 @@ class WorkerOwner:
         """Ask the worker, as soon as it is free. Raises `ServiceProblem` when too many wait (429), or at the end."""
         with self._lock:
             if not self.alive:
-                raise ServiceProblem(503, "stopping", "The server is about to end.", "Try again when it is back.")
+                raise ServiceProblem(
+                    "The server is about to end.", "Try again when it is back.", status=503, code="stopping"
+                )
             if len(self._previews) + len(self._runs) >= self._most_waiting:
                 raise busy(f"{self._most_waiting} requests wait already.")
             (self._previews if job.urgent else self._runs).append(job)

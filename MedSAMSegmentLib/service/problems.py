@@ -41,27 +41,39 @@ class ServiceProblem(MedSAMError):
     code = "service-problem"
 
     def __init__(
-        self, status: int, code: str, message: str, cure: str = "", *, headers: Mapping[str, str] | None = None
+        self,
+        message: str,
+        cure: str = "",
+        detail: str = "",
+        *,
+        status: int = 500,
+        code: str = "service-problem",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message, cure)
+        super().__init__(message, cure, detail)
         self.status = status
         self.problem_code = code
         self.headers = dict(headers or {})
 
 
 def not_found(what: str) -> ServiceProblem:
-    return ServiceProblem(404, "not-found", f"There is no such {what}.", "It may have been deleted, or have expired.")
+    return ServiceProblem(
+        f"There is no such {what}.", "It may have been deleted, or have expired.", status=404, code="not-found"
+    )
 
 
 def too_large(limit: int) -> ServiceProblem:
     return ServiceProblem(
-        413, "too-large", f"The request is larger than {limit / 1e6:g} MB.", "Send less, or raise the server's limit."
+        f"The request is larger than {limit / 1e6:g} MB.",
+        "Send less, or raise the server's limit.",
+        status=413,
+        code="too-large",
     )
 
 
 def busy(message: str, seconds: int = 10) -> ServiceProblem:
     """Return the answer to a request that may be repeated after `seconds`."""
-    return ServiceProblem(429, "busy", message, "Try again later.", headers={"Retry-After": str(seconds)})
+    return ServiceProblem(message, "Try again later.", status=429, code="busy", headers={"Retry-After": str(seconds)})
 
 
 def status_of(error: MedSAMError) -> int:

@@ -33,10 +33,10 @@ def result_file(run: Run, kind: str) -> Path:
     """
     if kind in NOT_YET:
         raise ServiceProblem(
-            415,
-            "result-kind",
             f"Results are not written as {kind}.",
             f"Ask for {', '.join(MEDIA_TYPES)}; 3D Slicer exports a .seg.nrrd as DICOM.",
+            status=415,
+            code="result-kind",
         )
     result = _result(run)
     path = run.session.folder / f"{run.id}.{kind}"
@@ -107,6 +107,9 @@ def run_report(run: Run, service: Service) -> dict[str, Any]:
 def _result(run: Run) -> Segmentation3D:
     if run.result is None:
         raise ServiceProblem(
-            409, "not-done", f"The run is {run.state}.", "Wait for its end." if not run.over else "Start another run."
+            f"The run is {run.state}.",
+            "Wait for its end." if not run.over else "Start another run.",
+            status=409,
+            code="not-done",
         )
     return run.result

@@ -51,7 +51,9 @@ async def create_session(
         try:
             upload = await receive(request.stream(), folder, suffix, service.settings.limits)
         except ClientDisconnect as error:
-            raise ServiceProblem(400, "disconnected", "The client went away.", "Send the image again.") from error
+            raise ServiceProblem(
+                "The client went away.", "Send the image again.", status=400, code="disconnected"
+            ) from error
         session = await run_in_threadpool(_read, session_id, upload, service, series, frame)
         service.sessions.add(session)
     finally:
@@ -93,7 +95,7 @@ async def preview(session_id: str, body: PreviewBody, service: TheService) -> Pr
     except (TimeoutError, asyncio.TimeoutError) as error:
         service.cancel(job)
         raise ServiceProblem(
-            503, "slow", "The worker was busy for too long.", "Try again.", headers={"Retry-After": "10"}
+            "The worker was busy for too long.", "Try again.", status=503, code="slow", headers={"Retry-After": "10"}
         ) from error
     return PreviewAnswer(
         axis=body.axis,

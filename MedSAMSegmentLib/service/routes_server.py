@@ -31,11 +31,11 @@ async def is_alive() -> StateAnswer:
 def is_ready(service: TheService) -> StateAnswer:
     """Tell whether a run would be accepted: the model is there, and there is someone to compute."""
     if not service.owner.alive:
-        raise ServiceProblem(503, "not-ready", "The server starts, or ends.", "Ask again.")
+        raise ServiceProblem("The server starts, or ends.", "Ask again.", status=503, code="not-ready")
     try:
         service.model_id(None)
     except MedSAMError as error:
-        raise ServiceProblem(503, "not-ready", error.message, error.cure) from error
+        raise ServiceProblem(error.message, error.cure, status=503, code="not-ready") from error
     return StateAnswer(status="ready")
 
 

@@ -44,10 +44,10 @@ def suffix_of(name: str) -> str:
     suffix = image_suffix(Path(PureWindowsPath(name).name))
     if suffix not in SUFFIXES:
         raise ServiceProblem(
-            415,
-            "image-kind",
             "Images of this kind are not taken.",
             f"Send one of {', '.join(SUFFIXES)}; what is several files, such as DICOM, as a .zip.",
+            status=415,
+            code="image-kind",
         )
     return suffix
 
@@ -72,12 +72,14 @@ async def receive(chunks: AsyncIterator[bytes], folder: Path, suffix: str, limit
             digest.update(chunk)
             await asyncio.to_thread(file.write, chunk)
     if size == 0:
-        raise ServiceProblem(400, "no-image", "The request has no body.", "Send the bytes of the image as the body.")
+        raise ServiceProblem(
+            "The request has no body.", "Send the bytes of the image as the body.", status=400, code="no-image"
+        )
     return Upload(path, digest.hexdigest())
 
 
 def _stalled() -> ServiceProblem:
-    return ServiceProblem(408, "stalled", "The rest of the image did not come.", "Send it again.")
+    return ServiceProblem("The rest of the image did not come.", "Send it again.", status=408, code="stalled")
 
 
 def read_upload(upload: Upload, limits: Limits, *, series: str | None, frame: int) -> tuple[Volume, int]:
@@ -168,7 +170,7 @@ def _unpack(archive: Path, folder: Path, limits: Limits) -> Path:
 
 def _too_many(limits: Limits) -> ServiceProblem:
     return ServiceProblem(
-        413, "too-large", f"The archive holds more than {limits.zip_files} files.", "Send one series alone."
+        f"The archive holds more than {limits.zip_files} files.", "Send one series alone.", status=413, code="too-large"
     )
 
 

@@ -52,7 +52,7 @@ def check_volume_fits(volume_bytes: int, voxels: int, available: int | None, cop
 
 def _linux_available() -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     for line in lines:

@@ -91,7 +91,7 @@ def test_nothing_of_the_library_is_imported_by_startup(tmp_path):
     import sys
 
     code = STARTUP.format(app=str(REPO / "Testing" / "app"), repo=str(REPO), folder=str(tmp_path))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.split(" ")[0].isupper())
     assert lines == {"LIBRARY": "[]", "HEAVY": "[]", "EFFECT": "True"}

@@ -470,7 +470,7 @@ def test_a_crash_of_the_fixture_is_seen_in_the_exit_code():
         "application.open_segment_editor()\n"
         "application.close()\n"
     )
-    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert finished.returncode == 0, finished.stderr
 
 

@@ -438,7 +438,7 @@ def test_a_job_reports_its_end_as_json(tmp_path):
     done = subprocess.run(
         [sys.executable, "-s", str(script), str(REPO), "remove", "no_such_model"],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         env={"MEDSAM_MODEL_DIR": str(tmp_path)},
     )

@@ -26,7 +26,7 @@ def foreign(application: Any, tmp_path: Path) -> Path:
 
 def variables_of(starts: Path) -> dict[str, str]:
     """Variables of the last start."""
-    return dict(line.split("=", 1) for line in starts.read_text().splitlines() if "=" in line)
+    return dict(line.split("=", 1) for line in starts.read_text(encoding="utf-8").splitlines() if "=" in line)
 
 
 def test_the_environment_of_the_start_is_a_snapshot(application: Any, monkeypatch: pytest.MonkeyPatch) -> None:

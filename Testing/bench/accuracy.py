@@ -146,7 +146,7 @@ def write_results(path: Path, cases: dict[str, dict[str, Any]]) -> None:
 def revision() -> str:
     """Return the commit that is measured, "-dirty" after it where files were changed since; "" without git."""
     command = ["git", "-C", str(REPO), "describe", "--always", "--dirty", "--exclude", "*"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     return done.stdout.strip()
 
 

@@ -122,7 +122,7 @@ def run(script: str, *arguments: str) -> list[dict[str, Any]]:
     environment = dict(os.environ)
     if "plain" not in arguments:
         set_passive_wait_policy(environment)  # as the command line and the worker do
-    done = subprocess.run(command, cwd=REPO, env=environment, text=True, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(command, cwd=REPO, env=environment, encoding="utf-8", stdout=subprocess.PIPE, check=False)
     if done.returncode:
         print(f"{' '.join(arguments)}: no figures", file=sys.stderr)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]

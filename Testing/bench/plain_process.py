@@ -29,7 +29,7 @@ class PlainProcess:
         environment = {name: value for name, value in os.environ.items() if name != WAIT_POLICY}
         command = [sys.executable, "-W", "ignore", __file__, model_id]
         self._process = subprocess.Popen(
-            command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command, env=environment, encoding="utf-8", stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def seconds(self, work: str) -> float:

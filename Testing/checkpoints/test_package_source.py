@@ -170,7 +170,7 @@ def test_a_package_that_pip_cannot_find_gives_pips_reason(a_store: CheckpointSto
 
 
 def a_script(path: Path, text: str) -> Path:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path
 

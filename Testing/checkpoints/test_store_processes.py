@@ -31,7 +31,7 @@ except MedSAMError as error:
 def pull_elsewhere(folder: Path, address: str, *, prelude: str = "") -> subprocess.Popen[str]:
     """A process of its own that pulls the toy checkpoint into the folder."""
     command = [sys.executable, "-c", prelude + PULL, str(folder), address]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
 
 
 def wait_until(true: object, seconds: float = 120.0) -> None:
@@ -115,5 +115,7 @@ def test_the_store_imports_nothing_heavy() -> None:
         "print([m for m in ('torch', 'requests', 'filelock', 'platformdirs', 'numpy') if m in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True, env=environment
+    )
     assert output.stdout.strip() == "[]"

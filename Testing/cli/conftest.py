@@ -24,7 +24,7 @@ def medsam(lite_checkpoint: Path) -> Run:
         if env and "MEDSAM_MODEL_DIR" in env:  # what is removed there must not be the user's
             environment["MEDSAM_CACHE_DIR"] = env["MEDSAM_MODEL_DIR"]
         command = [sys.executable, "-m", "MedSAMSegmentLib", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+        return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=300, check=False)
 
     return run
 

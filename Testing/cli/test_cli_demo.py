@@ -24,7 +24,7 @@ def finished(lite_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("demo") / "new"
     environment = {**os.environ, "MEDSAM_MODEL_DIR": str(lite_checkpoint.parent)}
     command = [sys.executable, "-m", "MedSAMSegmentLib", "demo", "--output", str(folder), "--offline"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=900, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     return folder, done.stdout
 

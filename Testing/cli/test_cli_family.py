@@ -53,7 +53,7 @@ def subprocess_run(tmp_path: Path) -> Run:
     def medsam(*arguments: object) -> subprocess.CompletedProcess:
         environment = {**os.environ, "MEDSAM_MODEL_DIR": str(tmp_path), "OMP_NUM_THREADS": "2"}
         command = [sys.executable, "-m", "MedSAMSegmentLib", "run", *map(str, arguments), "--engine", "torch"]
-        return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
+        return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=300, check=False)
 
     return medsam
 

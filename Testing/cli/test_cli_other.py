@@ -22,7 +22,7 @@ def test_help_lists_the_commands_without_importing_anything_heavy() -> None:
         "heavy = {'torch', 'numpy', 'SimpleITK', 'scipy', 'requests'} & set(sys.modules); "
         "assert not heavy, heavy; print(text)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     for command in ("run", "models", "demo", "info"):
         assert command in done.stdout

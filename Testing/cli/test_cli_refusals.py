@@ -138,7 +138,9 @@ def test_the_voxels_of_a_header_are_an_input_too(folder: Path) -> None:
 
     sitk.WriteImage(an_oblique_image(), "image.mhd")
     Path("image.raw").rename("image.nii")
-    Path("image.mhd").write_text(Path("image.mhd").read_text().replace("image.raw", "image.nii"))
+    Path("image.mhd").write_text(
+        Path("image.mhd").read_text(encoding="utf-8").replace("image.raw", "image.nii"), encoding="utf-8"
+    )
     before = contents(folder)
     assert main(["run", "image.mhd", *BOX, "-o", "image.nii", "--overwrite"]) == 3
     assert contents(folder) == before
@@ -160,7 +162,7 @@ def test_a_dicom_slice_of_the_folder_is_an_input(folder: Path) -> None:
 def test_what_is_there_is_kept_unless_told_otherwise(
     folder: Path, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path(name).write_text("the user's own")
+    Path(name).write_text("the user's own", encoding="utf-8")
     words = ["-o", "out.nrrd", "--overlay", "out.png", "--report", "report.json"]
     assert main(["run", "image.nrrd", *BOX, *words]) == 3
     said = capsys.readouterr().err
@@ -168,7 +170,7 @@ def test_what_is_there_is_kept_unless_told_otherwise(
     assert "--overwrite" in said
     with pytest.raises(AssertionError, match="the model was asked for"):
         raise_through(["run", "image.nrrd", *BOX, *words, "--overwrite"])
-    assert Path(name).read_text() == "the user's own"
+    assert Path(name).read_text(encoding="utf-8") == "the user's own"
 
 
 def raise_through(words: list[str]) -> None:
@@ -183,7 +185,7 @@ def test_on_a_terminal_the_user_is_asked(folder: Path, answer: str, code: int) -
     """With "y" the run goes on to the model, which is not there."""
     import pty
 
-    Path("out.nrrd").write_text("the user's own")
+    Path("out.nrrd").write_text("the user's own", encoding="utf-8")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "MedSAMSegmentLib", "run", "image.nrrd", *BOX, "-o", "out.nrrd", "--offline"]
     with subprocess.Popen(
@@ -199,7 +201,7 @@ def test_on_a_terminal_the_user_is_asked(folder: Path, answer: str, code: int) -
     os.close(ours)
     assert process.returncode == code, said
     assert b"Replace out.nrrd? [y/N]" in said
-    assert Path("out.nrrd").read_text() == "the user's own"
+    assert Path("out.nrrd").read_text(encoding="utf-8") == "the user's own"
 
 
 def test_a_file_that_appeared_during_the_run_is_kept(folder: Path) -> None:

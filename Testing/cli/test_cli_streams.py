@@ -31,7 +31,9 @@ def environment(lite_checkpoint: Path | None = None, **more: str) -> dict[str, s
 def test_a_reader_that_leaves_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)  # as `| head -0` does
-    done = subprocess.run([*MEDSAM, "models", "list"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(
+        [*MEDSAM, "models", "list"], stdout=writer, stderr=subprocess.PIPE, encoding="utf-8", check=False
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -39,8 +41,8 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 @posix
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_an_output_that_is_full_is_said_in_one_sentence() -> None:
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*MEDSAM, "models"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run([*MEDSAM, "models"], stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False)
     assert (done.returncode, done.stderr) == (3, "medsam-segment: No space left on device.\n")
 
 
@@ -154,7 +156,7 @@ def _started(command: list[str], env: dict[str, str]) -> subprocess.Popen:
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         env=env,
         # A shell starts what runs in its background with Ctrl+C ignored, and so would this process.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one thread

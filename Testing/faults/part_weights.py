@@ -121,7 +121,7 @@ def _kept() -> dict[str, Kept]:
 
 def _write_description(path: Path) -> None:
     fields = {"title": "mine", "network": "lite_medsam", "sha256": "0" * 64, "size": 900}
-    path.write_text(json.dumps(fields, indent=1))
+    path.write_text(json.dumps(fields, indent=1), encoding="utf-8")
     path.with_name("own-a.pth").write_bytes(bytes(900))
 
 

@@ -124,7 +124,7 @@ def _report(version: int) -> dict[str, Any]:
 
 
 def _report_version(path: Path) -> int:
-    return int(json.loads(path.read_text())["version"])
+    return int(json.loads(path.read_text(encoding="utf-8"))["version"])
 
 
 def _lay_out(folder: Path, target: Target, version: int | None) -> None:

@@ -26,7 +26,9 @@ def test_faults_do_no_harm(tmp_path: Path, part: str) -> None:
     report = tmp_path / "report.json"
     script, count = HERE / "campaign.py", str(SHORT[part])
     command = [sys.executable, str(script), "--part", part, "--faults", count, "--report", str(report)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", check=False, env={**os.environ, "LC_ALL": "C.UTF-8"}
+    )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     figures = json.loads(report.read_text())["parts"][part]
     assert figures["total"] == SHORT[part]
@@ -37,7 +39,7 @@ def test_faults_do_no_harm(tmp_path: Path, part: str) -> None:
 @on_linux
 def test_damaged_bytes_are_refused_with_a_sentence() -> None:
     done = subprocess.run(
-        [sys.executable, str(HERE / "fuzz.py"), "--inputs", "6000"], capture_output=True, text=True, check=False
+        [sys.executable, str(HERE / "fuzz.py"), "--inputs", "6000"], capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pydicom
 import pydicom.examples
 import pytest
 from dicom_support import a_dataset, write_series

@@ -404,7 +404,9 @@ def test_dciodvfy_finds_no_error(tmp_path: Path, kind: str) -> None:
     segments = [SegmentToWrite(f"part {n}", one.mask_zyx, one.color) for n, one in enumerate(some_segments())]
     (tmp_path / "out").mkdir()
     write(tmp_path / "out" / "x.dcm", volume, segments, kind)
-    said = subprocess.run([str(dciodvfy()), tmp_path / "out" / "x.dcm"], capture_output=True, text=True, check=False)
+    said = subprocess.run(
+        [str(dciodvfy()), tmp_path / "out" / "x.dcm"], capture_output=True, encoding="utf-8", check=False
+    )
     lines = (said.stdout + said.stderr).splitlines()
     assert any({"seg": "Segmentation", "rtstruct": "RTStructureSet"}[kind] in line for line in lines), lines
     assert [line for line in lines if line.startswith("Error")] == []

@@ -332,7 +332,7 @@ def test_a_claim_that_the_file_cannot_hold_takes_no_memory(tmp_path: Path, name:
         "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / name)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(tmp_path / name)], capture_output=True, encoding="utf-8", check=True
     )
     said, megabytes = done.stdout.splitlines()
     assert said.startswith("InputError")

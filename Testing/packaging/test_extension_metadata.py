@@ -122,7 +122,7 @@ def test_rewriting_the_lists_keeps_the_rest_of_the_file() -> None:
 def test_no_scripted_module_is_found_by_accident() -> None:
     """Every top-level .py of the module folder is taken for a module by the application."""
     listed = subprocess.run(
-        ["git", "ls-files", "MedSAMSegment/*.py"], cwd=REPO, capture_output=True, text=True, check=True
+        ["git", "ls-files", "MedSAMSegment/*.py"], cwd=REPO, capture_output=True, encoding="utf-8", check=True
     )
     top_level = [name for name in listed.stdout.split() if name.count("/") == 1]
     assert top_level in ([], ["MedSAMSegment/MedSAMSegment.py"])

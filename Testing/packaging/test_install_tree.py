@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def run_cmake(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(CMAKE), *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run([str(CMAKE), *arguments], capture_output=True, encoding="utf-8", check=False)
 
 
 def configure(source: Path, build: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +83,7 @@ def run_python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
     environment.update(PYTHONPATH=os.pathsep.join(map(str, path)), PYTHONDONTWRITEBYTECODE="1")
     prelude = WITHOUT_EDITABLE_INSTALL.format(kept=[str(folder) for folder in path])
     command = [sys.executable, "-c", prelude + textwrap.dedent(code)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=path[0], check=False)
+    return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, cwd=path[0], check=False)
 
 
 def test_the_library_imports_from_the_installed_tree_without_torch(trees: tuple[Path, Path]) -> None:

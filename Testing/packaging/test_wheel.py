@@ -29,7 +29,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def tracked(*folders: str) -> list[str]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", *folders]
-    listed = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=True).stdout.split("\0")
+    listed = subprocess.run(command, cwd=REPO, capture_output=True, encoding="utf-8", check=True).stdout.split("\0")
     return sorted(name for name in listed if name and (REPO / name).is_file())
 
 
@@ -43,7 +43,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     is_here = setuptools_version() >= 77
     alone = ["--no-build-isolation", "--no-index"] if is_here else []
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", *alone, "--wheel-dir", str(out), str(copy)]
-    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    done = subprocess.run(pip, capture_output=True, encoding="utf-8", check=False)
     if done.returncode and not is_here:
         pytest.skip("setuptools 77, which the build needs, is not here and cannot be fetched")
     assert done.returncode == 0, done.stderr
@@ -66,10 +66,10 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(root)], check=True)
     python = scripts(root) / "python"
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", "--no-index"]
-    done = subprocess.run([*install, str(wheel)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*install, str(wheel)], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     where = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
-    packages = subprocess.run([python, "-c", where], capture_output=True, text=True, check=True).stdout.strip()
+    packages = subprocess.run([python, "-c", where], capture_output=True, encoding="utf-8", check=True).stdout.strip()
     theirs = {sysconfig.get_paths()["purelib"], sysconfig.get_paths()["platlib"]}
     # Folders on such a line are not searched for .pth files: a development install of this repository stays out.
     Path(packages, "outside.pth").write_text("\n".join(sorted(theirs)) + "\n", encoding="utf-8")
@@ -89,7 +89,7 @@ def run(environment: Path, tmp_path: Path) -> Run:
         variables |= {"MEDSAM_MODEL_DIR": str(models or tmp_path / "models"), "MEDSAM_ENGINE": "torch"}
         return subprocess.run(
             [str(scripts(environment) / program), *arguments],
-            cwd=tmp_path, env=variables, capture_output=True, text=True, timeout=1800, check=False,
+            cwd=tmp_path, env=variables, capture_output=True, encoding="utf-8", timeout=1800, check=False,
         )  # fmt: skip
 
     return start

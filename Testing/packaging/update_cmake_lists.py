@@ -21,7 +21,7 @@ NOT_PACKAGED = ("CMakeLists.txt",)
 def tracked_files(folder: str, repo: Path = REPO) -> list[str]:
     """Files of a top folder, relative to it, that git tracks or would add, sorted; without those that are deleted."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", folder]
-    listed = subprocess.run(command, cwd=repo, check=True, capture_output=True, text=True).stdout.split("\0")
+    listed = subprocess.run(command, cwd=repo, check=True, capture_output=True, encoding="utf-8").stdout.split("\0")
     names = {name.removeprefix(f"{folder}/") for name in listed if name and (repo / name).is_file()}
     return sorted(name for name in names if Path(name).name not in NOT_PACKAGED)
 

@@ -28,7 +28,7 @@ from MedSAMSegmentLib.commands import serve as command
 )
 def test_nothing_is_imported_that_is_not_needed(code: str, unwanted: str) -> None:
     told = f"import sys; {code}; print(*sorted(set('{unwanted}'.split()) & set(sys.modules)))"
-    found = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, timeout=300, check=True)
+    found = subprocess.run([sys.executable, "-c", told], capture_output=True, encoding="utf-8", timeout=300, check=True)
     assert found.stdout.split() == []
 
 
@@ -70,8 +70,8 @@ def test_a_server_that_cannot_be_is_refused_at_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(command.TOKEN_VARIABLE, raising=False)
-    Path("empty").write_text("\n")
-    Path("short").write_text("abc\n")
+    Path("empty").write_text("\n", encoding="utf-8")
+    Path("short").write_text("abc\n", encoding="utf-8")
     assert main(["serve", "--offline", *arguments]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert reason in line

@@ -67,7 +67,7 @@ def layer_of(path: Path) -> str:
 
 def imports(path: Path) -> Iterator[tuple[str, bool]]:
     """Each imported module as a dotted name, own modules as `MedSAMSegmentLib.x`; with whether it is at file scope."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     package = ("MedSAMSegmentLib", *path.relative_to(LIBRARY).parts[:-1])
     top = {id(node) for node in tree.body}
     typing_only = {

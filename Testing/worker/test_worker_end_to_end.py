@@ -101,4 +101,4 @@ def test_the_clients_side_never_imports_torch_or_qt() -> None:
         "print(sorted({'torch', 'qt', 'slicer', 'scipy', 'SimpleITK'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, str(LIBRARY_FOLDER)]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip() == "[]"

@@ -294,7 +294,7 @@ time.sleep(60)
 @pytest.mark.parametrize(("computing", "fault"), [(False, "idle"), (True, "slow"), (True, "deaf")])
 def test_the_worker_ends_by_itself_when_its_parent_is_gone(computing: bool, fault: str) -> None:
     script = PARENT.format(paths=[str(LIBRARY_FOLDER)], script=str(STAND_IN), faults=(fault,), computing=computing)
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, encoding="utf-8") as parent:
         try:
             assert parent.stdout is not None
             worker = psutil.Process(int(parent.stdout.readline()))

@@ -45,7 +45,7 @@ sys.exit(status)
 
 
 def write_program(path: Path, text: str) -> Path:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path
 

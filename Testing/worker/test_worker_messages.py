@@ -27,6 +27,8 @@ from MedSAMSegmentLib.results import (
     SliceResult,
     SliceScore,
 )
+from MedSAMSegmentLib.service.client import ServiceError
+from MedSAMSegmentLib.service.problems import ServiceProblem
 from MedSAMSegmentLib.worker.frames import FrameParser, encode_frame
 from MedSAMSegmentLib.worker.protocol import (
     OpenVolume,
@@ -214,7 +216,7 @@ def test_an_error_of_an_unknown_code_becomes_a_worker_error() -> None:
     received = error_from_fields({"code": "from-the-future", "message": "New.", "cure": "Update."})
     assert isinstance(received, WorkerError)
     assert str(received) == "New. Update."
-    assert {DeviceError, CheckpointError, Cancelled} <= set(error_types().values())
+    assert {DeviceError, CheckpointError, Cancelled, ServiceError, ServiceProblem} <= set(error_types().values())
     assert issubclass(WorkerError, MedSAMError)
 
 
