@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from MedSAMSegmentLib.commands.run_report import volume_digest
+from MedSAMSegmentLib.io.report import volume_digest
 from MedSAMSegmentLib.errors import InputError, UsageError
 from MedSAMSegmentLib.io.dicom_series import list_series
 from MedSAMSegmentLib.io.read_volume import list_dicom, read_volume
