@@ -103,7 +103,7 @@ export class App {
     byId("drop").hidden = true;
     this.useWindow(facts.channels === 3 ? "image" : presetOf(facts.window));
     byId("image-name").textContent = this.name || sessionStorage.getItem("medsam-name") || "Image";
-    byId("image-facts").textContent = described_image(facts);
+    byId("image-facts").textContent = describedImage(facts);
     byId("image-facts").title = facts.notes.join("\n");
     this._layOut();
     this._changed();
@@ -189,12 +189,20 @@ export class App {
     this._moved();
   }
 
-  jumpToFlagged() {
+  /** @param {1 | -1} by */
+  jumpToFlagged(by) {
     const item = this.history.selected;
     const slices = item?.facts?.flagged_slices ?? [];
-    if (!item || !slices.length) return this.say("No slice of the selected object is doubtful.");
+    if (!item || !slices.length) return this.say("The selected object has no slices to look at.");
     const here = this.views.position[AXIS_NAMES.indexOf(item.axis)];
-    this._jump(item, slices.find((index) => index > here) ?? slices[0]);
+    const order = by > 0 ? slices : [...slices].reverse();
+    this._jump(item, order.find((index) => (index - here) * by > 0) ?? order[0]);
+  }
+
+  /** @param {Item} item */
+  _takeBack(item) {
+    if (item.prompts.length > 1) this._revise(item.id, { prompts: item.prompts.slice(0, -1) });
+    else this.history.remove(item.id);
   }
 
   /** @param {number} id */
@@ -306,6 +314,7 @@ export class App {
       if (pane.element.hidden) continue;
       const axis = this.views.axisOf(pane.view);
       pane.caption.textContent = `${titled(pane.view)} ${position[axis] + 1} / ${this.views.size[axis]}`;
+      pane.cross(position);
     }
     this._mark();
     this._hover(position);
@@ -323,7 +332,7 @@ export class App {
     if (!this.facts) return;
     const [i, j, k] = voxel ?? this.views.position;
     const value = this.facts.channels === 3 ? "" : `: ${Number(this.views.valueAt([i, j, k]).toPrecision(6))}`;
-    byId("place").textContent = `${i}, ${j}, ${k}${value}`;
+    byId("place").textContent = `voxel ${i}, ${j}, ${k}${value}`;
   }
 
   /** @param {Item | null} item @param {number} done @param {number} total @param {string} stage */
@@ -472,17 +481,19 @@ export class App {
       { key: "Escape", text: "forget the box that was begun", run: () => this._forgetCorner() },
       { key: "+", text: "the crosshair is part of the object", run: () => this._clickHere(1) },
       { key: "-", text: "the crosshair is not part of the object", run: () => this._clickHere(-1) },
-      { key: "b", text: "clicks move the crosshair", run: () => this.useSign(0) },
-      { key: "a", text: "clicks add to the object", run: () => this.useSign(1) },
-      { key: "d", text: "clicks remove from the object", run: () => this.useSign(-1) },
-      { key: "t", text: "the other thing that the box may mean", run: selected((item) => this._other(item.id)) },
-      { key: "p", text: "segment the selected object once more", run: selected((item) => this._revise(item.id, {})) },
-      { key: "[", text: "first slice of the range: this one", run: selected((item) => this._endHere(item, 0)) },
-      { key: "]", text: "last slice of the range: this one", run: selected((item) => this._endHere(item, 1)) },
+      { key: "d", text: "draw boxes; clicks move the crosshair", run: () => this.useSign(0) },
+      { key: "a", text: "click what belongs to the object", run: () => this.useSign(1) },
+      { key: "e", text: "click what does not belong to it", run: () => this.useSign(-1) },
+      { key: "u", text: "take the last prompt back", run: selected((item) => this._takeBack(item)) },
+      { key: "t", text: "take the other thing that the box may mean", run: selected((item) => this._other(item.id)) },
+      { key: "p", text: "segment the object once more", run: selected((item) => this._revise(item.id, {})) },
+      { key: "Home", text: "let the range begin, end at this slice", run: selected((item) => this._endHere(item, 0)) },
+      { key: "End", text: "let the range begin, end at this slice", run: selected((item) => this._endHere(item, 1)) },
       { key: "x", text: "cancel what is computed", run: () => void this.segmenter.cancel() },
-      { key: "n", text: "next doubtful slice", run: () => this.jumpToFlagged() },
-      { key: "ArrowDown", ctrl: true, text: "next or previous object", run: () => this._next(1) },
-      { key: "ArrowUp", ctrl: true, text: "next or previous object", run: () => this._next(-1) },
+      { key: "j", text: "next, previous slice to look at", run: () => this.jumpToFlagged(1) },
+      { key: "j", shift: true, text: "next, previous slice to look at", run: () => this.jumpToFlagged(-1) },
+      { key: "n", text: "next, previous object", run: () => this._next(1) },
+      { key: "n", shift: true, text: "next, previous object", run: () => this._next(-1) },
       { key: "h", text: "hide or show the object", run: selected((item) => this.history.note(item.id, 0, { visible: !item.visible })) },
       { key: "Delete", text: "delete the object", run: selected((item) => this.history.remove(item.id)) },
       { key: "z", ctrl: true, text: "undo", run: () => this.undo() },
@@ -581,7 +592,7 @@ function titled(word) {
 }
 
 /** @param {any} facts */
-function described_image({ shape_zyx, spacing_zyx, spacing_known_zyx, modality, window }) {
+function describedImage({ shape_zyx, spacing_zyx, spacing_known_zyx, modality, window }) {
   const size = [...shape_zyx].reverse().join(" × ");
   const spacing = spacing_known_zyx.every(Boolean)
     ? `, ${[...spacing_zyx].reverse().map((mm) => Number(mm.toPrecision(3))).join(" × ")} mm`

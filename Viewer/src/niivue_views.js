@@ -49,10 +49,8 @@ export class SliceViews {
       showAllOrientationMarkers: true,
       fontColor: [1, 1, 1, 0.85],
       fontMinPx: 14,
-      crosshairWidth: 1,
-      crosshairWidthUnit: "voxels",
-      crosshairGap: 8,
-      crosshairColor: [0.35, 0.75, 1, 0.55],
+      // Its own is as thick as a voxel.
+      crosshairWidth: 0,
       multiplanarShowRender: 0,
     });
     /** @type {View[]} */

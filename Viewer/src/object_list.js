@@ -117,7 +117,7 @@ export class ObjectList {
         const links = slices.slice(0, 30).map((index) =>
           el("button", { className: "jump", title: flagsOf(facts, index), onclick: () => this._commands.jump(item, index) }, String(index + 1)),
         );
-        rows.append(fact("Look at slice", el("span", { className: "jumps" }, ...links)));
+        rows.append(fact("Look at", el("span", { className: "jumps" }, ...links)));
       }
     }
     return [rows];

@@ -39,6 +39,7 @@ export class Pane {
     this.element.setAttribute("role", "application");
     this.element.setAttribute("aria-label", `${TITLES[view]} slices. Press ? for the keys.`);
     this.caption = child(this.element, "span", "caption");
+    this._lines = [child(this.element, "div", "line"), child(this.element, "div", "line")];
     this._marks = child(this.element, "div", "marks");
     this._rubber = child(this.element, "div", "rubber");
     this._rubber.hidden = true;
@@ -79,6 +80,15 @@ export class Pane {
         dot.textContent = prompt.positive ? "+" : "−";
       }
     }
+  }
+
+  /** Draw the crosshair through a voxel. @param {ArrayLike<number>} position */
+  cross(position) {
+    const { x, y } = this._views.pointOf(this.view, position);
+    const { left, top } = this._local({ left: x, top: y, width: 0, height: 0 });
+    const { clientWidth: width, clientHeight: height } = this.element;
+    setRect(this._lines[0], { left: 0, top: Math.round(top), width, height: 1 });
+    setRect(this._lines[1], { left: Math.round(left), top: 0, width: 1, height });
   }
 
   /** Show a box that is being drawn, by keys or the pointer. @param {Vec3 | null} from @param {Vec3} [to] */
