@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import StartViewer
-from viewer_support import BLOCK, GRIDS, SHAPE, Viewer, write_block
+from viewer_support import BLOCK, GRIDS, SHAPE, StartViewer, Viewer, write_block
 
 from MedSAMSegmentLib.io.read_volume import read_volume
 
