@@ -62,9 +62,9 @@ class Viewer:
 
     def undecorated(self, view: str) -> NDArray[np.int_]:
         """The pixels of a view without letters, lines, boxes and captions."""
-        self.page.evaluate("viewer.views.decorate(false), document.querySelector('#panes').style.opacity = 0")
+        self.page.evaluate("document.querySelector('#panes').style.opacity = 0")
         pixels = self.pixels(view).astype(int)
-        self.page.evaluate("viewer.views.decorate(true), document.querySelector('#panes').style.opacity = 1")
+        self.page.evaluate("document.querySelector('#panes').style.opacity = 1")
         return pixels
 
     def bright(self, view: str) -> Rect:

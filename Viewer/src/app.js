@@ -106,6 +106,8 @@ export class App {
     await this.views.show(nifti, facts);
     this.facts = facts;
     this.segmenter.open(facts.id);
+    const hasPatient = !["image", "frames"].includes(facts.kind) && facts.channels === 1;
+    for (const pane of this.panes) pane.name(hasPatient);
     byId("drop").hidden = true;
     this.useWindow(facts.channels === 3 ? "image" : presetOf(facts.window));
     byId("image-name").textContent = this.name || sessionStorage.getItem("medsam-name") || "Image";
