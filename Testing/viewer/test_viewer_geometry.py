@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from viewer_support import BLOCK, GRIDS, SHAPE, StartViewer, Viewer, write_block
 
 from MedSAMSegmentLib.io.read_volume import read_volume
@@ -89,19 +90,30 @@ def test_zoomed_and_moved_the_box_is_still_where_it_is_seen(start_viewer: StartV
     assert np.allclose(viewer.coloured("axial"), seen, atol=4)
 
 
-def test_a_flat_picture_has_one_view(start_viewer: StartViewer, tmp_path: Path) -> None:
-    from PIL import Image
-
-    picture = np.full((90, 160, 3), 20, dtype=np.uint8)
-    picture[20:40, 100:140] = (230, 230, 230)
-    Image.fromarray(picture).save(tmp_path / "picture.png")
+@pytest.mark.parametrize("scale", [1, 30], ids=["small", "wider than a graphics card takes"])
+@pytest.mark.parametrize("colour", [False, True], ids=["grey", "colour"])
+def test_a_picture_has_one_view_and_is_not_mirrored(
+    scale: int, colour: bool, start_viewer: StartViewer, tmp_path: Path
+) -> None:
+    picture = np.zeros((45 * scale, 80 * scale), dtype=np.uint8)
+    bright = slice(10 * scale, 20 * scale), slice(50 * scale, 70 * scale)
+    picture[bright] = 230
+    Image.fromarray(np.stack([picture] * 3, axis=2) if colour else picture).save(tmp_path / "picture.png")
     viewer = start_viewer(tmp_path / "picture.png")
     assert viewer.page.evaluate("[...document.querySelectorAll('.pane')].filter(p => !p.hidden).length") == 1
-    seen = viewer.bright("axial")
-    left, top, right, bottom = viewer.pane("axial")
     assert viewer.page.text("#pane-axial .letter.left") == ""
-    # The picture is neither mirrored nor upside down.
-    assert (seen[0] + seen[2]) / 2 > (left + right) / 2
-    assert (seen[1] + seen[3]) / 2 < (top + bottom) / 2
-    viewer.page.wheel(((left + right) / 2, (top + bottom) / 2), 1)
+    left, top, right, bottom = viewer.pane("axial")
+    # The whole width is used.
+    pixel = (right - left) / picture.shape[1]
+    upper = (top + bottom - pixel * picture.shape[0]) / 2
+    columns, rows = bright[1], bright[0]
+    expected = (left + pixel * columns.start, upper + pixel * rows.start)
+    expected += (left + pixel * columns.stop, upper + pixel * rows.stop)
+    seen = viewer.bright("axial")
+    assert np.allclose(seen, expected, atol=8)
+    if not colour:
+        viewer.drag((seen[0] - 8, seen[1] - 8, seen[2] + 8, seen[3] + 8))
+        viewer.until_done()
+        assert np.array_equal(viewer.labels()[0] > 0, picture > 0)
+        assert np.allclose(viewer.coloured("axial"), seen, atol=4)
     assert viewer.page.complaints == []

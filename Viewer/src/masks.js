@@ -8,6 +8,8 @@
  * @property {Uint8Array} data 0 or 1; i is fastest
  */
 
+import { headerOf } from "./nifti.js";
+
 const AXES = { i: 0, j: 1, k: 2 };
 
 /**
@@ -25,13 +27,9 @@ export async function gunzip(packed) {
  * @returns {Mask | null} null where nothing is
  */
 export function maskOfLabels(nifti) {
-  const header = new DataView(nifti);
-  const little = header.getInt32(0, true) === 348;
-  const size = /** @type {Vec3} */ ([42, 44, 46].map((offset) => Math.max(1, header.getInt16(offset, little))));
-  const bits = header.getInt16(72, little);
-  const start = header.getFloat32(108, little);
+  const { size, bytes: width, start } = headerOf(nifti);
   const bytes = new Uint8Array(nifti, start);
-  const labels = bits === 8 ? bytes : new Uint16Array(nifti.slice(start));
+  const labels = width === 1 ? bytes : new Uint16Array(nifti.slice(start));
   return cropped(labels, size, [0, 0, 0]);
 }
 

@@ -7,6 +7,7 @@
 
 import { Niivue, NVImage, NVMesh } from "@niivue/niivue";
 import { apply, asGridTurn, compose, inverse, sampled } from "./affine.js";
+import { thinned } from "./nifti.js";
 
 /**
  * @typedef {import("./affine.js").Vec3} Vec3
@@ -72,10 +73,15 @@ export class SliceViews {
    */
   async show(nifti, facts) {
     this.close();
-    const volume = await NVImage.loadFromUrl({ url: nifti, name: "image.nii" });
+    const { nifti: fitting, step } = thinned(nifti, this._nv.uiData.max3D);
+    const volume = await NVImage.loadFromUrl({ url: fitting, name: "image.nii" });
     this._nv.addVolume(volume);
     this._size = /** @type {Vec3} */ ([...facts.shape_zyx].reverse());
-    this._ras = /** @type {Vec3} */ (volume.dimsRAS.slice(1, 4));
+    this._dims = /** @type {Vec3} */ (volume.dimsRAS.slice(1, 4));
+    /** How many of the image's voxels are one of NiiVue's, along its axes. */
+    this._step = /** @type {Vec3} */ (volume.permRAS.map((axis) => step[Math.abs(axis) - 1]));
+    /** The grid in NiiVue's order of axes, with voxels as small as the image's. */
+    this._ras = /** @type {Vec3} */ (this._dims.map((n, axis) => n * this._step[axis]));
     const ijkToRas = facts.ijk_to_lps.slice(0, 3).map((row, r) => (r < 2 ? row.map((value) => -value) : row));
     const rasToMm = sampled((p) => this._nv.frac2mm(this._fraction(p), 0, true));
     const turn = asGridTurn(compose(inverse(ijkToRas), rasToMm), 0.25, this._ras);
@@ -233,7 +239,7 @@ export class SliceViews {
 
   /** What the image says at a voxel. @param {ArrayLike<number>} ijk @returns {number} */
   valueAt(ijk) {
-    const [x, y, z] = apply(this._toRas, ijk);
+    const [x, y, z] = apply(this._toRas, ijk).map((value, axis) => Math.floor(value / this._step[axis]));
     return this._volume.getValue(x, y, z);
   }
 
@@ -310,21 +316,23 @@ export class SliceViews {
 
   /** @param {Uint8Array} bitmap @param {Mask} mask @param {number} label */
   _stamp(bitmap, mask, label) {
-    const strides = [1, this._ras[0], this._ras[0] * this._ras[1]];
-    const index = (ijk) => apply(this._toRas, ijk).reduce((sum, value, axis) => sum + value * strides[axis], 0);
-    const [i0, j0, k0] = mask.lower;
-    const start = index(mask.lower);
-    const [si, sj, sk] = [index([i0 + 1, j0, k0]), index([i0, j0 + 1, k0]), index([i0, j0, k0 + 1])].map((n) => n - start);
     const [ni, nj, nk] = mask.size;
+    const strides = [1, this._dims[0], this._dims[0] * this._dims[1]];
+    // What each step along i, j and k adds to the index, of whole voxels of NiiVue's.
+    const [along, down, through] = [ni, nj, nk].map((n, axis) => {
+      const ras = this._toRas.findIndex((row) => row[axis] !== 0);
+      const sign = this._toRas[ras][axis];
+      const first = sign * mask.lower[axis] + this._toRas[ras][3];
+      return Array.from({ length: n }, (_, m) => Math.floor((first + sign * m) / this._step[ras]) * strides[ras]);
+    });
     for (let k = 0, n = 0; k < nk; k++)
       for (let j = 0; j < nj; j++)
-        for (let i = 0, at = start + k * sk + j * sj; i < ni; i++, n++, at += si) if (mask.data[n]) bitmap[at] = label;
+        for (let i = 0; i < ni; i++, n++) if (mask.data[n]) bitmap[through[k] + down[j] + along[i]] = label;
   }
 
   /** @param {ArrayLike<number>} ras voxels @returns {Vec3} */
   _fraction(ras) {
-    const dims = this._ras ?? this._nv.volumes[0].dimsRAS.slice(1, 4);
-    return /** @type {Vec3} */ (dims.map((n, axis) => (ras[axis] + 0.5) / n));
+    return /** @type {Vec3} */ (this._ras.map((n, axis) => (ras[axis] + 0.5) / n));
   }
 
   /** @param {ArrayLike<number>} ijk @returns {Vec3} */
