@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import threading
 import webbrowser
+from pathlib import Path
+from urllib.parse import quote
 
 from .progress import say
 from .serve import require_model, require_packages
@@ -41,7 +43,8 @@ def run(options: argparse.Namespace) -> None:
             )
             for note in image.volume.notes:
                 say(note, options.quiet)
-            fragment += f"&image={image.id}"
+            # The page shows the name; the server does not know it.
+            fragment += f"&image={image.id}&name={quote(Path(options.image).name, errors='replace')}"
     except BaseException:
         service.close()
         raise

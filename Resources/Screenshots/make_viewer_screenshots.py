@@ -53,10 +53,10 @@ def main(folder: Path) -> None:
 
 
 def tell(viewer: Viewer, folder: Path) -> None:
-    """Drag boxes around both lungs and the heart, and take a picture on the way and at the end."""
+    """Drag a box around each of three organs, and take a picture on the way and at the end."""
     page = viewer.page
     page.evaluate("viewer.useWindow('ct-lung')")
-    boxes = (((56, 38, 20), (104, 96, 20)), ((19, 40, 20), (60, 98, 20)))
+    boxes = (((56, 38, 20), (104, 96, 20)), ((20, 33, 20), (66, 96, 20)), ((51, 30, 20), (71, 49, 20)))
     for number, (lower, upper) in enumerate(boxes):
         start, end = corners(viewer, lower, upper)
         if number == 0:
@@ -69,10 +69,12 @@ def tell(viewer: Viewer, folder: Path) -> None:
         page.until(f"viewer.history.now.items[{number}]?.preview", LONG)
     for number in range(len(boxes)):
         viewer.until_done(number, LONG)
-    page.evaluate("viewer.history.note(1, 0, {name: 'right lung'}), viewer.history.note(2, 0, {name: 'left lung'})")
+    for number, name in enumerate(("right lung", "left lung", "spine"), 1):
+        page.evaluate(f"viewer.history.note({number}, 0, {{name: {name!r}}})")
+    page.evaluate("viewer.select(1)")
     page.until("!document.querySelector('#solid').hidden")
     page.evaluate("new Promise(done => setTimeout(done, 500))")
-    page.evaluate("viewer.surfaces.turnTo(160, 15)")
+    page.evaluate("viewer.surfaces.turnTo(165, 12)")
     save(page, folder / "viewer.png")
 
 

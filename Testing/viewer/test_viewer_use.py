@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from browser import CONTROL, SHIFT, Browser
 from dicom_support import write_series
@@ -185,6 +186,16 @@ def test_the_next_object_does_not_wait_for_the_run_before(slow_viewer: Viewer) -
     slow_viewer.until_done(0)
 
 
+def test_drags_that_come_before_the_preview_are_all_segmented(start_viewer: StartViewer, block: Path) -> None:
+    viewer = start_viewer(block, "slow-slice")
+    viewer.find(VOXEL)
+    for _ in range(3):
+        drag_around_the_block(viewer)
+    for number in range(3):
+        viewer.until_done(number)
+    assert viewer.page.complaints == []
+
+
 def test_a_reload_loses_nothing(viewer: Viewer) -> None:
     drag_around_the_block(viewer)
     viewer.until_done()
@@ -288,6 +299,28 @@ def test_dicom_is_refused_for_an_image_that_was_none(viewer: Viewer) -> None:
     viewer.page.press("s", modifiers=CONTROL)
     viewer.page.until("document.querySelector('#message.bad')")
     assert "this image was not DICOM" in viewer.page.text("#message")
+
+
+def test_a_dicom_folder_goes_in_and_a_segmentation_comes_out(start_viewer: StartViewer, tmp_path: Path) -> None:
+    stored = np.full((5, 30, 40), 20, dtype=np.int16)
+    stored[1:4, 8:16, 20:32] = 900
+    series = tmp_path / "series"
+    write_series(series, stored, RescaleIntercept=-100)
+    viewer = start_viewer(series)
+    viewer.find((25, 11, 2))
+    viewer.page.save_downloads(tmp_path)
+    drag_around_the_block(viewer)
+    viewer.until_done()
+    viewer.page.evaluate("document.querySelector('#format').value = 'dcm'")
+    viewer.page.press("s", modifiers=CONTROL)
+    viewer.page.until("document.querySelector('#message').textContent === 'Saved one object.'")
+    path = tmp_path / "segmentation.dcm"
+    viewer.page.until_file(path)
+    saved = pydicom.dcmread(path)
+    assert saved.Modality == "SEG"
+    assert [one.SegmentLabel for one in saved.SegmentSequence] == ["Segment 1"]
+    assert int(saved.pixel_array.sum()) == int(viewer.mask().sum()) > 0
+    assert saved.StudyInstanceUID == pydicom.dcmread(next(series.iterdir())).StudyInstanceUID
 
 
 def test_no_request_leaves_the_machine(viewer: Viewer) -> None:

@@ -17,7 +17,9 @@ function fromAddress() {
   if (token) {
     if (token !== sessionStorage.getItem(TOKEN)) sessionStorage.clear();
     sessionStorage.setItem(TOKEN, token);
-    if (given.get("image")) sessionStorage.setItem(IMAGE, given.get("image") ?? "");
+    for (const name of ["image", "name"]) {
+      if (given.has(name)) sessionStorage.setItem(`medsam-${name}`, given.get(name) ?? "");
+    }
     history.replaceState(null, "", location.pathname);
   }
   return { token: sessionStorage.getItem(TOKEN) ?? "", image: sessionStorage.getItem(IMAGE) ?? "" };

@@ -112,6 +112,7 @@ export class ObjectList {
       rows.append(fact("Volume", volumeOf(facts)));
       if (longest) rows.append(fact("Diameters", diametersOf(longest, perpendicular)));
       rows.append(fact("Confidence", `${facts.assessment} (${facts.confidence.toFixed(2)})`));
+      rows.append(fact("Window", facts.window));
       const slices = facts.flagged_slices;
       if (slices.length) {
         const links = slices.slice(0, 30).map((index) =>

@@ -27,7 +27,7 @@ export class Segmenter {
     this._queue = [];
     /** @type {{id: number, revision: number, run: string, abort: AbortController} | null} */
     this._current = null;
-    /** @type {AbortController | null} */
+    /** @type {{abort: AbortController, isWanted: boolean} | null} */
     this._preview = null;
   }
 
@@ -47,20 +47,21 @@ export class Segmenter {
    */
   async segment(item) {
     this._queue = this._queue.filter((job) => job.id !== item.id);
-    this._preview?.abort();
-    const abort = (this._preview = new AbortController());
-    await this._interrupt(item.id);
-    if (abort.signal.aborted) return;
+    this._preview?.abort.abort();
+    const preview = (this._preview = { abort: new AbortController(), isWanted: true });
+    const { signal } = preview.abort;
     this._history.note(item.id, item.revision, { status: "waiting" });
     try {
-      const answer = await this._api.preview(this._image, this._previewBody(item), abort.signal);
+      await this._interrupt(item.id);
+      signal.throwIfAborted();
+      const answer = await this._api.preview(this._image, this._previewBody(item), signal);
       this._history.note(item.id, item.revision, { preview: maskOfSlice(answer) });
     } catch (error) {
-      if (error.name === "AbortError") return;
-      this._fail(item, error);
-      return;
+      if (error.name !== "AbortError") this._fail(item, error);
+      // Another object's preview came in between: this one is still to be segmented.
+      if (error.name !== "AbortError" || !preview.isWanted) return;
     } finally {
-      if (this._preview === abort) this._preview = null;
+      if (this._preview === preview) this._preview = null;
     }
     this._queue.push({ id: item.id, revision: item.revision });
     void this._next();
@@ -85,7 +86,7 @@ export class Segmenter {
 
   /** End the run that computes, and forget those that wait. */
   async cancel() {
-    this._preview?.abort();
+    this._dropPreview();
     const waiting = this._queue.splice(0);
     for (const { id, revision } of waiting) this._history.note(id, revision, { status: "cancelled" });
     if (this._current) await this._api.cancel(this._current.run).catch(() => undefined);
@@ -93,9 +94,15 @@ export class Segmenter {
       if (item.status === "waiting" && !item.run) this._history.note(item.id, item.revision, { status: "cancelled" });
   }
 
+  _dropPreview() {
+    if (!this._preview) return;
+    this._preview.isWanted = false;
+    this._preview.abort.abort();
+  }
+
   /** Leave everything as it is: another image comes. */
   stop() {
-    this._preview?.abort();
+    this._dropPreview();
     this._queue = [];
     if (this._current) {
       this._current.abort.abort();
