@@ -252,6 +252,8 @@ def test_an_unknown_request_is_answered_and_the_next_one_served(raw_child: Calla
         b'{"kind":"dance","id":1}',
         b'{"kind":"close","id":2}',
         b'{"kind":"close","id":3,"session":9}',
+        b'{"kind":"close","id":[3],"session":9}',
+        b'{"kind":"hello"}',
         b'{"kind":"shutdown","id":4}',
     ):
         requests += len(text).to_bytes(4, "big") + text
@@ -264,6 +266,8 @@ def test_an_unknown_request_is_answered_and_the_next_one_served(raw_child: Calla
         (1, "error"),
         (2, "error"),
         (3, "done"),
+        (None, "error"),
+        (None, "error"),
         (4, "done"),
     ]
 
