@@ -372,6 +372,18 @@ def test_images_that_were_exchanged_meanwhile_are_not_referred_to(tmp_path: Path
         write_segmentation(tmp_path / "x.dcm", some_segments(), volume.geometry, dicom=DicomOutput.of(volume))
 
 
+@pytest.mark.parametrize("name", ["PixelSpacing", "ImageOrientationPatient"])
+def test_images_of_two_pixel_sizes_or_orientations_are_refused(tmp_path: Path, name: str) -> None:
+    volume = read_volume(a_series(tmp_path / "ct"))
+    last = volume.slice_sources[-1]
+    assert last is not None
+    data = pydicom.dcmread(last.path)
+    changed = {"PixelSpacing": [0.51, 0.8], "ImageOrientationPatient": [1, 0, 0, 0, 0.99, 0.141]}
+    setattr(data, name, changed[name])
+    data.save_as(last.path)
+    assert "one orientation and pixel size" in refusal(volume).message
+
+
 def test_anonymised_images_are_enough(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("highdicom")
     folder = a_series(tmp_path / "ct", PatientSex="W", PatientBirthDate="")
