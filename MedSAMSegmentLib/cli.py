@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_info(commands)
     _add_serve(commands)
+    _add_view(commands)
     return parser
 
 
@@ -238,6 +239,17 @@ def _add_serve(commands: Any) -> None:
         "--idle-minutes", type=float, default=60.0, metavar="N", help="an unused image is deleted then; default: 60"
     )
     _add_compute_options(serve)
+
+
+def _add_view(commands: Any) -> None:
+    view = commands.add_parser("view", help="look at an image and segment it in the browser, on this machine alone")
+    view.add_argument("image", nargs="?", type=path, help="what 'run' takes; without it the page asks for one")
+    _add_image_options(view)
+    view.add_argument("--frame", type=int, default=0, metavar="N", help="of a 4D image; the first is 0")
+    view.add_argument("--port", type=int, default=0, help="default: a free one")
+    view.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
+    view.add_argument("--model", default="lite_medsam", metavar="ID", help="default: lite_medsam; see 'models list'")
+    _add_compute_options(view)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -149,9 +149,9 @@ def _rows(
 def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: list[DemoRow], weights: str) -> None:
     from ..intensity import to_uint8
     from ..io.overlay import write_overlay
-    from ..io.report import write_report
+    from ..io.report import volume_digest, write_report
     from ..io.result_facts import object_facts
-    from .run_report import versions, volume_digest
+    from .run_report import versions
 
     found: dict[str, ObjectResult] = {item.name: item for result in results for item in result.objects}
     items = [found[organ.name] for organ in ORGANS]

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..io.report import file_digest, files_digest
+from ..io.report import file_digest, volume_digest
 from ..io.result_facts import object_facts, prompt_facts
 from ..prompts import Prompt
 from ..results import FLAG_TWO_READINGS
@@ -47,13 +47,6 @@ def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str
         ],
         "options": {name: getattr(options, name) for name in REPEATED_OPTIONS},
     }
-
-
-def volume_digest(volume: Volume) -> str:
-    """Return the SHA-256 of the file, or of all files that the volume was read from. Raises `InputError`."""
-    if not volume.parts:
-        return file_digest(volume.source)
-    return files_digest(volume.parts, volume.source if volume.source.is_dir() else volume.source.parent)
 
 
 def run_report(

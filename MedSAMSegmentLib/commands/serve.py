@@ -28,21 +28,13 @@ GOODBYE = "Images are deleted with their session, when nobody uses them, and at 
 
 
 def run(options: argparse.Namespace) -> None:
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"The server needs packages that are not installed ({', '.join(missing)}).",
-            'Install them: pip install "MedSAMSegmentLib[service]".',
-        )
+    require_packages()
     from ..service.server import serve
     from ..service.service import Service
 
     given = _given_token(options)
     settings = _settings(options, given or secrets.token_urlsafe(24))
-    # An unknown model is said now, not to the first client.
-    find_entry(options.model, CheckpointStore())
-    if not options.offline and not is_custom(options.model):
-        fetch_weights(options.model, options.quiet)
+    require_model(options)
 
     def announce(address: str) -> None:
         # A token that was given is known already, and need not be in anybody's log.
@@ -52,6 +44,26 @@ def run(options: argparse.Namespace) -> None:
     # Ctrl+C is how it is meant to end.
     with contextlib.suppress(KeyboardInterrupt):
         serve(Service(settings, prepare=True), announce)
+
+
+def require_packages() -> None:
+    """Raise `UsageError` where the packages of the extra `service` are missing."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"The server needs packages that are not installed ({', '.join(missing)}).",
+            'Install them: pip install "MedSAMSegmentLib[service]".',
+        )
+
+
+def require_model(options: argparse.Namespace) -> None:
+    """Fetch the weights of the model, unless that is forbidden.
+
+    Raises `MedSAMError`: an unknown model is said now, not to the first client.
+    """
+    find_entry(options.model, CheckpointStore())
+    if not options.offline and not is_custom(options.model):
+        fetch_weights(options.model, options.quiet)
 
 
 def _given_token(options: argparse.Namespace) -> str:

@@ -8,13 +8,16 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError
 from .atomic import atomic_write
 from .detached_headers import image_files
+
+if TYPE_CHECKING:
+    from .volume import Volume
 
 BLOCK = 1 << 20
 
@@ -54,6 +57,13 @@ def file_digest(path: str | Path) -> str:
     if path.is_dir():
         return files_digest(_files(path), path)
     return files_digest(image_files(path), path.parent)
+
+
+def volume_digest(volume: Volume) -> str:
+    """Return the SHA-256 of the file, or of all files that the volume was read from. Raises `InputError`."""
+    if not volume.parts:
+        return file_digest(volume.source)
+    return files_digest(volume.parts, volume.source if volume.source.is_dir() else volume.source.parent)
 
 
 def files_digest(files: Sequence[Path], folder: Path) -> str:

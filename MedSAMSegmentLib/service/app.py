@@ -16,7 +16,7 @@ from starlette.routing import compile_path
 
 from ..errors import MedSAMError
 from ..version import __version__
-from . import routes_images, routes_runs, routes_server
+from . import routes_images, routes_runs, routes_server, routes_viewer
 from .answers import problem_response
 from .guard import API, Guard, TooLarge
 from .problems import ServiceProblem, not_found
@@ -53,8 +53,9 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for router in (routes_server.health, routes_server.router, routes_images.router, routes_runs.router):
-        app.include_router(router)
+    for routes in (routes_server, routes_images, routes_runs, routes_viewer):
+        app.include_router(routes.router)
+    app.include_router(routes_server.health)
     app.add_exception_handler(MedSAMError, _medsam_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -27,8 +27,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 API = "/api/"
 UPLOADS = "/api/v1/sessions"
 
+POLICY = b"content-security-policy"
+
 SECURITY_HEADERS = (
-    (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'"),
+    (POLICY, b"default-src 'self'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
@@ -68,7 +70,10 @@ class Guard:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+                own = list(message.get("headers", ()))
+                # The viewer's page states a policy of its own.
+                stated = {name for name, _ in own if name == POLICY}
+                message["headers"] = [*own, *(header for header in SECURITY_HEADERS if header[0] not in stated)]
             await send(message)
 
         try:

@@ -7,17 +7,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from ..errors import PromptError
 from ..results import SliceResult
 from .answers import TheService, file_answer, problems, session_answer
+from .combined import MEDIA_TYPES, Part, combined_file, remove_combined
 from .mask_bits import mask_to_json
 from .problems import ServiceProblem
 from .results import image_file
 from .runs import Preview
-from .schemas import AXIS_NUMBERS, MaskBits, PreviewAnswer, PreviewBody, SessionAnswer
+from .schemas import AXIS_NUMBERS, MaskBits, PreviewAnswer, PreviewBody, SegmentationBody, SessionAnswer
 from .service import Service
 from .sessions import ImageSession
 from .uploads import Upload, read_upload, receive, suffix_of
@@ -82,6 +84,27 @@ def delete_session(session_id: str, service: TheService) -> None:
 def get_image(session_id: str, service: TheService) -> FileResponse:
     """Fetch the image as the server reads it, as NIfTI."""
     return FileResponse(image_file(service.sessions.get(session_id)), media_type="application/gzip")
+
+
+@router.post(
+    "/{session_id}/segmentation",
+    response_class=FileResponse,
+    responses={200: file_answer("The segments", *MEDIA_TYPES.values()), **problems(404, 409, 415)},
+)
+def save_segmentation(session_id: str, body: SegmentationBody, service: TheService) -> FileResponse:
+    """Fetch the objects of several runs as the segments of one file."""
+    session = service.sessions.get(session_id)
+    parts = [
+        Part(service.sessions.get_run(one.run), one.name, (one.color[0] / 255, one.color[1] / 255, one.color[2] / 255))
+        for one in body.segments
+    ]
+    path = combined_file(session, parts, body.format)
+    return FileResponse(
+        path,
+        media_type=MEDIA_TYPES[body.format],
+        filename=f"segmentation.{body.format}",
+        background=BackgroundTask(remove_combined, path),
+    )
 
 
 @router.post("/{session_id}/preview", responses=problems(404, 409, 429, 503))

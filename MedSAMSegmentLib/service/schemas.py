@@ -138,6 +138,21 @@ class RunBody(_Asked):
     stop: bool = Field(False, description="end by itself where the object seems to end")
 
 
+class SegmentBody(Body):
+    """The object of a run that is done, as a segment of a file."""
+
+    run: str = Field(max_length=40)
+    name: Name
+    color: Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+
+
+class SegmentationBody(Body):
+    """Segments of one image, and the format of their file; `dcm` is DICOM SEG."""
+
+    format: Literal["seg.nrrd", "nii.gz", "dcm"] = "seg.nrrd"
+    segments: Annotated[list[SegmentBody], Field(min_length=1, max_length=MOST_OBJECTS)]
+
+
 class ProblemAnswer(BaseModel):
     """An error: `code` for programs, `message` says what is wrong, `cure` what to do."""
 

@@ -17,13 +17,16 @@ REPO = Path(__file__).resolve().parents[2]
 FOLDERS = ("MedSAMSegment", "MedSAMSegmentLib")
 NOT_PACKAGED = ("CMakeLists.txt",)
 
+NOT_IN_SLICER = ("service/viewer/",)
+"""Folders of the library that Slicer has no use for: the page that is seen in a browser."""
+
 
 def tracked_files(folder: str, repo: Path = REPO) -> list[str]:
     """Files of a top folder, relative to it, that git tracks or would add, sorted; without those that are deleted."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "--", folder]
     listed = subprocess.run(command, cwd=repo, check=True, capture_output=True, encoding="utf-8").stdout.split("\0")
     names = {name.removeprefix(f"{folder}/") for name in listed if name and (repo / name).is_file()}
-    return sorted(name for name in names if Path(name).name not in NOT_PACKAGED)
+    return sorted(name for name in names if Path(name).name not in NOT_PACKAGED and not name.startswith(NOT_IN_SLICER))
 
 
 def with_lists(text: str, files: Iterable[str]) -> str:
