@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..auto_window import window_of_prompts
+from ..auto_window import window_of_objects
 from ..io.volume import Volume
 from ..prompts import Prompt
 from .progress import byte_bar, say
@@ -73,16 +73,14 @@ def window_for(options: argparse.Namespace, volume: Volume, objects: Sequence[Se
     """
     if options.window != "auto" or options.mode == "reference":
         return str(options.window)
-    found = list(dict.fromkeys(window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects))
-    if len(found) == 1:
-        return found[0]
-    if found:
+    window, asked = window_of_objects(volume.array_zyx, volume.modality, objects)
+    if asked:
         say(
-            f"note: the objects ask for different windows ({', '.join(found)}) and share that of the whole image; "
+            f"note: the objects ask for different windows ({', '.join(asked)}) and share that of the whole image; "
             "run them apart, or choose one with --window.",
             options.quiet,
         )
-    return "auto"
+    return window
 
 
 def fetch_weights(model_id: str, quiet: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ..auto_window import window_of_prompts
+from ..auto_window import window_of_objects
 from ..checkpoints.custom_models import CustomModels, find_entry
 from ..checkpoints.store import CheckpointStore
 from ..errors import MissingCheckpoint
@@ -93,8 +93,7 @@ class Service:
                 prompt.fitted(volume.shape_zyx)
         parse_window(window)
         if window == "auto":
-            found = {window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects}
-            window = found.pop() if len(found) == 1 else "auto"
+            window, _ = window_of_objects(volume.array_zyx, volume.modality, objects)
         return VolumeSetup(self.model_id(model), window)
 
     def model_id(self, wanted: str | None) -> str:

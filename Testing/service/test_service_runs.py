@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ import psutil
 import pytest
 import requests
 import SimpleITK as sitk
-from service_support import BOX, STAND_IN, TOKEN, WAIT, RunningServer, a_block, served, settings
+from service_support import BOX, STAND_IN, TOKEN, WAIT, RunningServer, a_block, served, settings, write_image
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
@@ -145,6 +146,20 @@ def test_a_format_that_is_not_made_is_said(
     run.wait()
     answer = requests.get(f"{server.address}{run.path}/result?{asked}", headers=AUTHORIZED, timeout=WAIT)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_objects_share_a_window_as_on_the_command_line(server: RunningServer, tmp_path: Path) -> None:
+    chest = np.full((6, 20, 32), -1000, np.int16)
+    chest[:, 2:18, 2:30] = 40
+    chest[:, 4:16, 4:16] = -850
+    lung, liver = Box(i=(5, 14), j=(5, 14), k=(1, 4)), Box(i=(20, 28), j=(5, 14), k=(1, 4))
+    found = []
+    with server.client() as client, client.open(write_image(tmp_path / "chest.nrrd", chest)) as image:
+        for objects in ([lung], [lung, lung], [liver], [lung, liver]):
+            run = image.run(objects)
+            run.wait()
+            found.append(json.loads(run.report()["window"])["window"])
+    assert found == ["ct-lung", "ct-lung", "auto", "auto"]
 
 
 def test_the_codes_of_objects_are_written(server: RunningServer, image: RemoteImage, tmp_path: Path) -> None:
