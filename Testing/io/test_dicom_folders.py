@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from MedSAMSegmentLib.commands.run_report import volume_digest
 from MedSAMSegmentLib.errors import InputError, UsageError
 from MedSAMSegmentLib.io.dicom_series import list_series
 from MedSAMSegmentLib.io.read_volume import list_dicom, read_volume
+from MedSAMSegmentLib.runs.report import volume_digest
 
 SAMPLES = Path(pydicom.__file__).parent / "data" / "test_files"
 TAGS = {"RescaleSlope": 1, "RescaleIntercept": 0}
