@@ -39,6 +39,8 @@ FORBIDDEN_PACKAGES = {
     "evaluation": SLICER | {"vtk", "torch"},
     "mrml": {"qt", "ctk", "torch", "SimpleITK"},
     "ui": {"torch"},
+    "runs": SLICER | {"vtk", "torch"},
+    "cohort": SLICER | {"vtk", "torch"},
     "commands": SLICER | {"vtk"},
     "service": SLICER | {"vtk", "torch", "SimpleITK"},
 }
@@ -52,7 +54,9 @@ ALLOWED_LAYERS = {
     "evaluation": {"io"},
     "mrml": set(),
     "ui": {"worker", "mrml", "checkpoints", "io"},
-    "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "commands", "service"},
+    "runs": {"checkpoints", "inference", "io"},
+    "cohort": {"checkpoints", "inference", "io", "evaluation", "worker", "runs"},
+    "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "service", "runs", "cohort"},
     "service": {"checkpoints", "io", "worker"},
 }
 WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}

@@ -1,4 +1,4 @@
-"""From the command line's prompt options to objects."""
+"""From prompt options to objects."""
 
 from __future__ import annotations
 
