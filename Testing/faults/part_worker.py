@@ -159,7 +159,7 @@ def _stopped_for_good(rng: random.Random) -> str:
     bench, at = _Bench(), rng.randrange(6)
     ended = bench.run(lambda count: count == at and bench.signal_first(signal.SIGSTOP), at)
     assert ended in ("cancelled", "done"), ended
-    # The answer may have left before the worker stopped: nothing was killed then, and cancelling the next request does it.
+    # The answer may have left before the worker stopped: nothing was killed then, and cancelling again does it.
     pending = bench.volume.segment_slice(0, 4, BOX)
     bench.client.cancel(pending)
     with contextlib.suppress(Cancelled):

@@ -161,6 +161,19 @@ def test_an_abandoned_request_that_was_not_sent_never_is(scene: Scene) -> None:
     assert [header["kind"] for header in scene.worker.asked] == ["hello"]
 
 
+@pytest.mark.parametrize("takes", [False, True])
+def test_a_worker_that_takes_nothing_is_ended_with_the_request_that_waited_for_it(scene: Scene, takes: bool) -> None:
+    scene.worker.backlog = 1 << 40
+    request = scene.client.submit_behind(1, Pending(CloseVolume(1), lambda frame: frame.header))
+    for second in range(1, 6):
+        scene.worker.backlog -= takes
+        scene.at(second)
+    scene.client.cancel(request)
+    assert request.over
+    assert scene.worker.exit_status == (None if takes else -9)
+    assert scene.client.running == takes
+
+
 def test_a_late_answer_to_an_abandoned_request_is_nobodys(scene: Scene) -> None:
     old = scene.ask()
     scene.client.abandon(old)
