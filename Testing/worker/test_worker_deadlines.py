@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from MedSAMSegmentLib.errors import Cancelled
+from MedSAMSegmentLib.errors import Cancelled, WorkerError
 from MedSAMSegmentLib.worker.client import WorkerClient
 from MedSAMSegmentLib.worker.frames import FrameParser, encode_frame
 from MedSAMSegmentLib.worker.launch import LaunchCommand
@@ -172,6 +172,31 @@ def test_a_worker_that_takes_nothing_is_ended_with_the_request_that_waited_for_i
     assert request.over
     assert scene.worker.exit_status == (None if takes else -9)
     assert scene.client.running == takes
+
+
+def test_a_later_death_is_not_put_down_to_what_an_answered_request_did(scene: Scene) -> None:
+    first = scene.ask()
+    scene.worker.say("progress", first.request_id, stage="load model", done=0, total=0)
+    scene.worker.say("done", first.request_id)
+    scene.at(0.1)
+    second = scene.ask()
+    scene.worker.exit_status = -11
+    scene.at(0.2)
+    with pytest.raises(WorkerError) as caught:
+        _ = second.result
+    assert caught.value.message == "The worker crashed (signal 11)."
+
+
+def test_closing_waits_for_the_end_of_a_worker_that_had_to_be_killed(scene: Scene) -> None:
+    ended: list[bool] = []
+
+    def reap(_seconds: float) -> bool:
+        ended.append(scene.worker.exit_status is not None)
+        return ended[-1]
+
+    scene.worker.reap = reap  # type: ignore[method-assign]
+    scene.client.close()
+    assert ended == [False, True]
 
 
 def test_a_late_answer_to_an_abandoned_request_is_nobodys(scene: Scene) -> None:

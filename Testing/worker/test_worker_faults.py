@@ -254,6 +254,7 @@ def test_an_unknown_request_is_answered_and_the_next_one_served(raw_child: Calla
         b'{"kind":"close","id":3,"session":9}',
         b'{"kind":"close","id":[3],"session":9}',
         b'{"kind":"hello"}',
+        b'{"kind":"part","id":0,"session":9}',
         b'{"kind":"shutdown","id":4}',
     ):
         requests += len(text).to_bytes(4, "big") + text
@@ -266,6 +267,7 @@ def test_an_unknown_request_is_answered_and_the_next_one_served(raw_child: Calla
         (1, "error"),
         (2, "error"),
         (3, "done"),
+        (None, "error"),
         (None, "error"),
         (None, "error"),
         (4, "done"),
