@@ -37,8 +37,8 @@ class Part:
 def combined_file(session: ImageSession, parts: Sequence[Part], kind: str) -> Path:
     """Write a file of `MEDIA_TYPES` into the session's folder and return its path, which is a new one each time.
 
-    Raises `ServiceProblem` for runs that are not done (409) or of another image (404), and where no DICOM can
-    be written of the image (415); `OutputError` for a format that cannot hold the grid or the masks.
+    Raises `ServiceProblem` for runs that are not done (409) or of another image (404), and where the image cannot be
+    written about in DICOM (415); `OutputError` for a format that cannot hold the grid or the masks.
     """
     volume = session.volume
     dicom = _dicom(session, parts) if kind == "dcm" else None

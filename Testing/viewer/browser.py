@@ -260,14 +260,14 @@ class Page:
         held = 0 if kind == "mouseReleased" else BUTTONS.get(button, 0)
         self.ask(
             "Input.dispatchMouseEvent",
-            type=kind, x=place[0], y=place[1], button=button, buttons=held, modifiers=modifiers, clickCount=count,
+            type=kind, x=float(place[0]), y=float(place[1]), button=button, buttons=held, modifiers=modifiers, clickCount=count,
         )  # fmt: skip
 
     def wheel(self, place: Sequence[float], lines: int, *, modifiers: int = 0) -> None:
         """Turn the wheel downwards, or upwards for a negative number."""
         self.ask(
             "Input.dispatchMouseEvent",
-            type="mouseWheel", x=place[0], y=place[1], deltaX=0, deltaY=40 * lines, modifiers=modifiers,
+            type="mouseWheel", x=float(place[0]), y=float(place[1]), deltaX=0, deltaY=40 * lines, modifiers=modifiers,
         )  # fmt: skip
 
     def press(self, *keys: str, modifiers: int = 0) -> None:
@@ -304,7 +304,10 @@ class Page:
             behavior="allow", downloadPath=str(folder), browserContextId=self._context,
         )  # fmt: skip
 
+    def screenshot_bytes(self) -> bytes:
+        """What is seen, as PNG."""
+        return base64.b64decode(self.ask("Page.captureScreenshot", format="png")["data"])
+
     def screenshot(self, path: Path) -> Path:
-        data = self.ask("Page.captureScreenshot", format="png")["data"]
-        path.write_bytes(base64.b64decode(data))
+        path.write_bytes(self.screenshot_bytes())
         return path

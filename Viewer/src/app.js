@@ -51,6 +51,8 @@ export class App {
       other: (id) => this._other(id),
       slices: (axis) => this.views.size[axis],
     });
+    /** The image of the address is open, or there was none. */
+    this.settled = false;
     this._ready = true;
   }
 
@@ -451,9 +453,9 @@ export class App {
 
   _help() {
     const dialog = byId("keys");
-    const rows = [...MOUSE, ...described(this._keys)].map(([keys, text]) => el("tr", {}, el("td", {}, keys), el("td", {}, text)));
+    const rows = [...MOUSE, ...described(this._keys)].map(([keys, text]) => el("div", {}, el("dt", {}, keys), el("dd", {}, text)));
     const close = el("button", { className: "primary", onclick: () => dialog.close() }, "Close");
-    dialog.replaceChildren(el("h2", {}, "Mouse and keys"), el("table", {}, el("tbody", {}, ...rows)), close);
+    dialog.replaceChildren(el("h2", {}, "Mouse and keys"), el("dl", {}, ...rows), close);
     dialog.showModal();
   }
 

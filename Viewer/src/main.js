@@ -50,13 +50,14 @@ async function start() {
   const app = new App(api);
   Object.assign(window, { viewer: app });
   await app.start();
-  if (!image) return;
   try {
-    await app.open(image);
+    if (image) await app.open(image);
   } catch (error) {
     if (error.status !== 404) throw error;
     sessionStorage.removeItem(IMAGE);
     app.say("The image is no longer on the server: open it again.", true);
+  } finally {
+    app.settled = true;
   }
 }
 

@@ -295,9 +295,10 @@ export class SliceViews {
     this._nv.updateGLVolume();
   }
 
-  /** How many voxels of the image are painted: for tests. */
-  get painted() {
-    return this._nv.drawBitmap.reduce((sum, label) => sum + (label ? 1 : 0), 0);
+  /** Show or hide the letters of the directions. @param {boolean} isOn */
+  decorate(isOn) {
+    this._nv.opts.isOrientationTextVisible = isOn;
+    this.flush();
   }
 
   /** Draw once before the page is next shown, however often it is asked for. */
@@ -376,6 +377,8 @@ export class SurfaceView {
   async attach() {
     await this._nv.attachToCanvas(this._canvas, true);
     this.turnTo(200, 10);
+    // Room for what is long.
+    this._nv.setScale(0.8);
   }
 
   /**
