@@ -25,6 +25,7 @@ from .case import Finished, Task
 from .driver import Attempt
 
 KEPT_OF_STDERR = 4000
+CASE_PROCESS = [sys.executable, "-m", f"{__package__}.case_process"]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 """Variables of the libraries that would each take all cores in each of the processes."""
 
@@ -128,7 +129,7 @@ class CaseProcess:
             self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
             # In a session of its own: Ctrl-C is for whoever started it.
             self._process = subprocess.Popen(
-                [sys.executable, "-m", f"{__package__}.case_process"],
+                CASE_PROCESS,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

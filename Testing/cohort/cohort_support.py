@@ -20,6 +20,7 @@ from MedSAMSegmentLib.io.write_segmentation import write_segmentation
 
 BOX = "14 10 0 50 38 2"
 SIZE_ZYX = (3, 48, 64)
+QUICK = Path(__file__).with_name("quick_cohort.py")
 
 
 def an_ellipsoid(shift: int = 0) -> np.ndarray:
@@ -32,6 +33,15 @@ def write_image(path: Path, seed: int) -> None:
     image = sitk.GetImageFromArray((noise + 120 * an_ellipsoid(seed)).astype(np.int16))
     image.SetSpacing((0.8, 0.9, 4.0))
     sitk.WriteImage(image, str(path))
+
+
+def write_claim(path: Path, sizes: tuple[int, int, int] = (2048, 2048, 1600)) -> None:
+    """Write an image of 13 GB of zeros that takes no room on the disk."""
+    numbers = " ".join(map(str, sizes))
+    head = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {numbers}\nendian: little\nencoding: raw\n\n"
+    with path.open("wb") as file:
+        file.write(head.encode("ascii"))
+        file.truncate(len(head) + 2 * sizes[0] * sizes[1] * sizes[2])
 
 
 def write_reference(path: Path, image: Path, seed: int, name: str = "blob") -> None:
@@ -63,25 +73,20 @@ def a_cohort(folder: Path, count: int) -> Path:
     return write_manifest(folder / "manifest.csv", rows)
 
 
-def command(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "MedSAMSegmentLib", "cohort", *map(str, arguments)]
+def quick(manifest: Path, out: Path, *more: object) -> list[str]:
+    """Return the command that runs a cohort with a network that answers at once; any file serves as its weights."""
+    weights = ("--model", "lite_medsam", "--weights", QUICK, "--offline")
+    return [sys.executable, str(QUICK), *map(str, ("run", manifest, "-o", out, *weights, *more))]
 
 
-def environment(models: Path, **more: str) -> dict[str, str]:
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return {**os.environ, **threads, "MEDSAM_MODEL_DIR": str(models), **more}
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **more}
 
 
-def cohort(models: Path, *arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run `medsam-segment cohort ARGUMENTS` to its end."""
+def finish(command: Sequence[str], **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
     return subprocess.run(
-        command(*arguments),
-        env=environment(models),
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-        **more,
+        command, env=environment(), capture_output=True, encoding="utf-8", timeout=300, check=False, **more
     )
 
 
