@@ -127,7 +127,9 @@ def _page(rows: Sequence[Row], out: Path) -> Iterator[str]:
 
 
 def _urgency(row: Row) -> int:
-    return {"failed": 0, "running": 3, "pending": 4}.get(row["state"], 2 if row["assessment"] == "sure" else 1)
+    if row["state"] == "done":
+        return 2 if row["assessment"] == "sure" else 1
+    return {"failed": 0, "running": 3}.get(row["state"], 4)
 
 
 def _table_row(row: Row, picture: str) -> str:
