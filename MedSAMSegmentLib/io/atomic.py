@@ -8,7 +8,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from ..errors import OutputError
 
 LONGEST_WAIT = 5.0
 """Seconds for another process that moves files into the same folder; it may be stopped."""
+
+_KEPT_OF_NAME = 40
 
 _CURE = "Free space or choose another folder."
 
@@ -92,7 +94,22 @@ def _temporary(target: Path, suffix: str) -> Iterator[Path]:
 
 def _temporary_start(target: Path) -> str:
     """Return what the names of the temporary files of a target begin with."""
-    return f".{target.name[:40]}."
+    return f".{target.name[:_KEPT_OF_NAME]}."
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove the temporary files that a process which was killed left beside targets of these names in a folder.
+
+    Only whoever alone writes these targets may ask for it. Of names too long to tell apart nothing is removed.
+    """
+    targets = {_temporary_start(folder / name) for name in names if len(name) <= _KEPT_OF_NAME}
+    leftover = re.compile(r"(\..+\.)[0-9a-f]{12}(\..*)?")
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            found = leftover.fullmatch(entry.name) if entry.name.startswith(".") else None
+            if found and found[1] in targets:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def _flush(temporary: Path) -> None:
