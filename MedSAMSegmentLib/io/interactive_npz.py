@@ -4,7 +4,7 @@ Beside `imgs`, `spacing` (x,y,z) and, in training files, `gts` (z,y,x) a file ho
 
 - `boxes`: for each class a dictionary with `z_min`, `z_max` and, on the slice `z_mid`, `z_mid_x_min` and so on; all
   inclusive. Absent where a box says little, of vessels for example;
-- `clicks`: for each class lists `fg` and `bg` of three voxel indices; `clicks_order`: for each class "fg", "bg" or None,
+- `clicks`: for each class lists `fg` and `bg` of three indices; `clicks_order`: for each class "fg", "bg" or None,
   the last where nothing was wrong;
 - `prev_pred`: the labels of the step before; `text_prompts`: of the challenge's other task.
 

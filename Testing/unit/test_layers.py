@@ -41,6 +41,7 @@ FORBIDDEN_PACKAGES = {
     "ui": {"torch"},
     "commands": SLICER | {"vtk"},
     "service": SLICER | {"vtk", "torch", "SimpleITK"},
+    "challenge": SLICER | {"vtk", "torch", "SimpleITK"},
 }
 ALLOWED_LAYERS = {
     "vocabulary": set(),
@@ -54,7 +55,9 @@ ALLOWED_LAYERS = {
     "ui": {"worker", "mrml", "checkpoints", "io"},
     "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "commands", "service"},
     "service": {"checkpoints", "io", "worker"},
+    "challenge": {"inference", "io", "evaluation"},
 }
+ALLOWED_LAYERS["commands"] |= {"challenge"}
 WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
 LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}
 TORCH_IN_CHECKPOINTS = {"weights"}
