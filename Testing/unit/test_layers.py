@@ -43,6 +43,7 @@ FORBIDDEN_PACKAGES = {
     "cohort": SLICER | {"vtk", "torch"},
     "commands": SLICER | {"vtk"},
     "service": SLICER | {"vtk", "torch", "SimpleITK"},
+    "challenge": SLICER | {"vtk", "torch", "SimpleITK"},
 }
 ALLOWED_LAYERS = {
     "vocabulary": set(),
@@ -58,7 +59,9 @@ ALLOWED_LAYERS = {
     "cohort": {"checkpoints", "inference", "io", "evaluation", "worker", "runs"},
     "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "service", "runs", "cohort"},
     "service": {"checkpoints", "io", "worker"},
+    "challenge": {"inference", "io", "evaluation"},
 }
+ALLOWED_LAYERS["commands"] |= {"challenge"}
 WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
 LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}
 TORCH_IN_CHECKPOINTS = {"weights"}
