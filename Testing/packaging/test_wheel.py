@@ -98,7 +98,9 @@ def run(environment: Path, tmp_path: Path) -> Run:
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    library = {n for n in tracked("MedSAMSegmentLib") if n.endswith((".py", ".json", "py.typed"))}
+    page = "MedSAMSegmentLib/service/viewer/"
+    library = {n for n in tracked("MedSAMSegmentLib") if n.endswith((".py", ".json", "py.typed")) or n.startswith(page)}
+    assert f"{page}index.html" in library
     assert {name for name in names if ".dist-info/" not in name} == library
     assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
 

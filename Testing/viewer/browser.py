@@ -7,6 +7,7 @@ and default actions are those of a user.
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-WAIT = 60.0
+WAIT = float(os.environ.get("MEDSAM_BROWSER_WAIT", "60"))
 
 FLAGS = (
     "--headless=new",
@@ -132,6 +133,11 @@ class Browser:
         result: dict[str, Any] = answer["result"]
         return result
 
+    def pause(self, seconds: float = 0.05) -> None:
+        """Hear what the browser says in the meantime."""
+        with contextlib.suppress(TimeoutError):
+            self.listen(seconds)
+
     def listen(self, seconds: float) -> None:
         """Take what the browser says next. Raises `TimeoutError` when it says nothing for so long."""
         while b"\0" not in self._buffer:
@@ -204,13 +210,14 @@ class Page:
             raise RuntimeError(details.get("exception", {}).get("description") or details["text"])
         return answer["result"].get("value")
 
-    def until(self, condition: str, seconds: float = WAIT) -> Any:
-        """Wait until an expression is true, and return its value. Raises `TimeoutError` with what the page says."""
+    def until(self, condition: str, seconds: float = WAIT) -> None:
+        """Wait until an expression is true. Raises `TimeoutError` with what the page says."""
         deadline = time.monotonic() + seconds
         while True:
             try:
-                if value := self.evaluate(condition):
-                    return value
+                # An element that is found has no value of its own.
+                if self.evaluate(f"Boolean({condition})"):
+                    return
             except RuntimeError as error:
                 # A page that is being loaded has lost what was asked of it.
                 if time.monotonic() > deadline:
@@ -260,7 +267,8 @@ class Page:
         held = 0 if kind == "mouseReleased" else BUTTONS.get(button, 0)
         self.ask(
             "Input.dispatchMouseEvent",
-            type=kind, x=float(place[0]), y=float(place[1]), button=button, buttons=held, modifiers=modifiers, clickCount=count,
+            type=kind, x=float(place[0]), y=float(place[1]),
+            button=button, buttons=held, modifiers=modifiers, clickCount=count,
         )  # fmt: skip
 
     def wheel(self, place: Sequence[float], lines: int, *, modifiers: int = 0) -> None:
@@ -303,6 +311,14 @@ class Page:
             "Browser.setDownloadBehavior",
             behavior="allow", downloadPath=str(folder), browserContextId=self._context,
         )  # fmt: skip
+
+    def until_file(self, path: Path) -> None:
+        """Wait until a file is there. Raises `TimeoutError`."""
+        deadline = time.monotonic() + WAIT
+        while not path.is_file():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} was not saved")
+            self._browser.pause()
 
     def screenshot_bytes(self) -> bytes:
         """What is seen, as PNG."""

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parents[1] / "service")]
-
 from browser import Browser, executable
 from service_support import STAND_IN, TOKEN, served, settings
-from viewer_support import Viewer
+from viewer_support import StartViewer, Viewer
 
 from MedSAMSegmentLib.service.local_images import open_local
 from MedSAMSegmentLib.service.service import Service
 from MedSAMSegmentLib.worker.launch import worker_command
-
-StartViewer = Callable[..., Viewer]
 
 
 @pytest.fixture(scope="session")

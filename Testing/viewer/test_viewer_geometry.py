@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import StartViewer
-from viewer_support import BLOCK, GRIDS, SHAPE, Viewer, write_block
+from viewer_support import BLOCK, GRIDS, SHAPE, StartViewer, Viewer, write_block
 
 from MedSAMSegmentLib.io.read_volume import read_volume
 
@@ -32,6 +31,7 @@ def test_a_box_around_what_is_seen_finds_it_and_shows_it_there(
     for number, (view, through) in enumerate(VIEWS.items()):
         viewer.look(MIDDLE)
         pane, seen = viewer.pane(view), viewer.bright(view)
+        assert viewer.page.text(f"#pane-{view} .letter.right") == {"sagittal": "A"}.get(view, "L")
         off = (seen[0] + seen[2] - pane[0] - pane[2]) / 2, (seen[1] + seen[3] - pane[1] - pane[3]) / 2
         assert np.array_equal(np.sign(off), np.sign(sides[view])), view
         left, top, right, bottom = seen
@@ -99,6 +99,7 @@ def test_a_flat_picture_has_one_view(start_viewer: StartViewer, tmp_path: Path) 
     assert viewer.page.evaluate("[...document.querySelectorAll('.pane')].filter(p => !p.hidden).length") == 1
     seen = viewer.bright("axial")
     left, top, right, bottom = viewer.pane("axial")
+    assert viewer.page.text("#pane-axial .letter.left") == ""
     # The picture is neither mirrored nor upside down.
     assert (seen[0] + seen[2]) / 2 > (left + right) / 2
     assert (seen[1] + seen[3]) / 2 < (top + bottom) / 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,8 @@ class Viewer:
         self.page = page
         self.address = address
         self.client = client
+        self.block: Rect = (0, 0, 0, 0)
+        """Where the block was seen in the axial view, before anything was painted."""
 
     def open(self, *, has_image: bool = True) -> None:
         self.page.go(self.address)
@@ -46,6 +49,11 @@ class Viewer:
         """Let the views cross at a voxel, as a click or the keys do."""
         self.page.evaluate(f"viewer.views.moveTo({list(ijk)}), viewer.views.flush(), viewer._moved()")
 
+    def find(self, ijk: tuple[int, int, int]) -> None:
+        """Look at a voxel of the block, and note where it is seen."""
+        self.look(ijk)
+        self.block = self.bright("axial")
+
     def pixels(self, view: str) -> NDArray[np.uint8]:
         """The pixels of a view (rows, columns, 3), within its border."""
         left, top, right, bottom = (round(value) for value in self.pane(view))
@@ -54,9 +62,9 @@ class Viewer:
 
     def undecorated(self, view: str) -> NDArray[np.int_]:
         """The pixels of a view without letters, lines, boxes and captions."""
-        self.page.evaluate("viewer.views.decorate(false), document.querySelector('#panes').style.opacity = 0")
+        self.page.evaluate("document.querySelector('#panes').style.opacity = 0")
         pixels = self.pixels(view).astype(int)
-        self.page.evaluate("viewer.views.decorate(true), document.querySelector('#panes').style.opacity = 1")
+        self.page.evaluate("document.querySelector('#panes').style.opacity = 1")
         return pixels
 
     def bright(self, view: str) -> Rect:
@@ -110,6 +118,10 @@ class Viewer:
         return [one for one in self.page.requests if not one.startswith((own, "data:", f"blob:{own}"))]
 
 
+StartViewer = Callable[..., Viewer]
+"""Opens a page: on an image or on none, with faults of the stand-in, and options of the page."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """Directions of i, j and k as columns of LPS, and the size of a voxel along them, in mm."""
@@ -142,9 +154,9 @@ BLOCK = (slice(5, 9), slice(6, 12), slice(16, 24))
 """Its slices z, y, x: nearer to one end on every axis."""
 
 
-def write_block(path: Path, grid: Grid) -> Path:
+def write_block(path: Path, grid: Grid, *, slices: int = SHAPE[0]) -> Path:
     """Write a dark volume with a bright block."""
-    volume = np.full(SHAPE, -100, dtype=np.int16)
+    volume = np.full((slices, *SHAPE[1:]), -100, dtype=np.int16)
     volume[BLOCK] = 100
     image = sitk.GetImageFromArray(volume)
     image.SetDirection(np.array(grid.directions).ravel().tolist())

@@ -122,7 +122,7 @@ export class ServiceApi {
   upload(body, suffix, onProgress) {
     return new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
-      request.open("POST", `${BASE}/sessions?name=${encodeURIComponent(suffix)}`);
+      request.open("POST", `${BASE}/sessions?name=image${encodeURIComponent(suffix)}`);
       request.setRequestHeader("Authorization", `Bearer ${this.token}`);
       request.upload.onprogress = (event) => onProgress(event.loaded / event.total);
       request.onerror = () => reject(unreachable());

@@ -69,8 +69,12 @@ export class App {
     this.say("The image is fetched…");
     const facts = await this._api.image(id);
     const nifti = await gunzip(await this._api.voxels(id));
+    const saved = JSON.parse(sessionStorage.getItem(SAVED_OBJECTS) ?? "null");
     await this._show(facts, nifti);
-    await this._restore(id);
+    if (saved?.image === id && saved.objects.items.length) {
+      this.history.restore(saved.objects);
+      void this.segmenter.resume(this.history.now.items);
+    }
   }
 
   /** Send files to the server and open what they hold. @param {{name: string, file: File}[]} files */
@@ -102,6 +106,8 @@ export class App {
     await this.views.show(nifti, facts);
     this.facts = facts;
     this.segmenter.open(facts.id);
+    const hasPatient = !["image", "frames"].includes(facts.kind) && facts.channels === 1;
+    for (const pane of this.panes) pane.name(hasPatient);
     byId("drop").hidden = true;
     this.useWindow(facts.channels === 3 ? "image" : presetOf(facts.window));
     byId("image-name").textContent = this.name || sessionStorage.getItem("medsam-name") || "Image";
@@ -111,14 +117,6 @@ export class App {
     this._changed();
     this.say(facts.notes[0] ?? "");
     this.panes.find((pane) => !pane.element.hidden)?.element.focus({ preventScroll: true });
-  }
-
-  /** @param {string} id of the image that the objects were drawn on */
-  async _restore(id) {
-    const saved = JSON.parse(sessionStorage.getItem(SAVED_OBJECTS) ?? "null");
-    if (saved?.image !== id || !saved.objects.items.length) return;
-    this.history.restore(saved.objects);
-    await this.segmenter.resume(this.history.now.items);
   }
 
   // What the pointer and the keys do
@@ -429,7 +427,7 @@ export class App {
   redo() {
     this.history.redo();
     this.segmenter.forgetChanged();
-    void this.segmenter.resume(this.history.now.items.filter((item) => item.status === "new" || item.status === "waiting"));
+    void this.segmenter.resume(this.history.now.items);
   }
 
   async save() {

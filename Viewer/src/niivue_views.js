@@ -46,10 +46,8 @@ export class SliceViews {
       ...QUIET,
       interactive: false,
       isRadiologicalConvention: true,
-      showAllOrientationMarkers: true,
-      fontColor: [1, 1, 1, 0.85],
-      fontMinPx: 14,
-      // Its own is as thick as a voxel.
+      // Its own letters are lost on bright ground, and its crosshair is as thick as a voxel: the panes draw both.
+      isOrientationTextVisible: false,
       crosshairWidth: 0,
       multiplanarShowRender: 0,
     });
@@ -293,12 +291,6 @@ export class SliceViews {
     this._nv.drawOpacity = 0.4;
     this._nv.refreshDrawing(false);
     this._nv.updateGLVolume();
-  }
-
-  /** Show or hide the letters of the directions. @param {boolean} isOn */
-  decorate(isOn) {
-    this._nv.opts.isOrientationTextVisible = isOn;
-    this.flush();
   }
 
   /** Draw once before the page is next shown, however often it is asked for. */

@@ -19,6 +19,9 @@ const SMALLEST_DRAG = 4;
 
 const TITLES = { axial: "Axial", coronal: "Coronal", sagittal: "Sagittal" };
 
+/** The patient's sides at the left, right, top and bottom of each view, in the radiological convention. */
+const SIDES = { axial: "RLAP", coronal: "RLSI", sagittal: "PASI" };
+
 export class Pane {
   /**
    * @param {View} view
@@ -39,6 +42,7 @@ export class Pane {
     this.element.setAttribute("role", "application");
     this.element.setAttribute("aria-label", `${TITLES[view]} slices. Press ? for the keys.`);
     this.caption = child(this.element, "span", "caption");
+    this._letters = ["left", "right", "top", "bottom"].map((side) => child(this.element, "span", `letter ${side}`));
     this._lines = [child(this.element, "div", "line"), child(this.element, "div", "line")];
     this._marks = child(this.element, "div", "marks");
     this._rubber = child(this.element, "div", "rubber");
@@ -80,6 +84,11 @@ export class Pane {
         dot.textContent = prompt.positive ? "+" : "−";
       }
     }
+  }
+
+  /** Name the patient's sides, or none of a picture that is of no patient. @param {boolean} hasPatient */
+  name(hasPatient) {
+    this._letters.forEach((letter, n) => (letter.textContent = hasPatient ? SIDES[this.view][n] : ""));
   }
 
   /** Draw the crosshair through a voxel. @param {ArrayLike<number>} position */

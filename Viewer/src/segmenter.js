@@ -66,14 +66,19 @@ export class Segmenter {
     void this._next();
   }
 
-  /** Fetch again what a run of before the page's reload found, or follow it. @param {Item[]} items */
+  /** Fetch again what runs found, of before a reload or an undo; run again what was not finished. @param {Item[]} items */
   async resume(items) {
     for (const item of items) {
-      if (item.status === "done" && item.run) {
-        await this._fetch(item, item.run).catch((error) => this._fail(item, error));
-      } else if (item.prompts.length && item.status !== "failed" && item.status !== "cancelled") {
-        this._queue.push({ id: item.id, revision: item.revision });
+      if (item.status !== "new" && item.status !== "waiting" && item.status !== "running") continue;
+      if (item.run) {
+        try {
+          await this._fetch(item, item.run);
+          continue;
+        } catch {
+          await this._api.cancel(item.run).catch(() => undefined);
+        }
       }
+      this._queue.push({ id: item.id, revision: item.revision });
     }
     void this._next();
   }

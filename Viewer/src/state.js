@@ -163,7 +163,8 @@ export class History {
 
   /** @param {ReturnType<History["saved"]>} saved */
   restore(saved) {
-    this.now = { items: saved.items, selected: saved.selected };
+    const items = saved.items.map((item) => (item.status === "done" ? { ...item, status: "waiting" } : item));
+    this.now = { items: /** @type {Item[]} */ (items), selected: saved.selected };
     this._nextId = saved.nextId;
     this._onChange();
   }

@@ -22,7 +22,7 @@ from MedSAMSegmentLib.service.settings import ServiceSettings
 
 TOKEN = "a-token-for-the-tests"
 WAIT = 120.0
-STAND_IN = Path(__file__).parents[1] / "worker" / "stand_in_child.py"
+STAND_IN = Path(__file__).with_name("worker") / "stand_in_child.py"
 """A real worker process whose model marks what is above zero in the box."""
 
 
@@ -107,11 +107,13 @@ def settings(**changes: Any) -> ServiceSettings:
 
 
 @contextmanager
-def served_process(*arguments: str, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run `medsam-segment serve` on a free port; the process and the first line that it prints."""
-    command = [sys.executable, "-m", "MedSAMSegmentLib", "serve", "--port", "0", *arguments]
+def served_process(
+    *arguments: str, environment: dict[str, str], command: str = "serve"
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run `medsam-segment serve`, or another command, on a free port; the process and the first line that it prints."""
+    started = [sys.executable, "-m", "MedSAMSegmentLib", command, "--port", "0", *arguments]
     process = subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+        started, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     )
     try:
         assert process.stdout is not None
