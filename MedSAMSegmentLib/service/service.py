@@ -20,8 +20,11 @@ from .settings import ServiceSettings
 
 
 class Service:
-    """One server's state. `clock` gives the seconds that sessions expire by, `command` starts a worker, which loads
-    the model before the first request with `prepare`, and is killed when it does not stop within `grace_seconds`."""
+    """One server's state.
+
+    `clock` gives the seconds that sessions expire by and that a worker may be silent, `command` starts a worker, which
+    loads the model before the first request with `prepare`, and is killed when it does not stop within `grace_seconds`.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,11 @@ class Service:
         self._prepare = prepare
         self.checkpoints = CheckpointStore()
         self.owner = WorkerOwner(
-            settings.compute, most_waiting=settings.limits.queue, command=command, grace_seconds=grace_seconds
+            settings.compute,
+            most_waiting=settings.limits.queue,
+            command=command,
+            grace_seconds=grace_seconds,
+            clock=clock,
         )
         self.sessions = SessionStore(settings.limits, clock=clock, on_removed=self.owner.forget)
 
@@ -82,6 +89,10 @@ class Service:
 
     def cancel(self, job: Job) -> None:
         self.owner.cancel(job)
+
+    def give_up(self, preview: Preview) -> None:
+        """Take back a preview that nobody waits for any more."""
+        self.owner.give_up(preview)
 
     def _setup(
         self, session: ImageSession, objects: Sequence[Sequence[Prompt]], model: str | None, window: str

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import requests
 import SimpleITK as sitk
-from service_support import BOX, STAND_IN, TOKEN, WAIT, RunningServer, a_block, served, settings, write_image
+from service_support import BOX, STAND_IN, TOKEN, WAIT, Clock, RunningServer, a_block, served, settings, write_image
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
@@ -272,6 +272,28 @@ def test_a_preview_that_takes_too_long_is_given_up(start_server: StartServer, bl
             image.preview(AROUND, index=4)
         assert caught.value.status == 503
         assert run.state()["state"] == "running"
+
+
+def test_a_preview_that_is_given_up_costs_the_others_no_worker(start_server: StartServer, block_file: Path) -> None:
+    clock = Clock()
+    server = start_server("slow-model", limits=Limits(preview_seconds=0.2), grace_seconds=0.01, clock=clock)
+    with server.client() as client:
+        image = client.open(block_file)
+        image.run([AROUND]).wait()
+        worker = worker_of(server)
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="busy for too long"):
+                image.preview(AROUND, index=4)
+        image.run([AROUND]).wait()
+        assert worker_of(server) == worker
+        # One that has answered nothing for a long time has hung, though.
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="busy for too long"):
+                image.preview(AROUND, index=4)
+            clock.now += 601
+        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        image.run([AROUND]).wait()
+        assert worker_of(server) != worker
 
 
 def test_only_so_many_requests_wait(start_server: StartServer, block_file: Path) -> None:
