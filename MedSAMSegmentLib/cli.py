@@ -216,6 +216,16 @@ def _add_cohort(commands: Any) -> None:
         "--workers", type=count, default=1, metavar="N", help="processes, each with a model; default: 1"
     )
     running.add_argument(
+        "--engine",
+        dest="cohort_engine",
+        default="local",
+        choices=("local", "ray"),
+        help="processes of this machine, or actors of Ray on many; the extra 'ray' installs it",
+    )
+    running.add_argument(
+        "--ray-address", metavar="A", help="of a cluster that runs; default: one on this machine alone"
+    )
+    running.add_argument(
         "--shard", type=shard, default=(1, 1), metavar="I/N", help="do every N-th case, from the I-th, here"
     )
     running.add_argument("--retries", type=tries, default=2, metavar="N", help="after a process was killed; default: 2")

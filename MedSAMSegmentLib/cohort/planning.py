@@ -18,7 +18,16 @@ from ..runs.segmenting import named_weights
 from ..version import __version__
 from .case import Task
 from .cases import Case
-from .sidecar import FOLDER, THUMBNAILS, is_current, read_sidecar, request_digest, sidecar_path, thumbnail_path
+from .sidecar import (
+    FOLDER,
+    THUMBNAILS,
+    is_current,
+    options_digest,
+    read_sidecar,
+    request_digest,
+    sidecar_path,
+    thumbnail_path,
+)
 
 PLAN = "cohort.json"
 WholeCohort = (1, 1)
@@ -51,7 +60,8 @@ def make_plan(
     Raises `OutputError` for an output that is an input.
     """
     _keep_inputs(cases, root, out)
-    requests = {case.id: request_digest(case, shared, weights_sha256[case.model]) for case in cases}
+    options = options_digest(shared)
+    requests = {case.id: request_digest(case, options, weights_sha256[case.model]) for case in cases}
     tasks: list[Task] = []
     done: list[str] = []
     failed: list[str] = []

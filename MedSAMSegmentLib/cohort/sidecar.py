@@ -51,10 +51,15 @@ def write_sidecar(out: Path, facts: Mapping[str, Any]) -> None:
     write_report(sidecar_path(out, facts["id"]), {"format": FORMAT, **facts})
 
 
-def request_digest(case: Case, shared: RunOptions, weights_sha256: str) -> str:
-    """Return the SHA-256 of all that decides on a case's result but the content of its files."""
+def options_digest(shared: RunOptions) -> str:
+    """Return the SHA-256 of the options that all cases share and of what interprets them."""
     options = {name: value for name, value in asdict(shared).items() if name not in NOT_OF_THE_RESULT}
-    return _sha256([asdict(case), options, weights_sha256, __version__])
+    return _sha256([options, __version__])
+
+
+def request_digest(case: Case, options_sha256: str, weights_sha256: str) -> str:
+    """Return the SHA-256 of all that decides on a case's result but the content of its files."""
+    return _sha256([asdict(case), options_sha256, weights_sha256])
 
 
 def result_digest(request: str, inputs: Iterable[Mapping[str, Any]]) -> str:

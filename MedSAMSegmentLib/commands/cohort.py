@@ -107,9 +107,16 @@ def _say_plan(plan: Plan, options: argparse.Namespace) -> None:
 
 
 def _engine(options: argparse.Namespace) -> Engine:
+    seconds = options.case_minutes * 60
+    if options.cohort_engine == "ray":
+        from ..cohort.ray_engine import RayEngine
+
+        return RayEngine(options.workers, seconds, options.ray_address, options.device)
+    if options.ray_address:
+        raise UsageError("--ray-address is for --engine ray.", "Give --engine ray, or leave it out.")
     from ..cohort.local_engine import LocalEngine
 
-    return LocalEngine(options.workers, options.case_minutes * 60)
+    return LocalEngine(options.workers, seconds)
 
 
 class _Teller:

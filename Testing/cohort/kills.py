@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,18 +134,19 @@ def _hashes(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [(file["file"], file["sha256"]) for file in facts["outputs"]]
 
 
-def campaign(folder: Path, kills: int, seed: int, *, workers: int = 2, per_cohort: int = 10) -> Tally:
-    """Kill `kills` times, in as many cohorts as that takes."""
+def campaign(folder: Path, kills: int, seed: int, *, workers: int = 2, per_cohort: int = 10) -> Iterator[Tally]:
+    """Kill `kills` times, in as many cohorts as that takes; yield the tally so far after each."""
     rng, tally = random.Random(seed), Tally()
     manifest = a_cohort(folder / "images", CASES)
     undisturbed = folder / "undisturbed"
-    finish(quick(manifest, undisturbed), check=True)
-    while tally.kills.total() < kills and not tally.harm:
+    finish(quick(manifest, undisturbed))
+    while sum(tally.kills.values()) < kills and not tally.harm:
         out = folder / f"out{tally.cohorts}"
         tally.cohorts += 1
-        disturb(manifest, out, tally, rng, kills=min(per_cohort, kills - tally.kills.total()), workers=workers)
+        left = kills - sum(tally.kills.values())
+        disturb(manifest, out, tally, rng, kills=min(per_cohort, left), workers=workers)
         tally.harm += differences(out, undisturbed)
-    return tally
+        yield tally
 
 
 def main(arguments: list[str]) -> int:
@@ -153,13 +155,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
+    harm: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        tally = campaign(Path(folder), options.kills, options.seed)
-    found = {"kills": dict(tally.kills), "cohorts": tally.cohorts, "runs": tally.runs, "harm": tally.harm}
-    print(json.dumps(found, indent=1))
-    if options.json is not None:
-        options.json.write_text(json.dumps(found), encoding="utf-8")
-    return 1 if tally.harm else 0
+        for tally in campaign(Path(folder), options.kills, options.seed):
+            found = {"kills": dict(tally.kills), "cohorts": tally.cohorts, "runs": tally.runs, "harm": tally.harm}
+            print(json.dumps(found), flush=True)
+            if options.json is not None:
+                options.json.write_text(json.dumps(found), encoding="utf-8")
+            harm = tally.harm
+    return 1 if harm else 0
 
 
 if __name__ == "__main__":

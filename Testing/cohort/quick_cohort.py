@@ -14,16 +14,15 @@ from types import SimpleNamespace
 REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO), str(REPO / "Testing" / "unit")]
 
-from MedSAMSegmentLib.cohort import local_engine  # noqa: E402
+from MedSAMSegmentLib.cohort import local_engine, ray_engine  # noqa: E402
 
 AS_A_CASE_PROCESS = "as-a-case-process"
 
 
-def case_process() -> None:
-    """Run cases, as `MedSAMSegmentLib.cohort.case_process` does, without the weights."""
+def answer_at_once() -> None:
+    """Let the cases of this process have the quick network."""
     from fake_model import BrightPixels
 
-    from MedSAMSegmentLib.cohort import case_process
     from MedSAMSegmentLib.cohort.case import KeptModel
 
     class Network(BrightPixels):
@@ -35,16 +34,26 @@ def case_process() -> None:
 
     network = Network()
     KeptModel.get = lambda self, options: network  # type: ignore[method-assign, assignment, return-value]
-    case_process.main()
+
+
+class QuickActor(ray_engine.CaseActor):
+    def __init__(self) -> None:
+        sys.path[:0] = [str(REPO), str(REPO / "Testing" / "unit")]
+        answer_at_once()
+        super().__init__()
 
 
 def main(arguments: list[str]) -> int:
     if arguments == [AS_A_CASE_PROCESS]:
-        case_process()
+        from MedSAMSegmentLib.cohort import case_process
+
+        answer_at_once()
+        case_process.main()
         return 0
     from MedSAMSegmentLib.cli import main as command_line
 
     local_engine.CASE_PROCESS[:] = [sys.executable, __file__, AS_A_CASE_PROCESS]
+    ray_engine.CaseActor = QuickActor  # type: ignore[misc]
     return command_line(["cohort", *arguments])
 
 
