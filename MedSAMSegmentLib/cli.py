@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands.arguments import AppendPrompt, Parser, coordinates, frame, path
+from .commands.challenge_options import add_challenge
 from .errors import Cancelled, InputError, MedSAMError, OutputError
 from .io.atomic import record_written_files
 from .registry import entries
@@ -41,6 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_info(commands)
     _add_serve(commands)
+    add_challenge(commands, _add_compute_options, _add_common)
     return parser
 
 
