@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands.arguments import AppendPrompt, Parser, coordinates, count, frame, minutes, path, shard, tries
+from .commands.challenge_options import add_challenge
 from .errors import Cancelled, InputError, MedSAMError, OutputError
 from .io.atomic import record_written_files
 from .registry import entries
@@ -43,6 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_serve(commands)
     _add_view(commands)
+    add_challenge(commands, _add_compute_options, _add_common)
     return parser
 
 

@@ -29,11 +29,15 @@ IMAGE_ARRAYS = ("imgs", "spacing", "direction", "origin")
 
 @dataclass(frozen=True, eq=False)
 class ChallengeCase:
-    """`volume`; `boxes` in file order; `reference` labels (z,y,x) if the file has `gts`."""
+    """`volume`; `boxes` in file order; `reference` labels (z,y,x) if the file has `gts`.
+
+    `is_picture`: the file's arrays have no axis for slices.
+    """
 
     volume: Volume
     boxes: tuple[Box, ...]
     reference: NDArray | None
+    is_picture: bool = False
 
 
 def read_challenge_npz(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ChallengeCase:
@@ -41,9 +45,9 @@ def read_challenge_npz(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Chall
     path = Path(path)
     arrays = read_npz(path, (*IMAGE_ARRAYS, "gts", "boxes"), max_bytes=max_bytes)
     volume = volume_of(arrays, path)
-    return ChallengeCase(
-        volume, rows_to_boxes(arrays.get("boxes"), volume.shape_zyx, path), labels_of(arrays, "gts", volume, path)
-    )
+    boxes = rows_to_boxes(arrays.get("boxes"), volume.shape_zyx, path)
+    flat = arrays["imgs"].ndim < volume.array_zyx.ndim
+    return ChallengeCase(volume, boxes, labels_of(arrays, "gts", volume, path), flat)
 
 
 def volume_of(arrays: Mapping[str, NDArray], path: Path) -> Volume:
