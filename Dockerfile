@@ -16,7 +16,7 @@ RUN useradd --create-home --uid 10001 medsam \
 COPY --chown=medsam pyproject.toml README.md LICENSE /opt/medsam/
 COPY --chown=medsam MedSAMSegmentLib /opt/medsam/MedSAMSegmentLib
 RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} "torch>=2.4" \
- && pip install --no-cache-dir "/opt/medsam[service,openvino]"
+ && pip install --no-cache-dir "/opt/medsam[service,openvino,dicom]"
 
 USER medsam
 ENV MEDSAM_MODEL_DIR=/models MEDSAM_CACHE_DIR=/cache PYTHONUNBUFFERED=1

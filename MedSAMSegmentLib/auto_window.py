@@ -86,6 +86,17 @@ def window_of_prompts(volume: NDArray[Any], modality: str | None, prompts: Itera
     return CT_BRAIN if _is_brain(volume, look) else "auto"
 
 
+def window_of_objects(
+    volume: NDArray[Any], modality: str | None, objects: Iterable[Iterable[Prompt]]
+) -> tuple[str, tuple[str, ...]]:
+    """Return the window that objects, each of prompts, share; and the ones they ask for, where these differ.
+
+    Objects that do not agree share "auto", the window of the whole volume.
+    """
+    asked = tuple(dict.fromkeys(window_of_prompts(volume, modality, prompts) for prompts in objects))
+    return (asked[0], ()) if len(asked) == 1 else ("auto", asked)
+
+
 def _look(volume: NDArray[Any], prompt: Prompt) -> _Look | None:
     """Return what a prompt outlines; None where that is nothing."""
     if isinstance(prompt, MaskPrompt):

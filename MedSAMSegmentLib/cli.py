@@ -18,7 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .commands.arguments import AppendPrompt, Parser, coordinates, frame, path
+from .commands.arguments import AppendPrompt, Parser, coordinates, count, frame, minutes, path, shard, tries
+from .commands.challenge_options import add_challenge
 from .errors import Cancelled, InputError, MedSAMError, OutputError
 from .io.atomic import record_written_files
 from .registry import entries
@@ -37,11 +38,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"medsam-segment {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
+    _add_cohort(commands)
     _add_models(commands)
     _add_demo(commands)
     _add_info(commands)
     _add_serve(commands)
     _add_view(commands)
+    add_challenge(commands, _add_compute_options, _add_common)
     return parser
 
 
@@ -104,22 +107,16 @@ def _add_run(commands: Any) -> None:
     run.add_argument(
         "--terminology", action="append", default=[], help="SCT code of an object, as SCT:CODE:MEANING; in order"
     )
-    run.add_argument("--model", metavar="ID", help="default: that of --weights, or lite_medsam; see 'models list'")
-    run.add_argument("--weights", type=path, metavar="FILE", help="a checkpoint file; without --model it is recognised")
-    run.add_argument("--window", default="auto", help="auto, a preset (ct-lung, mr, ...) or LEVEL/WIDTH")
+    _add_model_options(run)
     run.add_argument("--axis", default="k", choices=AXES, help="slices run along this axis; default: k")
     run.add_argument("--range", nargs=2, type=int, metavar=("FIRST", "LAST"), help="slices to segment")
     run.add_argument("--direction", default="both", choices=("both", "up", "down"))
-    run.add_argument("--stop", action="store_true", help="end by itself where the object seems to end")
-    run.add_argument("--strategy", default=None, help="how slices are linked; default: the model's best")
+    _add_propagation_options(run)
     run.add_argument(
         "--reading", type=_reading, default=1, metavar="1|2",
         help="2: the other thing that a box may mean, where the run said that there are two; default: 1",
     )  # fmt: skip
-    run.add_argument("--largest-component", action="store_true", help="keep the largest connected part of each object")
-    run.add_argument("--keep-speckle", action="store_true", help="keep small parts beside the largest of a slice")
-    run.add_argument("--fill-holes", action="store_true", help="fill enclosed holes, slice by slice")
-    run.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as official")
+    _add_result_options(run)
     run.add_argument(
         "-o", "--output", type=path, metavar="FILE",
         help=".seg.nrrd, .nii.gz, .nrrd, .mha, .npz; of a DICOM image .dcm, of a two-dimensional one .png or .tif. "
@@ -135,6 +132,28 @@ def _add_run(commands: Any) -> None:
     )
     _add_overwrite(run)
     _add_compute_options(run)
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", metavar="ID", help="default: that of --weights, or lite_medsam; see 'models list'")
+    parser.add_argument(
+        "--weights", type=path, metavar="FILE", help="a checkpoint file; without --model it is recognised"
+    )
+    parser.add_argument("--window", default="auto", help="auto, a preset (ct-lung, mr, ...) or LEVEL/WIDTH")
+
+
+def _add_propagation_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stop", action="store_true", help="end by itself where the object seems to end")
+    parser.add_argument("--strategy", default=None, help="how slices are linked; default: the model's best")
+
+
+def _add_result_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--largest-component", action="store_true", help="keep the largest connected part of each object"
+    )
+    parser.add_argument("--keep-speckle", action="store_true", help="keep small parts beside the largest of a slice")
+    parser.add_argument("--fill-holes", action="store_true", help="fill enclosed holes, slice by slice")
+    parser.add_argument("--mode", default="default", choices=("default", "reference"), help="reference: as official")
 
 
 def _add_image_options(parser: argparse.ArgumentParser) -> None:
@@ -158,7 +177,7 @@ def _reading(text: str) -> int:
     return int(text)
 
 
-def _add_compute_options(parser: argparse.ArgumentParser) -> None:
+def _add_compute_options(parser: argparse.ArgumentParser, engine_option: str = "--engine") -> None:
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
     parser.add_argument(
         "--precision",
@@ -167,7 +186,11 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
         help="auto: bfloat16 where that is faster and keeps the masks, else float32",
     )
     parser.add_argument(
-        "--engine", default="auto", choices=("auto", "torch", "openvino"), help="what runs the networks' costly parts"
+        engine_option,
+        dest="engine",
+        default="auto",
+        choices=("auto", "torch", "openvino"),
+        help="what runs the networks' costly parts",
     )
     parser.add_argument("--offline", action="store_true", help="never download weights")
     _add_common(parser)
@@ -176,6 +199,54 @@ def _add_compute_options(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     parser.add_argument("--debug", action="store_true", help="show the trace of an error")
+
+
+def _add_cohort(commands: Any) -> None:
+    cohort = commands.add_parser("cohort", help="segment many images from a manifest, and go on after any stop")
+    actions = cohort.add_subparsers(dest="action", metavar="ACTION", required=True)
+    prepare = actions.add_parser("prepare", help="make a manifest of a folder of images with markups or masks beside")
+    prepare.add_argument("folder", type=path, metavar="FOLDER")
+    prepare.add_argument(
+        "-o", "--output", type=path, metavar="FILE", help="the manifest; default: manifest.csv in the folder"
+    )
+    _add_overwrite(prepare)
+    _add_common(prepare)
+    running = actions.add_parser("run", help="segment all cases; those that are done already are left as they are")
+    running.add_argument("manifest", type=path, metavar="MANIFEST", help="CSV or JSONL, one object a row; cohorts.md")
+    running.add_argument("-o", "--output", type=path, metavar="OUT", required=True, help="the cohort's folder")
+    running.add_argument(
+        "--workers", type=count, default=1, metavar="N", help="processes, each with a model; default: 1"
+    )
+    running.add_argument(
+        "--engine",
+        dest="cohort_engine",
+        default="local",
+        choices=("local", "ray"),
+        help="processes of this machine, or actors of Ray on many; the extra 'ray' installs it",
+    )
+    running.add_argument(
+        "--ray-address", metavar="A", help="of a cluster that runs; default: one on this machine alone"
+    )
+    running.add_argument(
+        "--shard", type=shard, default=(1, 1), metavar="I/N", help="do every N-th case, from the I-th, here"
+    )
+    running.add_argument("--retries", type=tries, default=2, metavar="N", help="after a process was killed; default: 2")
+    running.add_argument("--retry-failed", action="store_true", help="try cases again that failed in an earlier call")
+    running.add_argument(
+        "--case-minutes", type=minutes, default=30.0, metavar="N", help="a case is stopped then; default: 30"
+    )
+    running.add_argument("--dry-run", action="store_true", help="check the manifest and say what is left to do")
+    _add_model_options(running)
+    _add_propagation_options(running)
+    _add_result_options(running)
+    _add_compute_options(running, "--network-engine")
+    status = actions.add_parser("status", help="how many cases are done, failed, running and left")
+    status.add_argument("folder", type=path, metavar="OUT")
+    status.add_argument("--watch", action="store_true", help="again and again, until none is left")
+    _add_common(status)
+    summary = actions.add_parser("summary", help="write summary.csv and summary.html, a page with pictures")
+    summary.add_argument("folder", type=path, metavar="OUT")
+    _add_common(summary)
 
 
 def _add_models(commands: Any) -> None:
@@ -297,6 +368,8 @@ def _failed(error: Exception, debug: bool) -> int:
 
 
 def _cancelled(command: str, written: Sequence[Path]) -> str:
+    if command == "cohort":
+        return "cancelled; what is done stays done, and the same command goes on from there."
     if written:
         return f"cancelled; already written: {', '.join(map(str, written))}."
     # Weights that were fetched in part are kept, and the rest is fetched next time.

@@ -104,6 +104,13 @@ class WorkerError(MedSAMError):
     exit_code = 4
 
 
+class CasesFailed(MedSAMError):
+    """Cases of a cohort have no result; all others have."""
+
+    code = "cases-failed"
+    exit_code = 6
+
+
 class Cancelled(MedSAMError):
     """The user stopped the work. What was written before is whole."""
 
@@ -114,7 +121,14 @@ class Cancelled(MedSAMError):
         super().__init__(message, cure, detail)
 
 
-OUT_OF_MEMORY_PHRASES = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory")
+OUT_OF_MEMORY_PHRASES = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to allocate memory",
+    "bad_alloc",
+)
 """How torch, its allocators and the systems put it where they raise no type of their own; in lower case."""
 
 

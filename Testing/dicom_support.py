@@ -1,4 +1,4 @@
-"""DICOM files for the tests, made with pydicom: slices, series and enhanced multi-frame images."""
+"""DICOM files for the tests, made with pydicom: slices, series and enhanced multi-frame images; masks read again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from contour_filling import filled
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from MedSAMSegmentLib.io.volume import Volume
 
 
 def a_dataset(stored: np.ndarray, **tags: object) -> FileDataset:
@@ -91,3 +94,36 @@ def save(data: FileDataset, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     data.save_as(path, enforce_file_format=True)
     return path
+
+
+def masks_of_seg(data: Dataset, volume: Volume) -> dict[str, np.ndarray]:
+    """The masks of a SEG by pydicom alone: each frame goes where it says that it lies."""
+    frames = data.pixel_array.reshape(-1, data.Rows, data.Columns)
+    shared = data.SharedFunctionalGroupsSequence[0]
+    found = {item.SegmentNumber: np.zeros(volume.shape_zyx, bool) for item in data.SegmentSequence}
+    for groups, frame in zip(data.PerFrameFunctionalGroupsSequence, frames, strict=True):
+        position = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, float)
+        i, j, k = volume.geometry.lps_to_ijk(position)[0]
+        assert np.abs([i, j, k - round(k)]).max() < 1e-4
+        named = groups if "SegmentIdentificationSequence" in groups else shared
+        found[named.SegmentIdentificationSequence[0].ReferencedSegmentNumber][round(k)] |= frame.astype(bool)
+    return {item.SegmentLabel: found[item.SegmentNumber] for item in data.SegmentSequence}
+
+
+def masks_of_rtstruct(data: Dataset, volume: Volume) -> dict[str, np.ndarray]:
+    """The masks of an RTSTRUCT: contours of each slice filled together by the even-odd rule."""
+    names = {item.ROINumber: item.ROIName for item in data.StructureSetROISequence}
+    found = {}
+    for region in data.ROIContourSequence:
+        by_slice: dict[int, list[np.ndarray]] = {}
+        for contour in region.ContourSequence:
+            points = volume.geometry.lps_to_ijk(np.array(contour.ContourData, float).reshape(-1, 3))
+            assert len(points) == contour.NumberOfContourPoints
+            k = round(float(points[0, 2]))
+            assert np.abs(points[:, 2] - k).max() < 1e-3
+            by_slice.setdefault(k, []).append(points[:, :2])
+        mask = np.zeros(volume.shape_zyx, bool)
+        for k, contours in by_slice.items():
+            mask[k] = filled(contours, volume.shape_zyx[1:])
+        found[names[region.ReferencedROINumber]] = mask
+    return found

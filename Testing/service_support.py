@@ -1,4 +1,4 @@
-"""What the service's tests share: servers on loopback ports, and an image."""
+"""What the service's tests share: servers on loopback ports, and images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from dicom_support import a_dataset, save
 
 from MedSAMSegmentLib.service.client import ServiceClient
 from MedSAMSegmentLib.service.server import listen, make_server
@@ -55,6 +56,17 @@ def write_image(path: Path, array: np.ndarray, *, spacing: tuple[float, float, f
     image.SetOrigin((-11.0, 23.0, 101.0))
     sitk.WriteImage(image, str(path))
     return path
+
+
+def write_ct(folder: Path, stored: np.ndarray, places: range | list[int] | None = None, **tags: object) -> Path:
+    """A CT of values (z,y,x) in HU, slices of 3 mm with the patient's name in each and in the names of the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, (place, values) in enumerate(zip(places or range(len(stored)), stored, strict=True)):
+        own: dict[str, object] = {"ImagePositionPatient": [-7, 5, 3 * place], "InstanceNumber": index + 1}
+        same: dict[str, object] = {"RescaleSlope": 1, "RescaleIntercept": 0, "PixelRepresentation": 1}
+        same |= {"PatientName": "Doe^Jane", "PatientID": "77", "FrameOfReferenceUID": "1.2.9", "SliceThickness": 3}
+        save(a_dataset(values.astype(np.int16), **{**same, **own, **tags}), folder / f"DOE^JANE {index:02d}.dcm")
+    return folder
 
 
 class RunningServer:

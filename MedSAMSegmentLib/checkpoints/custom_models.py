@@ -122,13 +122,17 @@ class CustomModels:
         recognition = recognise_file(path)
         candidates = (recognition.entry, *recognition.others)
         network = wanted if wanted is not None and wanted in candidates else recognition.entry
-        _check_size(path, network)
-        sha256 = digest_file(path, cancel=cancel).sha256
+        try:
+            size = path.stat().st_size
+            sha256 = digest_file(path, cancel=cancel).sha256
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
+        _check_size(path, size, network)
         try:
             with lock_file(self._store.folder, f"{PREFIX}models", cancel):
                 model_id = self._free_id(custom_name(path.name), sha256)
                 title = Path(model_id).stem.removeprefix(PREFIX)
-                model = CustomModel(model_id, title, network.id, sha256, path.stat().st_size)
+                model = CustomModel(model_id, title, network.id, sha256, size)
                 self._store.import_file(model.entry, path, progress=progress, cancel=cancel)
                 self._describe(model)
         except OSError as error:
@@ -175,9 +179,8 @@ def find_entry(model_id: str, store: CheckpointStore) -> ModelEntry:
     return CustomModels(store).get(model_id).entry if is_custom(model_id) else registry.get(model_id)
 
 
-def _check_size(path: Path, network: ModelEntry) -> None:
+def _check_size(path: Path, size: int, network: ModelEntry) -> None:
     low, high = plausible_bytes(network)
-    size = path.stat().st_size
     if not low <= size <= high:
         raise CheckpointError(
             f"{path} has {megabytes(size)}; weights of {network.title} have {megabytes(low)} to {megabytes(high)}.",

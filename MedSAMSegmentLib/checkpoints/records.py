@@ -38,9 +38,10 @@ def record_path(path: Path) -> Path:
     return path.with_name(path.name + ".record.json")
 
 
-def new_record(path: Path, digest: FileDigest, origin: str, trusted_on_first_use: bool) -> FileRecord:
-    """Return the record of a file that was just hashed. Raises OSError."""
-    return FileRecord(digest.size, path.stat().st_mtime_ns, digest.sha256, digest.md5, origin, trusted_on_first_use)
+def new_record(mtime_ns: int, digest: FileDigest, origin: str, trusted_on_first_use: bool) -> FileRecord:
+    """Return the record of a file; `mtime_ns` is its modification time before it was hashed, so that the record does
+    not speak of one that was changed meanwhile."""
+    return FileRecord(digest.size, mtime_ns, digest.sha256, digest.md5, origin, trusted_on_first_use)
 
 
 def read_record(path: Path) -> FileRecord | None:

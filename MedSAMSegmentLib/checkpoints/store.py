@@ -108,6 +108,7 @@ class CheckpointStore:
         """
         path = self.path(entry)
         try:
+            mtime_ns = path.stat().st_mtime_ns
             digest = digest_file(path, progress, cancel)
         except FileNotFoundError as error:
             raise MissingCheckpoint(
@@ -122,7 +123,7 @@ class CheckpointStore:
             problem = f"its SHA-256 is {digest.sha256}, but {known.sha256} when it was first used"
         if problem:
             raise DamagedCheckpoint(f"{path} is damaged: {problem}.", reinstall_command(entry))
-        record = new_record(path, digest, known.origin if known else "placed by hand", entry.sha256 is None)
+        record = new_record(mtime_ns, digest, known.origin if known else "placed by hand", entry.sha256 is None)
         with contextlib.suppress(OSError):  # a shared, read-only folder: verified anew by each process
             write_record(path, record)
         return record
@@ -249,8 +250,8 @@ class CheckpointStore:
 
     def _install(self, entry: ModelEntry, part: Path, digest: FileDigest, origin: str) -> FileRecord:
         path = self.path(entry)
+        record = new_record(part.stat().st_mtime_ns, digest, origin, entry.sha256 is None)
         os.replace(part, path)
-        record = new_record(path, digest, origin, entry.sha256 is None)
         write_record(path, record)
         return record
 

@@ -78,9 +78,13 @@ def recognise_file(path: Path, state_dict: Mapping[str, Tensor] | None = None) -
     """Recognise a checkpoint file; `state_dict` is its content where that is loaded already. Raises CheckpointError."""
     tensors = state_dict if state_dict is not None else load_state_dict(path)
     shapes = _shapes(tensors)
-    size = path.stat().st_size
-    worth_hashing = any(entry.size_bytes == size for entry in candidates(shapes))
-    return recognise(shapes, file_name=path.name, sha256=digest_file(path).sha256 if worth_hashing else "")
+    try:
+        size = path.stat().st_size
+        worth_hashing = any(entry.size_bytes == size for entry in candidates(shapes))
+        sha256 = digest_file(path).sha256 if worth_hashing else ""
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
+    return recognise(shapes, file_name=path.name, sha256=sha256)
 
 
 def _shapes(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

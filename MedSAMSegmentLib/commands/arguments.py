@@ -101,6 +101,37 @@ def frame(text: str) -> int | str:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor 'all'") from error
 
 
+def count(text: str) -> int:
+    """Return a number of things, one at least."""
+    return _whole(text, 1)
+
+
+def tries(text: str) -> int:
+    """Return a number of things, which may be none."""
+    return _whole(text, 0)
+
+
+def minutes(text: str) -> float:
+    """Return a time in minutes, longer than none."""
+    if not _is_number(text) or not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of minutes")
+    return float(text)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """Return which part, from 1, of how many."""
+    first, slash, last = text.partition("/")
+    if not slash or not first.isdecimal() or not last.isdecimal() or not 1 <= int(first) <= int(last):
+        raise argparse.ArgumentTypeError(f"{text!r} is no shard; the second of four is 2/4")
+    return (int(first), int(last))
+
+
+def _whole(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+    return int(text)
+
+
 def _is_number(word: str) -> bool:
     try:
         float(word)

@@ -23,10 +23,10 @@ from ..io.read_volume import read_volume
 from ..io.volume import Volume
 from ..io.write_segmentation import segments_from, write_segmentation
 from ..prompts import Box
+from ..runs.outputs import overlay_grid
 from .opening import fetch_weights
 from .overwriting import agree_to_overwrite
 from .progress import say, slice_bar
-from .run_outputs import overlay_grid
 
 if TYPE_CHECKING:
     from ..inference.slice_predictor import SlicePredictor
@@ -151,7 +151,7 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     from ..io.overlay import write_overlay
     from ..io.report import volume_digest, write_report
     from ..io.result_facts import object_facts
-    from .run_report import versions
+    from ..runs.report import versions
 
     found: dict[str, ObjectResult] = {item.name: item for result in results for item in result.objects}
     items = [found[organ.name] for organ in ORGANS]

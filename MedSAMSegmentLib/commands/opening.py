@@ -1,20 +1,16 @@
-"""From a command's options to a session: weights fetched when that is allowed, model loaded, volume opened."""
+"""From a command's options to a model: weights fetched when that is allowed, and loaded."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..auto_window import window_of_prompts
-from ..io.volume import Volume
-from ..prompts import Prompt
+from ..runs.segmenting import named_weights
 from .progress import byte_bar, say
 
 if TYPE_CHECKING:
     from ..checkpoints.store import CheckpointStore
-    from ..inference.session import VolumeSession
     from ..inference.slice_predictor import SlicePredictor
     from ..registry import ModelEntry
 
@@ -24,14 +20,9 @@ def load_model(options: argparse.Namespace, slices: int | None = None) -> SliceP
 
     It is for about so many `slices`, None for any number.
     """
-    from ..checkpoints.custom_models import CustomModels, is_custom
-    from ..inference.open import DEFAULT_MODEL, load_predictor, options_for_mode
+    from ..inference.open import load_predictor, options_for_mode
 
-    weights = options.weights
-    model_id = options.model or (None if weights else DEFAULT_MODEL)
-    if model_id and is_custom(model_id):
-        own = CustomModels().get(model_id)
-        model_id, weights = own.network, weights or str(CustomModels().require(own))
+    model_id, weights = named_weights(options.model, options.weights)
     if model_id and not options.offline and not weights:
         fetch_weights(model_id, options.quiet)
     engine, precision = options_for_mode(options.mode, options.engine, options.precision)
@@ -43,46 +34,6 @@ def load_model(options: argparse.Namespace, slices: int | None = None) -> SliceP
     if predictor.weights_note:
         say(predictor.weights_note, options.quiet)
     return predictor
-
-
-def open_image(
-    predictor: SlicePredictor,
-    volume: Volume,
-    options: argparse.Namespace,
-    objects: Sequence[Sequence[Prompt]] = (),
-) -> VolumeSession:
-    """Return a session on a volume that was read; what was outlined has a say in an automatic window."""
-    from ..inference.open import open_session
-
-    return open_session(
-        predictor,
-        volume.array_zyx,
-        geometry=volume.geometry,
-        window=window_for(options, volume, objects),
-        modality=volume.modality,
-        mode=options.mode,
-        time_series=volume.time_axis,
-        keep_speckle=options.keep_speckle,
-    )
-
-
-def window_for(options: argparse.Namespace, volume: Volume, objects: Sequence[Sequence[Prompt]]) -> str:
-    """Return the window asked for; "auto" is that of lung, bone or brain where all objects are, which is said if not.
-
-    Official scripts know no such choice.
-    """
-    if options.window != "auto" or options.mode == "reference":
-        return str(options.window)
-    found = list(dict.fromkeys(window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        say(
-            f"note: the objects ask for different windows ({', '.join(found)}) and share that of the whole image; "
-            "run them apart, or choose one with --window.",
-            options.quiet,
-        )
-    return "auto"
 
 
 def fetch_weights(model_id: str, quiet: bool) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import Cancelled, OutputError
-from ..io.output_files import existing
+from ..io.output_files import check_against_each_other, existing
+from ..runs.outputs import Outputs
 
 
 def agree_to_overwrite(files: Sequence[Path], agreed: bool) -> tuple[Path, ...]:
@@ -26,3 +28,16 @@ def agree_to_overwrite(files: Sequence[Path], agreed: bool) -> tuple[Path, ...]:
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Cancelled
     return found
+
+
+def check_all(outputs: Sequence[Outputs], *, overwrite: bool) -> list[Outputs]:
+    """Return the outputs of one call, checked against its inputs and one another, with the files that may be replaced.
+
+    Raises `UsageError`, `OutputError`, and `Cancelled` when the user says no.
+    """
+    for one in outputs:
+        one.check()
+    files = [file for one in outputs for file in one.files]
+    check_against_each_other(files)
+    replaced = agree_to_overwrite(files, overwrite)
+    return [replace(one, replaced=replaced) for one in outputs]

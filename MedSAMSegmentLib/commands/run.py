@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UsageError
 from ..intensity import parse_window
 from ..io.volume import Volume
-from .opening import load_model, open_image
+from ..runs.inputs import RunInputs, read_inputs
+from ..runs.options import RunOptions
+from ..runs.outputs import Outputs, input_files, write_outputs
+from ..runs.report import input_facts, reading_note, run_report
+from ..runs.segmenting import open_image, segment
+from .opening import load_model
+from .overwriting import check_all
 from .progress import say, slice_bar
-from .run_inputs import RunInputs, read_inputs
-from .run_outputs import Outputs, check_all, write_outputs
-from .run_report import input_facts, reading_note, run_report
 
 if TYPE_CHECKING:
     from ..inference.session import VolumeSession
     from ..inference.slice_predictor import SlicePredictor
-    from ..propagation import StopRule
     from ..results import ObjectResult, Segmentation3D
 
 
 def run(options: argparse.Namespace) -> None:
-    outputs = Outputs.of(options)
+    outputs = asked_outputs(options)
     parse_window(options.window)
-    images = [argparse.Namespace(**{**vars(options), "image": image}) for image in options.image]
+    images = [RunOptions.of(vars(options), image=image) for image in options.image]
     # One is read once; of several nothing is computed before each is known to be right.
     first = read_inputs(images[0])
-    jobs = [_outputs_of(options, image, outputs, first if image is images[0] else None) for image in images]
+    several = len(images) > 1
+    jobs = [_outputs_of(image, outputs, None if n else first, several=several) for n, image in enumerate(images)]
     agreed = iter(check_all([one for job in jobs for one in job], overwrite=options.overwrite))
     jobs = [[next(agreed) for _ in job] for job in jobs]
     predictor = None
@@ -44,15 +49,28 @@ def run(options: argparse.Namespace) -> None:
         for frame, volume in enumerate(inputs.volumes):
             label = f"frame {frame}" if inputs.every_frame else ""
             named = {**facts, "frame": frame} if inputs.every_frame else facts
-            _segment(predictor, inputs, volume, job[frame], options=image, label=label, facts=named)
+            _segment(
+                predictor, inputs, volume, job[frame], options=image, label=label, facts=named, quiet=options.quiet
+            )
 
 
-def _outputs_of(
-    options: argparse.Namespace, image: argparse.Namespace, outputs: Outputs, inputs: RunInputs | None
-) -> list[Outputs]:
+def asked_outputs(options: argparse.Namespace) -> Outputs:
+    """Return the outputs that the options ask for. Raises `UsageError`, `OutputError` for what cannot be written."""
+    inputs = input_files(options.image, options.prompts, options.weights)
+    kind = options.dicom_type or "seg"
+    outputs = Outputs(options.output, options.overlay, options.report, inputs, dicom_type=kind)
+    if not any((options.output, options.overlay, options.report)):
+        raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
+    if options.dicom_type and not outputs.is_dicom:
+        raise UsageError("--dicom-type is the kind of a DICOM output.", "Give -o FILE.dcm, or leave it out.")
+    outputs.check()
+    return outputs
+
+
+def _outputs_of(image: RunOptions, outputs: Outputs, inputs: RunInputs | None, *, several: bool) -> list[Outputs]:
     """Return the outputs of one image, one a frame. Raises for an image, prompts or outputs that are wrong."""
     inputs = inputs or read_inputs(image)
-    own = outputs.of_image(image.image) if len(options.image) > 1 or outputs.has_placeholder else outputs
+    own = outputs.of_image(image.image) if several or outputs.has_placeholder else outputs
     count = len(inputs.volumes)
     frames = [own.of_frame(n, count) for n in range(count)] if inputs.every_frame else [own]
     for one, volume in zip(frames, inputs.volumes, strict=True):
@@ -66,27 +84,18 @@ def _segment(
     volume: Volume,
     outputs: Outputs,
     *,
-    options: argparse.Namespace,
+    options: RunOptions,
     label: str,
     facts: Mapping[str, Any],
+    quiet: bool,
 ) -> None:
     """Segment one volume: the image, or one frame of it."""
-    session = open_image(predictor, volume, options, inputs.objects)
+    tell = partial(say, quiet=quiet)
+    session = open_image(predictor, volume, options, inputs.objects, tell)
     named = f"{options.image}, {label}" if label else options.image
-    say(f"{named}: {session.volume.description}; {session.model_id} on {session.device}", options.quiet)
-    with session, slice_bar(label or "segment", options.quiet) as progress:
-        result = session.propagate(
-            inputs.objects,
-            axis=inputs.axis,
-            slice_range=inputs.slice_range,
-            direction=options.direction,
-            strategy=options.strategy,
-            stop=_stop_rule(options.stop),
-            names=inputs.names,
-            reading=options.reading,
-            on_progress=progress,
-        )
-    _post_process(result, options)
+    tell(f"{named}: {session.volume.description}; {session.model_id} on {session.device}")
+    with session, slice_bar(label or "segment", quiet) as progress:
+        result = segment(session, inputs, options, progress)
     report = run_report(volume, session, inputs.objects, result, options.reading) if outputs.report else {}
     write_outputs(
         outputs,
@@ -96,28 +105,12 @@ def _segment(
         terminology=options.terminology,
         algorithm=session.model_id,
         report={**facts, **report},
-        quiet=options.quiet,
+        say=tell,
     )
-    _summarise(result, volume, session, options)
+    _summarise(result, volume, session, options.reading, quiet)
 
 
-def _stop_rule(wanted: bool) -> StopRule | None:
-    if not wanted:
-        return None
-    from ..propagation import StopRule
-
-    return StopRule()
-
-
-def _post_process(result: Segmentation3D, options: argparse.Namespace) -> None:
-    if options.largest_component or options.fill_holes:
-        from ..inference.post_processing import clean_up
-
-        clean_up(result, largest_component=options.largest_component, fill_holes=options.fill_holes)
-
-
-def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, options: argparse.Namespace) -> None:
-    quiet = options.quiet
+def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, reading: int, quiet: bool) -> None:
     blank = blank_slices(session.volume.volume_u8, result.axis)
     if len(blank) == result.shape_zyx[result.axis]:
         say("warning: every slice is of one grey level in this window; there is nothing to see.", quiet)
@@ -126,7 +119,7 @@ def _summarise(result: Segmentation3D, volume: Volume, session: VolumeSession, o
         made = sorted(set(volume.filled) & set(item.slices)) if result.axis == 0 else []
         if made:
             say(f"warning: no image, but made from their neighbours: slices {', '.join(map(str, made))}", quiet)
-        note = reading_note(item, options.reading)
+        note = reading_note(item, reading)
         if note:
             say(f"{item.name}: {note}", quiet)
         unseen = sorted(blank & set(item.slices))

@@ -17,18 +17,25 @@ def dice(a: NDArray, b: NDArray) -> float:
 
 
 def normalized_surface_dice(
-    a: NDArray, b: NDArray, spacing_zyx: tuple[float, float, float], tolerance_mm: float = 2.0
+    a: NDArray,
+    b: NDArray,
+    spacing_zyx: tuple[float, float, float],
+    tolerance_mm: float = 2.0,
+    *,
+    published_areas: bool = False,
 ) -> float:
     """Return the share of both surfaces that lies within `tolerance_mm` of the other, 0..1; 1 when both masks are
     empty.
 
     Surface distance of Nikolov et al. (arXiv:1809.04430). `spacing_zyx` in the order of the array's axes: the
-    challenge's own script gives x,y,z here, which is too kind to thick slices.
+    challenge's own script gives x,y,z here, which is too kind to thick slices. With `published_areas` a surface
+    element weighs what it does in the challenges' evaluators.
     """
     first, second = _same_grid(a, b)
     if not first.any() or not second.any():
         return float(first.any() == second.any())
-    (there, area_there), (back, area_back) = _surface_distances(first, second, spacing_zyx)
+    areas = area_table(spacing_zyx, published=published_areas)
+    (there, area_there), (back, area_back) = _surface_distances(first, second, spacing_zyx, areas)
     close = area_there[there <= tolerance_mm].sum() + area_back[back <= tolerance_mm].sum()
     return float(close / (area_there.sum() + area_back.sum()))
 
@@ -42,7 +49,7 @@ def robust_hausdorff(a: NDArray, b: NDArray, spacing_zyx: tuple[float, float, fl
     first, second = _same_grid(a, b)
     if not first.any() or not second.any():
         return 0.0 if first.any() == second.any() else float("inf")
-    pairs = _surface_distances(first, second, spacing_zyx)
+    pairs = _surface_distances(first, second, spacing_zyx, area_table(spacing_zyx))
     return max(_weighted_percentile(distances, areas, percent) for distances, areas in pairs)
 
 
@@ -53,12 +60,17 @@ def _weighted_percentile(values: NDArray, weights: NDArray, percent: float) -> f
 
 
 def _surface_distances(
-    a: NDArray[np.bool_], b: NDArray[np.bool_], spacing_zyx: tuple[float, float, float]
+    a: NDArray[np.bool_],
+    b: NDArray[np.bool_],
+    spacing_zyx: tuple[float, float, float],
+    areas: NDArray[np.float64],
 ) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
-    """Return the distances in mm from a's surface elements to b's and their areas in mm2, then the same from b to a."""
+    """Return the distances in mm from a's surface elements to b's and their areas in mm2, then the same from b to a.
+
+    `areas` is what a cell of each code weighs.
+    """
     from scipy.ndimage import distance_transform_edt
 
-    areas = area_table(spacing_zyx)
     a, b = _cropped(a, b)
     codes_a, codes_b = cell_codes(a), cell_codes(b)
     surface_a, surface_b = (areas[codes] > 0 for codes in (codes_a, codes_b))

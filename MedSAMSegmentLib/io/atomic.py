@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from ..errors import OutputError
 
 LONGEST_WAIT = 5.0
 """Seconds for another process that moves files into the same folder; it may be stopped."""
+
+_KEPT_OF_NAME = 40
+
+_CURE = "Free space or choose another folder."
 
 _recorders: list[list[Path]] = []
 
@@ -61,9 +66,9 @@ def atomic_writes(*targets: tuple[str | Path, str]) -> Iterator[tuple[Path, ...]
             _move(written, paths)
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[-1]
-            raise OutputError(
-                f"{paths[0]} cannot be written: {reason}.", "Free space or choose another folder.", str(error)
-            ) from error
+            overtaken = getattr(error, "errno", None) == errno.ESTALE
+            cure = "Look at what is there, or choose another name." if overtaken else _CURE
+            raise OutputError(f"{paths[0]} cannot be written: {reason}.", cure, str(error)) from error
 
 
 @contextmanager
@@ -74,7 +79,7 @@ def _temporary(target: Path, suffix: str) -> Iterator[Path]:
     if target.is_dir():
         raise OutputError(f"{target} is a folder.", "Give the name of a file.")
     ending = suffix or "".join(target.suffixes[-2:])
-    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}{ending}")
+    temporary = target.with_name(f"{_temporary_start(target)}{secrets.token_hex(6)}{ending}")
     try:
         # With the rights of a plain new file, as the user's umask has them.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -85,6 +90,26 @@ def _temporary(target: Path, suffix: str) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # a folder that was closed meanwhile: the reason is told already
             temporary.unlink(missing_ok=True)
+
+
+def _temporary_start(target: Path) -> str:
+    """Return what the names of the temporary files of a target begin with."""
+    return f".{target.name[:_KEPT_OF_NAME]}."
+
+
+def remove_leftovers(folder: Path, names: Collection[str]) -> None:
+    """Remove the temporary files that a process which was killed left beside targets of these names in a folder.
+
+    Only whoever alone writes these targets may ask for it. Of names too long to tell apart nothing is removed.
+    """
+    targets = {_temporary_start(folder / name) for name in names if len(name) <= _KEPT_OF_NAME}
+    leftover = re.compile(r"(\..+\.)[0-9a-f]{12}(\..*)?")
+    with contextlib.suppress(FileNotFoundError):
+        for entry in os.scandir(folder):
+            found = leftover.fullmatch(entry.name) if entry.name.startswith(".") else None
+            if found and found[1] in targets:
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
 
 
 def _flush(temporary: Path) -> None:
@@ -101,20 +126,44 @@ def _flush(temporary: Path) -> None:
 
 def _move(written: tuple[Path, ...], targets: list[Path]) -> None:
     with contextlib.ExitStack() as stack:
-        if len(targets) > 1:
-            stack.enter_context(_one_at_a_time(targets[0].parent))
+        if len(targets) > 1 and not stack.enter_context(_one_at_a_time(targets[0].parent)):
+            _overtake(written, targets)
+        _require_there(written)
         for companion in targets[1:]:
             companion.unlink(missing_ok=True)
         for temporary, target in zip(written, targets, strict=True):
-            os.replace(temporary, target)
+            try:
+                os.replace(temporary, target)
+            except FileNotFoundError:
+                _require_there((temporary,))
+                raise
             for recorder in _recorders:
                 recorder.append(target)
 
 
+def _overtake(written: tuple[Path, ...], targets: list[Path]) -> None:
+    """Remove what others are about to move over the same targets: one that was stopped between its moves would put its
+    second file beside our first one when it goes on."""
+    for target, own in zip(targets, written, strict=True):
+        others = re.compile(re.escape(_temporary_start(target)) + r"[0-9a-f]{12}(\.|$)")
+        for found in target.parent.iterdir():
+            if found != own and others.match(found.name):
+                found.unlink(missing_ok=True)
+
+
+def _require_there(written: tuple[Path, ...]) -> None:
+    """Raise OSError when another process has removed what was to be moved."""
+    if not all(temporary.exists() for temporary in written):
+        raise OSError(errno.ESTALE, "another process wrote it meanwhile")
+
+
 @contextmanager
-def _one_at_a_time(folder: Path) -> Iterator[None]:
-    """Keep other processes from moving files that belong together into the folder; nowhere a condition of work."""
-    descriptor = None
+def _one_at_a_time(folder: Path) -> Iterator[bool]:
+    """Keep other processes from moving files that belong together into the folder; nowhere a condition of work.
+
+    Yields False when one of them did not end in time.
+    """
+    descriptor, alone = None, True
     with contextlib.suppress(ImportError, OSError):
         import fcntl
 
@@ -126,10 +175,11 @@ def _one_at_a_time(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > until:
+                    alone = False
                     break
                 time.sleep(0.01)
     try:
-        yield
+        yield alone
     finally:
         if descriptor is not None:
             os.close(descriptor)

@@ -1,4 +1,6 @@
-"""The challenge's `.npz`: `imgs`, `spacing` (x,y,z), `boxes`, `gts` in; `segs` out. Never a pickle.
+"""The `.npz` of the CVPR 2024 challenge: `imgs`, `spacing` (x,y,z), `boxes`, `gts` in; `segs` out. Never a pickle.
+
+That of the CVPR 2025 challenge is read by `interactive_npz`.
 
 Sizes are read from the archive's own headers before memory is taken, so a small file cannot claim gigabytes.
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -21,33 +23,55 @@ from ..prompts import Box
 from .atomic import atomic_write
 from .volume import MAX_BYTES, Volume, check_size, make_volume
 
+IMAGE_ARRAYS = ("imgs", "spacing", "direction", "origin")
+"""Arrays that make the volume; all but the first may be missing."""
+
 
 @dataclass(frozen=True, eq=False)
 class ChallengeCase:
-    """`volume`; `boxes` in file order; `reference` labels (z,y,x) if the file has `gts`."""
+    """`volume`; `boxes` in file order; `reference` labels (z,y,x) if the file has `gts`.
+
+    `is_picture`: the file's arrays have no axis for slices.
+    """
 
     volume: Volume
     boxes: tuple[Box, ...]
     reference: NDArray | None
+    is_picture: bool = False
 
 
 def read_challenge_npz(path: str | Path, *, max_bytes: int = MAX_BYTES) -> ChallengeCase:
     """Read a case. `boxes` rows are [x0,y0,x1,y1] or [x0,y0,z0,x1,y1,z1], inclusive. Raises `InputError`."""
     path = Path(path)
-    arrays = read_npz(path, ("imgs", "gts", "spacing", "direction", "origin", "boxes"), max_bytes=max_bytes)
+    arrays = read_npz(path, (*IMAGE_ARRAYS, "gts", "boxes"), max_bytes=max_bytes)
+    volume = volume_of(arrays, path)
+    boxes = rows_to_boxes(arrays.get("boxes"), volume.shape_zyx, path)
+    flat = arrays["imgs"].ndim < volume.array_zyx.ndim
+    return ChallengeCase(volume, boxes, labels_of(arrays, "gts", volume, path), flat)
+
+
+def volume_of(arrays: Mapping[str, NDArray], path: Path) -> Volume:
+    """Return the volume of the arrays `IMAGE_ARRAYS`, of which `imgs` alone has to be there. Raises `InputError`."""
     if "imgs" not in arrays:
         raise InputError(f"{path.name} has no array named imgs.", "Use a challenge .npz.")
     images = _as_volume(arrays["imgs"], path)
     z, y, x = images.shape[:3]
-    reference = arrays.get("gts")
-    if reference is not None:
-        reference = reference if reference.ndim == 3 else reference[np.newaxis]
-        if reference.shape != (z, y, x):
-            raise InputError(f"{path.name}: gts has the shape {reference.shape}, imgs {images.shape}.", "Repair it.")
     geometry = VolumeGeometry((z, y, x), _affine(arrays, path))
     known = "spacing" in arrays
-    volume = replace(make_volume(images, geometry, path, "npz"), spacing_known_zyx=(known, known, known))
-    return ChallengeCase(volume, _boxes(arrays.get("boxes"), (z, y, x), path), reference)
+    return replace(make_volume(images, geometry, path, "npz"), spacing_known_zyx=(known, known, known))
+
+
+def labels_of(arrays: Mapping[str, NDArray], name: str, volume: Volume, path: Path) -> NDArray | None:
+    """Return the labels (z,y,x) of that name, None where there are none. Raises `InputError` for another shape."""
+    labels = arrays.get(name)
+    if labels is None:
+        return None
+    labels = labels if labels.ndim == 3 else labels[np.newaxis]
+    if labels.shape != volume.shape_zyx:
+        raise InputError(
+            f"{path.name}: {name} has the shape {labels.shape}, imgs {volume.array_zyx.shape}.", "Repair it."
+        )
+    return labels
 
 
 def read_npz(path: Path, names: Sequence[str] | None = None, *, max_bytes: int = MAX_BYTES) -> dict[str, NDArray]:
@@ -74,16 +98,36 @@ def write_challenge_npz(path: str | Path, labels_zyx: NDArray, spacing_zyx: tupl
     labels = np.asarray(labels_zyx)
     if labels.ndim != 3:
         raise OutputError(f"The labels have {labels.ndim} axes.", "Give z,y,x.")
-    highest = int(labels.max(initial=0))
-    labels = labels.astype(np.uint8 if highest < 256 else np.uint16)
+    _write(path, segs=_smallest(labels), spacing=np.array(spacing_zyx[::-1], np.float64))
+
+
+def write_segs(path: str | Path, labels: NDArray, steps: Sequence[NDArray] = ()) -> None:
+    """Write an answer as the challenges take it: `segs` (z,y,x), or (y,x) for a picture, and nothing else.
+
+    Of an interactive run all `steps` are kept as `all_segs` (step,z,y,x). Raises `OutputError`.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim not in (2, 3):
+        raise OutputError(f"The labels have {labels.ndim} axes.", "Give z,y,x, or y,x for a picture.")
+    if steps:
+        _write(path, segs=_smallest(labels), all_segs=_smallest(np.stack(steps)))
+    else:
+        _write(path, segs=_smallest(labels))
+
+
+def _smallest(labels: NDArray) -> NDArray:
+    return labels.astype(np.uint8 if int(labels.max(initial=0)) < 256 else np.uint16)
+
+
+def _write(path: str | Path, **arrays: NDArray) -> None:
     with atomic_write(path, ".npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, segs=labels, spacing=np.array(spacing_zyx[::-1], np.float64))
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def _claimed_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> int:
     """Return the bytes of the array that a member's header announces; the archive must hold just as many."""
     with archive.open(member) as file:
-        shape, dtype = _npy_header(file)
+        shape, dtype = npy_header(file)
         header = file.tell()
     if dtype.hasobject or dtype.kind not in "biuf":
         raise InputError(f"{path.name}: {member.filename} holds {dtype}, not numbers.", "Save plain arrays.")
@@ -95,7 +139,8 @@ def _claimed_bytes(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path
     return size
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Return the shape and type that an .npy file's header announces; the file is left behind it. Raises ValueError."""
     version = np.lib.format.read_magic(file)
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = reader(file)
@@ -113,7 +158,7 @@ def _as_volume(images: NDArray, path: Path) -> NDArray:
     raise InputError(f"{path.name}: imgs has the shape {images.shape}.", "Use z,y,x or z,y,x and three colours.")
 
 
-def _affine(arrays: dict[str, NDArray], path: Path) -> NDArray[np.float64]:
+def _affine(arrays: Mapping[str, NDArray], path: Path) -> NDArray[np.float64]:
     """Return the affine from IJK to LPS by spacing x,y,z and, where given, direction (3x3, row by row) and origin."""
     matrix = np.eye(4)
     for name, size in (("spacing", 3), ("direction", 9), ("origin", 3)):
@@ -128,7 +173,8 @@ def _affine(arrays: dict[str, NDArray], path: Path) -> NDArray[np.float64]:
     return matrix
 
 
-def _boxes(rows: NDArray | None, shape_zyx: tuple[int, int, int], path: Path) -> tuple[Box, ...]:
+def rows_to_boxes(rows: NDArray | None, shape_zyx: tuple[int, int, int], path: Path) -> tuple[Box, ...]:
+    """Return boxes of rows [x0,y0,x1,y1] on all slices, or [x0,y0,z0,x1,y1,z1], inclusive. Raises `InputError`."""
     if rows is None or rows.size == 0:
         return ()
     rows = np.atleast_2d(rows)

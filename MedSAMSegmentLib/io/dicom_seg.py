@@ -53,7 +53,7 @@ def require_single_file(images: SourceImages) -> None:
     if images.multi_frame and len(images.headers) > 1:
         raise OutputError(
             f"The slices come from {len(images.headers)} multi-frame files; a DICOM segmentation refers to one.",
-            f"Use --dicom-type rtstruct. {OTHER_FORMATS}",
+            f"An RTSTRUCT refers to several (--dicom-type rtstruct). {OTHER_FORMATS}",
         )
 
 

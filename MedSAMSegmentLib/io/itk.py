@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, OutputError
+from ..errors import InputError, OutputError, is_out_of_memory
 from ..geometry import VolumeGeometry
 from .claimed_size import require_plausible_voxels
 from .compressed_voxels import check_compressed_voxels
@@ -76,6 +76,8 @@ def itk_errors(path: Path) -> Iterator[None]:
         yield
     except RuntimeError as error:
         detail = str(error)
+        if is_out_of_memory(error):
+            raise InputError(f"{path.name} does not fit in memory.", "Crop or downsample it.", detail) from error
         if "orthonormal" in detail:
             raise InputError(
                 f"{path.name} has axes that are not at right angles.", "Resample it first.", detail

@@ -126,17 +126,9 @@ def _voxel_file(path: Path) -> Path:
 
 def _opened(path: Path) -> IO[bytes]:
     """Open a file by its content, unpacked where it is a gzip file."""
-    file = path.open("rb")
-    try:
+    with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
-        file.seek(0)
-    except OSError:
-        file.close()
-        raise
-    if not packed:
-        return file
-    file.close()
-    return cast(IO[bytes], gzip.open(path, "rb"))
+    return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")
 
 
 def _fill(file: IO[bytes], data: NDArray[np.uint8], offset: int) -> None:

@@ -32,6 +32,7 @@ BACKGROUND = (16, 18, 22)
 TEXT = (232, 234, 238)
 FAINT = (150, 156, 166)
 SUPERSAMPLING = 2
+THUMBNAIL = 192
 FILL = 0.16
 AXIS_LETTERS = "kji"
 
@@ -69,6 +70,31 @@ def write_overlay(
     picture = _sheet(panels, segments, min(columns, len(panels)))
     with atomic_write(path, ".png") as temporary:
         picture.save(temporary, format="PNG", optimize=True)
+
+
+def write_thumbnail(
+    path: str | Path,
+    volume_u8: NDArray[np.uint8],
+    segments: Sequence[SegmentToWrite],
+    *,
+    axis: int = 0,
+    spacing_zyx: tuple[float, float, float] | None = None,
+    geometry: VolumeGeometry | None = None,
+    size: int = THUMBNAIL,
+) -> None:
+    """Write a small PNG of the slice that shows the segments best, `size` pixels wide and high at most.
+
+    Arguments are those of `write_overlay`. Raises `OutputError`.
+    """
+    from PIL import Image
+
+    (index,) = best_slices([segment.mask_zyx for segment in segments], axis, 1)
+    view = _displayed_axis(axis, geometry, spacing_zyx)
+    panel = _panel(volume_u8, segments, view, index)
+    picture = panel.crop((0, CAPTION, panel.width, panel.height))
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+    with atomic_write(path, ".png") as temporary:
+        picture.quantize(64).save(temporary, format="PNG", optimize=True)
 
 
 def best_slices(masks: Sequence[NDArray], axis: int, count: int = 6) -> list[int]:

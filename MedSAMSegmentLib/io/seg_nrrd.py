@@ -67,7 +67,7 @@ def write_seg_nrrd(path: str | Path, segments: Sequence[SegmentToWrite], geometr
     }
     with atomic_write(path, ".seg.nrrd") as temporary:
         slicerio.write_segmentation(str(temporary), segmentation, compression_level=3)
-        _header_to_utf8(temporary)
+        _finish_header(temporary)
 
 
 def read_seg_nrrd(path: str | Path) -> SegmentationFile:
@@ -179,12 +179,13 @@ def _ascii(text: str) -> str:
     return text.replace("&#", "&#38;#").encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
-def _header_to_utf8(path: Path) -> None:
-    """Turn the references of `_ascii` in the file's header into UTF-8, as Slicer writes and reads it."""
+def _finish_header(path: Path) -> None:
+    """Turn the references of `_ascii` in the file's header into UTF-8, as Slicer writes and reads it, and leave out
+    when it was written: one result is one file."""
     header, blank, body = path.read_bytes().partition(b"\n\n")
-    if b"&#" in header:
-        header = re.sub(rb"&#(\d+);", lambda found: chr(int(found[1])).encode(), header)
-        path.write_bytes(header + blank + body)
+    lines = [line for line in header.split(b"\n") if not line.startswith(b"# on ")]
+    header = re.sub(rb"&#(\d+);", lambda found: chr(int(found[1])).encode(), b"\n".join(lines))
+    path.write_bytes(header + blank + body)
 
 
 def _utf8_names(path: Path) -> dict[str, str]:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 AXES = ("k", "j", "i")
 BLOCK = 1 << 20
+DICOM_FORMATS = {"seg": "dcm", "rtstruct": "rtstruct"}
+"""The service's name of each type of DICOM result."""
 
 
 class ServiceError(MedSAMError):
@@ -237,10 +239,21 @@ class RemoteRun:
         fields: dict[str, Any] = self._client.request("GET", f"{self.path}/report").json()
         return fields
 
-    def save(self, path: str | Path) -> None:
-        """Save the masks in the format of the path: .seg.nrrd, .nii.gz, .npz. Raises `OutputError`."""
+    def save(self, path: str | Path, *, dicom_type: str | None = None) -> None:
+        """Save the masks in the format of the path: .seg.nrrd, .nii.gz, .npz; .dcm for an image that was DICOM.
+
+        `dicom_type` of a .dcm is "seg", the default, or "rtstruct". Segments that are empty are left out of it. Raises
+        `OutputError`, `UsageError`, `ServiceError`.
+        """
         path = Path(path)
         kind = image_suffix(path).removeprefix(".")
+        if dicom_type is not None:
+            if kind != "dcm" or dicom_type not in DICOM_FORMATS:
+                raise UsageError(
+                    f"{path.name} cannot be a DICOM file of type {dicom_type}.",
+                    f"Give FILE.dcm, and {' or '.join(DICOM_FORMATS)}.",
+                )
+            kind = DICOM_FORMATS[dicom_type]
         _save(self._client, f"{self.path}/result", {"format": kind}, path)
 
     def labels(self) -> NDArray[np.uint16]:

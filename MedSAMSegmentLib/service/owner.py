@@ -11,6 +11,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
@@ -36,6 +37,9 @@ OPEN_VOLUMES = 2
 IDLE_SECONDS = 900.0
 """A worker that nobody asked anything for so long is ended, and its memory is free."""
 
+HANG_SECONDS = 600.0
+"""A worker that has ended nothing for so long is not merely slow: what waits for it in vain ends it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -49,7 +53,9 @@ class WorkerOwner:
         most_waiting: int,
         command: Callable[[], LaunchCommand] = worker_command,
         grace_seconds: float = 2.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._compute = compute
         self._most_waiting = most_waiting
         self._transport: PopenTransport | None = None
@@ -63,6 +69,8 @@ class WorkerOwner:
         self._previews: deque[Job] = deque()
         self._runs: deque[Job] = deque()
         self._current: tuple[Job, Pending[Any]] | None = None
+        self._unanswered = False
+        self._last_sign = 0.0
         self._volumes: OrderedDict[tuple[str, VolumeSetup], RemoteVolume] = OrderedDict()
         self._gone: set[str] = set()
         self._thread = threading.Thread(target=self._serve, name="worker owner", daemon=True)
@@ -94,6 +102,13 @@ class WorkerOwner:
     def cancel(self, job: Job) -> None:
         """End a job: at once when it waits, else as soon as the worker stops."""
         self._tell(lambda: self._cancel(job))
+
+    def give_up(self, job: Job) -> None:
+        """Take back a job that nobody waits for any more. The worker lives on, unless it has hung.
+
+        To kill it would cost the others its model: where many wait, each would find it being loaded, and wait in vain.
+        """
+        self._tell(lambda: self._cancel(job, kill=self._clock() - self._last_sign > HANG_SECONDS))
 
     def forget(self, session: ImageSession) -> None:
         """End the jobs of a session that is gone, and close its image in the worker."""
@@ -164,7 +179,10 @@ class WorkerOwner:
             if not self._current[1].over:
                 return
             self._current = None
+            self._unanswered = False
             self._close_gone()
+        if not self._unanswered:
+            self._last_sign = self._clock()
         while (job := self._next()) is not None:
             if job.session.removed:
                 job.fail(Cancelled())
@@ -209,7 +227,7 @@ class WorkerOwner:
     def _opened(self, fields: dict[str, Any]) -> None:
         self.device = str(fields.get("device", ""))
 
-    def _cancel(self, job: Job) -> None:
+    def _cancel(self, job: Job, *, kill: bool = True) -> None:
         with self._lock:
             waiting = self._previews if job.urgent else self._runs
             found = job in waiting
@@ -218,7 +236,13 @@ class WorkerOwner:
         if found:
             job.fail(Cancelled())
         elif self._current is not None and self._current[0] is job:
-            self._client.cancel(self._current[1])
+            if kill:
+                self._client.cancel(self._current[1])
+            else:
+                self._client.abandon(self._current[1])
+                # It is over for us alone: the worker may be at it still.
+                self._current, self._unanswered = None, True
+                self._close_gone()
 
     def _forget(self, session: ImageSession) -> None:
         with self._lock:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..errors import UsageError
+from ..io.dicom_output import DicomOutput, require_dicom_writer
 from ..io.nifti_image import write_nifti_image
 from ..io.report import to_json_types
 from ..io.result_facts import object_facts, prompt_facts
+from ..io.volume import Volume
 from ..io.write_segmentation import check_output_grid, segments_from, write_segmentation
 from ..results import Segmentation3D
 from ..version import __version__
@@ -20,37 +23,57 @@ MEDIA_TYPES = {
     "seg.nrrd": "application/octet-stream",
     "nii.gz": "application/gzip",
     "npz": "application/zip",
+    "dcm": "application/dicom",
+    "rtstruct": "application/dicom",
 }
-NOT_YET = ("dcm", "rtstruct")
-"""Formats that are asked for and that no writer makes."""
+DICOM_KINDS = {"dcm": "seg", "rtstruct": "rtstruct"}
+"""Formats that refer to the image's own DICOM files, as `DicomOutput` calls them."""
+
+
+def result_suffix(kind: str) -> str:
+    """Return the suffix of a result's file, without its first dot."""
+    return "rtstruct.dcm" if kind == "rtstruct" else kind
 
 
 def result_file(run: Run, kind: str) -> Path:
     """Return the file of a finished run's masks, written at the first request.
 
-    Raises `ServiceProblem`: 409 while the run is not done, 415 for a format that is not made; `OutputError` for one
-    that cannot hold the grid.
+    Raises `ServiceProblem`: 409 while the run is not done, 415 for a format that is not made of such an image;
+    `OutputError` for one that cannot hold the grid or the masks.
     """
-    if kind in NOT_YET:
-        raise ServiceProblem(
-            f"Results are not written as {kind}.",
-            f"Ask for {', '.join(MEDIA_TYPES)}; 3D Slicer exports a .seg.nrrd as DICOM.",
-            status=415,
-            code="result-kind",
-        )
-    result = _result(run)
-    path = run.session.folder / f"{run.id}.{kind}"
     volume = run.session.volume
+    dicom = _dicom_output(volume, kind, run.setup.model) if kind in DICOM_KINDS else None
+    result = _result(run)
+    path = run.session.folder / f"{run.id}.{result_suffix(kind)}"
     with run.writing:
         if not path.is_file():
-            check_output_grid(path, volume.geometry, volume.nifti_forms)
+            check_output_grid(path, volume.geometry, volume.nifti_forms, dicom)
             segments = segments_from(
                 [item.name for item in result.objects],
                 [item.mask for item in result.objects],
                 terminologies=run.order.terminologies,
             )
-            write_segmentation(path, segments, volume.geometry, volume.nifti_forms)
+            write_segmentation(path, segments, volume.geometry, volume.nifti_forms, dicom)
     return path
+
+
+def _dicom_output(volume: Volume, kind: str, model: str) -> DicomOutput:
+    """Return what a DICOM result needs besides masks. Raises `ServiceProblem` (415) where it is not made."""
+    others = f"Ask for {', '.join(name for name in MEDIA_TYPES if name not in DICOM_KINDS)}."
+    if not volume.slice_sources:
+        raise ServiceProblem(
+            "DICOM results are made for images that were sent as DICOM.", others, status=415, code="result-kind"
+        )
+    try:
+        require_dicom_writer(DICOM_KINDS[kind])
+    except UsageError as error:
+        raise ServiceProblem(
+            "This server lacks the package that writes DICOM SEG.",
+            f"Whoever runs it can install highdicom; rtstruct is written without. {others}",
+            status=415,
+            code="result-kind",
+        ) from error
+    return DicomOutput.of(volume, DICOM_KINDS[kind], model)
 
 
 def image_file(session: ImageSession) -> Path:

@@ -116,7 +116,7 @@ async def preview(session_id: str, body: PreviewBody, service: TheService) -> Pr
             asyncio.wrap_future(job.answer), service.settings.limits.preview_seconds
         )
     except (TimeoutError, asyncio.TimeoutError) as error:
-        service.cancel(job)
+        service.give_up(job)
         raise ServiceProblem(
             "The worker was busy for too long.", "Try again.", status=503, code="slow", headers={"Retry-After": "10"}
         ) from error

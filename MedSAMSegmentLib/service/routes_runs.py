@@ -14,7 +14,7 @@ from sse_starlette import EventSourceResponse
 from ..errors import PromptError
 from ..io.write_segmentation import parse_terminologies
 from .answers import TheService, file_answer, problems, run_answer
-from .results import MEDIA_TYPES, result_file, run_report
+from .results import MEDIA_TYPES, result_file, result_suffix, run_report
 from .runs import Event, Run, RunOrder
 from .schemas import AXIS_NUMBERS, RunAnswer, RunBody
 from .service import Service
@@ -72,9 +72,9 @@ def get_result(
     service: TheService,
     format: Annotated[Literal["seg.nrrd", "nii.gz", "npz", "dcm", "rtstruct"], Query()] = "seg.nrrd",
 ) -> FileResponse:
-    """Fetch the masks of a run that is done."""
+    """Fetch the masks of a run that is done. `dcm` (SEG) and `rtstruct` need an image that was sent as DICOM."""
     path = result_file(service.sessions.get_run(run_id), format)
-    return FileResponse(path, media_type=MEDIA_TYPES[format], filename=f"segmentation.{format}")
+    return FileResponse(path, media_type=MEDIA_TYPES[format], filename=f"segmentation.{result_suffix(format)}")
 
 
 @router.get("/runs/{run_id}/report", responses=problems(404, 409))

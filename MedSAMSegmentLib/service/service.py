@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ..auto_window import window_of_prompts
+from ..auto_window import window_of_objects
 from ..checkpoints.custom_models import CustomModels, find_entry
 from ..checkpoints.store import CheckpointStore
 from ..errors import MissingCheckpoint
@@ -20,8 +20,11 @@ from .settings import ServiceSettings
 
 
 class Service:
-    """One server's state. `clock` gives the seconds that sessions expire by, `command` starts a worker, which loads
-    the model before the first request with `prepare`, and is killed when it does not stop within `grace_seconds`."""
+    """One server's state.
+
+    `clock` gives the seconds that sessions expire by and that a worker may be silent, `command` starts a worker, which
+    loads the model before the first request with `prepare`, and is killed when it does not stop within `grace_seconds`.
+    """
 
     def __init__(
         self,
@@ -36,7 +39,11 @@ class Service:
         self._prepare = prepare
         self.checkpoints = CheckpointStore()
         self.owner = WorkerOwner(
-            settings.compute, most_waiting=settings.limits.queue, command=command, grace_seconds=grace_seconds
+            settings.compute,
+            most_waiting=settings.limits.queue,
+            command=command,
+            grace_seconds=grace_seconds,
+            clock=clock,
         )
         self.sessions = SessionStore(settings.limits, clock=clock, on_removed=self.owner.forget)
 
@@ -83,6 +90,10 @@ class Service:
     def cancel(self, job: Job) -> None:
         self.owner.cancel(job)
 
+    def give_up(self, preview: Preview) -> None:
+        """Take back a preview that nobody waits for any more."""
+        self.owner.give_up(preview)
+
     def _setup(
         self, session: ImageSession, objects: Sequence[Sequence[Prompt]], model: str | None, window: str
     ) -> VolumeSetup:
@@ -93,8 +104,7 @@ class Service:
                 prompt.fitted(volume.shape_zyx)
         parse_window(window)
         if window == "auto":
-            found = {window_of_prompts(volume.array_zyx, volume.modality, prompts) for prompts in objects}
-            window = found.pop() if len(found) == 1 else "auto"
+            window, _ = window_of_objects(volume.array_zyx, volume.modality, objects)
         return VolumeSetup(self.model_id(model), window)
 
     def model_id(self, wanted: str | None) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import InputError, MedSAMError
 from ..io.file_kinds import DICOM_SUFFIXES, IMAGE_SUFFIXES, image_suffix
 from ..io.read_volume import read_volume
-from ..io.volume import Volume
+from ..io.volume import SliceSource, Volume
 from .problems import ServiceProblem, too_large
 from .settings import Limits
 
@@ -29,6 +29,8 @@ SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".npz", *IMAGE_SUFFIXES, *DICOM_
 
 HEADERS = (".mhd", ".nhdr", ".hdr")
 BLOCK = 1 << 20
+SOURCES = "sources"
+"""The folder, in a session's own, of the DICOM files that the slices were read from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,8 @@ def _stalled() -> ServiceProblem:
 def read_upload(upload: Upload, limits: Limits, *, series: str | None, frame: int) -> tuple[Volume, int]:
     """Return the volume of an upload, with its voxels in a file beside it, and the frames it had; remove what was sent.
 
-    Of a 4D image one frame is kept. Raises `MedSAMError` for what cannot be read.
+    Of a 4D image one frame is kept, of DICOM the files of its slices too. Raises `MedSAMError` for what cannot be
+    read.
     """
     place = upload.path.parent
     try:
@@ -122,7 +125,21 @@ def _kept(volume: Volume, place: Path) -> Volume:
     np.save(path, volume.array_zyx, allow_pickle=False)
     mapped = np.load(path, mmap_mode="r", allow_pickle=False)
     notes = tuple(_plain(note, place) for note in volume.notes)
-    return replace(volume, array_zyx=mapped, source=path, parts=(), notes=notes)
+    sources = _kept_sources(volume.slice_sources, place / SOURCES)
+    return replace(volume, array_zyx=mapped, source=path, parts=(), notes=notes, slice_sources=sources)
+
+
+def _kept_sources(sources: tuple[SliceSource | None, ...], folder: Path) -> tuple[SliceSource | None, ...]:
+    """Return the sources of the slices with their files moved to `folder`, where they have numbers for names.
+
+    A DICOM result takes patient, study and place from them.
+    """
+    moved: dict[Path, Path] = {}
+    for source in sources:
+        if source is not None and source.path not in moved:
+            folder.mkdir(exist_ok=True)
+            moved[source.path] = source.path.replace(folder / f"{len(moved):06d}.dcm")
+    return tuple(None if source is None else replace(source, path=moved[source.path]) for source in sources)
 
 
 def _without_paths(error: MedSAMError, place: Path) -> MedSAMError:

@@ -37,6 +37,8 @@ class Child:
         self.ready: dict[str, Any] | None = None
         self.kill_at: float | None = None
         self.last_use = clock()
+        self._backlog = 0
+        self._taken_at = clock()
         start(transport)
         self._hello_until = clock() + hello_seconds
         self._hello_seconds = hello_seconds
@@ -45,6 +47,19 @@ class Child:
     @property
     def transport(self) -> Transport:
         return self._transport
+
+    @property
+    def deaf_seconds(self) -> float:
+        """For how long bytes have waited of which the child took none; 0 where none wait. It reads whatever it does, so
+        one that computes is not deaf."""
+        self._see_what_was_taken()
+        return self._clock() - self._taken_at
+
+    def _see_what_was_taken(self) -> None:
+        backlog = self._transport.backlog
+        if backlog == 0 or backlog < self._backlog:
+            self._taken_at = self._clock()
+        self._backlog = backlog
 
     def send(self) -> None:
         """Send what was put into the outbox, as far as the child takes it now."""
@@ -56,10 +71,12 @@ class Child:
 
         Nothing but hello is sent before the answer to it: a worker of another version gets no volume.
         """
+        self._see_what_was_taken()
         if self.ready is None:
             return
         for message in self.outbox.take(lambda: self._transport.backlog < BACKLOG_BYTES):
             self._write(*message)
+        self._backlog = self._transport.backlog
         if self.outbox.has_steps and self._transport.backlog < BACKLOG_BYTES:
             self._transport.wake()
 

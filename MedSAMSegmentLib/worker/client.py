@@ -129,6 +129,11 @@ class WorkerClient:
         pending.cancel_asked = True
         if self._child.outbox.withdraw(pending.request_id):
             del self._pending[pending.request_id]
+            if self._child.deaf_seconds > self._grace_seconds:
+                # The next request would wait behind the same bytes.
+                self._discard_child(
+                    WorkerError("The worker was ended because it took no more.", "Start the run again.")
+                )
             pending.fail(Cancelled())
             return
         self._tell(self._child, CancelRequest(pending.request_id))

@@ -24,7 +24,7 @@ from ..errors import MedSAMError, WorkerError
 from .failure import describe
 from .frames import Frame, FrameLimits, FrameParser, encode_frame
 from .memory import available_bytes, total_bytes
-from .protocol import PROTOCOL, VolumePart, error_fields, parse_request
+from .protocol import CURE, PROTOCOL, VolumePart, error_fields, parse_request
 from .session_host import SessionFactory, SessionHost
 
 READ_BYTES = 1 << 20
@@ -85,6 +85,10 @@ class Worker:
     def _handle(self, frame: Frame) -> bool:
         """Handle a frame; return False when the worker should end."""
         kind, request_id = frame.header.get("kind"), frame.header.get("id")
+        if type(request_id) is not int:
+            # Answered by no number, as a part that cannot be read.
+            self._emit(None, "error", error_fields(WorkerError("A request has no number.", CURE)))
+            return True
         if kind == "hello":
             self._emit(request_id, "ready", _introduction())
             return True

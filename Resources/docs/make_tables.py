@@ -2,10 +2,11 @@
 
     python Resources/docs/make_tables.py                                  after a change of models or keys
     python Resources/docs/make_tables.py accuracy=build/accuracy.json     after a run: its figures are kept, too
-    python Resources/docs/make_tables.py demo=demo/report.json clicks=FILE parity=FILE
+    python Resources/docs/make_tables.py demo=demo/report.json clicks=FILE parity=FILE cohort=FILE cohort_kills=FILE
 
 What a run found is kept in `figures/`, whatever wrote it: `medsam-segment demo`, `Testing/bench/accuracy.py`,
-`Testing/bench/clicks.py --json` and `Testing/parity/parity_table.py --json`. (`Testing/bench/bench.py` writes its own
+`Testing/bench/clicks.py --json`, `Testing/bench/cohort_cases.py --json`, `Testing/cohort/kills.py --json` and
+`Testing/parity/parity_table.py --json`. (`Testing/bench/bench.py` writes its own
 page and figures.) No figure is written by hand: a test makes all of them again and compares.
 """
 
@@ -216,6 +217,38 @@ def _small(numbers: Sequence[float]) -> list[str]:
     return [f"{number:.1e}" for number in numbers]
 
 
+def cohort_speed() -> str:
+    """Return the cases an hour of each way to run them."""
+    found = figures("cohort")
+    rows = [
+        (
+            row["way"],
+            f"{row['cases'] / row['seconds'] * 3600:.0f}",
+            f"{row['seconds'] / row['cases']:.1f}",
+            f"{row['cpu_seconds'] / row['cases']:.1f}",
+        )
+        for row in found["throughput"]
+    ]
+    head = ("way", "cases an hour", "seconds a case", "of the processor")
+    beside = f"{found['load']:.0f}" if found["load"] >= 1 else "no"
+    return table(head, rows) + f"\nWhile {beside} other processes ran on these two cores.\n"
+
+
+def cohort_size() -> str:
+    """Return the seconds of each step of a cohort, by its number of cases."""
+    found = figures("cohort")["simulation"]
+    steps = [name for name in found[0] if name != "cases"]
+    return table(("cases", *steps), ((f"{row['cases']:,}", *(f"{row[step]:.1f}" for step in steps)) for row in found))
+
+
+def cohort_kills() -> str:
+    """Return how often what was killed, and what came of it."""
+    found = figures("cohort_kills")
+    kills = " and ".join(f"{count} times {what}" for what, count in sorted(found["kills"].items()))
+    harm = "; ".join(found["harm"]) or "the same bytes as an undisturbed run each time, and nothing left behind"
+    return f"{kills}, in {found['cohorts']} cohorts and {found['runs']} calls: {harm}.\n"
+
+
 BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (README, "models table"): first_models_table,
     (README, "accuracy lines"): accuracy_lines,
@@ -223,6 +256,9 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (DOCS / "models.md", "speed table"): speed_table,
     (DOCS / "user_guide.md", "keys table"): keys_table,
     (DOCS / "command_line.md", "demo table"): demo_table,
+    (DOCS / "cohorts.md", "cohort speed"): cohort_speed,
+    (DOCS / "cohorts.md", "cohort size"): cohort_size,
+    (DOCS / "cohorts.md", "cohort kills"): cohort_kills,
     (DOCS / "accuracy.md", "accuracy lines"): accuracy_lines,
     (DOCS / "accuracy.md", "clicks table"): clicks_table,
     (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
@@ -235,6 +271,8 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
 KEPT: Mapping[str, Callable[[Any], Any]] = {
     "accuracy": lambda found: {"cases": {n: without(case, "middle") for n, case in sorted(found["cases"].items())}},
     "clicks": lambda found: found,
+    "cohort": lambda found: found,
+    "cohort_kills": lambda found: found,
     "demo": lambda found: {key: found[key] for key in ("input", "model", "versions", "device", "strategy", "table")},
     "parity": lambda found: found,
 }

@@ -53,7 +53,7 @@ def test_choosing_the_effect_readies_the_worker_where_the_model_is_at_hand(
         digest = FileDigest(entry.size_bytes or entry.expected_bytes, str(entry.sha256), str(entry.md5))
         with path.open("wb") as stream:
             stream.truncate(digest.size)
-        write_record(path, new_record(path, digest, "a test", False))
+        write_record(path, new_record(path.stat().st_mtime_ns, digest, "a test", False))
     application.finish_startup()
     workspace = Workspace(Phantom().node(), stand_in=True)
     application.app.processEvents()

@@ -24,6 +24,7 @@ class Behaviour:
     announce_length: bool = True
     bytes_per_second: float = 0.0
     redirect_to: str = ""
+    redirect_status: int = 302
     content_ranges: list[str] = field(default_factory=list)
     """For each answer with a part of the file, instead of the true Content-Range; `{start}` is where it begins."""
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -42,7 +43,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked.requests.append(dict(self.headers))
         status = asked.statuses.pop(0) if asked.statuses else asked.status
         if asked.redirect_to and self.path == "/moved":
-            self.send_response(302)
+            self.send_response(asked.redirect_status)
             self.send_header("Location", asked.redirect_to)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -13,10 +13,10 @@ from make_fingerprints import shapes_of
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.custom_import import import_any
-from MedSAMSegmentLib.checkpoints.custom_models import CustomModels, custom_name, is_custom
+from MedSAMSegmentLib.checkpoints.custom_models import CustomModels, custom_name, find_entry, is_custom
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.checkpoints.transfer import digest_file
-from MedSAMSegmentLib.errors import Cancelled, CheckpointError
+from MedSAMSegmentLib.errors import Cancelled, CheckpointError, MedSAMError
 
 EFFICIENT = registry.get("efficient_medsam2_tiny")
 
@@ -77,6 +77,17 @@ def test_a_file_is_kept_with_what_it_is(a_store: CheckpointStore, own: CustomMod
         "sha256": model.sha256,
         "size": model.size,
     }
+
+
+def test_published_and_own_models_are_found_by_their_ids(
+    a_store: CheckpointStore, own: CustomModels, a_file: Path
+) -> None:
+    model = own.keep(a_file)
+    assert find_entry(model.id, a_store) == model.entry
+    assert find_entry(EFFICIENT.id, a_store) is EFFICIENT
+    for unknown in ("own-nothing.pth", "nothing"):
+        with pytest.raises(MedSAMError):
+            find_entry(unknown, a_store)
 
 
 def test_the_model_that_it_was_meant_for_is_taken_where_the_tensors_allow_it(own: CustomModels, a_file: Path) -> None:

@@ -90,6 +90,13 @@ def test_another_part_than_asked_for_is_not_added_to_what_is_there(a_store: Chec
     assert ["Range" in request for request in behaviour.requests] == [False, True, False]
 
 
+def test_a_server_that_cannot_go_on_from_there_is_asked_for_the_whole_file(a_store: CheckpointStore) -> None:
+    behaviour = Behaviour(CONTENT, drops=[600_000], statuses=[200, 416])
+    with serve(behaviour) as address:
+        assert a_store.pull(entry_at(address)).read_bytes() == CONTENT
+    assert ["Range" in request for request in behaviour.requests] == [False, True, False]
+
+
 def test_a_weak_etag_is_not_used_to_resume(a_store: CheckpointStore) -> None:
     behaviour = Behaviour(CONTENT, etag='W/"v1"', drops=[600_000])
     with serve(behaviour) as address:
@@ -211,8 +218,9 @@ def test_a_redirect_to_what_is_no_address_is_a_sentence(a_store: CheckpointStore
         a_store.pull(entry_at(address.replace("weights.pth", "moved")))
 
 
-def test_a_redirect_is_followed_but_never_to_plain_http_elsewhere(a_store: CheckpointStore) -> None:
-    behaviour = Behaviour(CONTENT)
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_followed_but_never_to_plain_http_elsewhere(a_store: CheckpointStore, status: int) -> None:
+    behaviour = Behaviour(CONTENT, redirect_status=status)
     with serve(behaviour) as address:
         behaviour.redirect_to = address
         moved = entry_at(address.replace("weights.pth", "moved"))

@@ -142,6 +142,24 @@ def test_verify_reads_the_file_even_when_size_and_time_agree(a_store: Checkpoint
         a_store.verify(ENTRY)
 
 
+def test_a_file_changed_while_it_is_hashed_is_not_ready(a_store: CheckpointStore, a_file: Path) -> None:
+    a_store.import_file(ENTRY, a_file)
+    path = a_store.path(ENTRY)
+
+    def alter(_done: int, _total: int | None) -> None:
+        path.write_bytes(ALTERED)
+        os.utime(path, ns=(1, 1))
+
+    a_store.verify(ENTRY, progress=alter)
+    assert a_store.state(ENTRY) == "unverified"
+
+
+def test_a_file_that_vanishes_once_it_is_hashed_raises_nothing(a_store: CheckpointStore, a_file: Path) -> None:
+    a_store.import_file(ENTRY, a_file)
+    a_store.verify(ENTRY, progress=lambda *_: a_store.path(ENTRY).unlink(missing_ok=True))
+    assert a_store.state(ENTRY) == "missing"
+
+
 def test_a_file_without_a_published_hash_is_held_to_its_first_one(a_store: CheckpointStore, a_file: Path) -> None:
     unknown = entry_at("", sha256=None)
     a_store.import_file(unknown, a_file)

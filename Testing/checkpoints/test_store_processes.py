@@ -13,6 +13,7 @@ from checkpoint_toys import CONTENT, entry_at
 from loopback_server import Behaviour, serve
 
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
+from MedSAMSegmentLib.errors import Cancelled
 
 HERE = Path(__file__).parent
 PULL = f"""
@@ -72,6 +73,20 @@ def test_two_processes_that_pull_at_once_download_once(a_store: CheckpointStore)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="takes the right to write away as Linux does")
+def test_waiting_for_another_process_can_be_cancelled(a_store: CheckpointStore) -> None:
+    from filelock import FileLock
+
+    looks: list[None] = []
+
+    def at_the_second_look() -> bool:
+        looks.append(None)
+        return len(looks) > 1
+
+    a_store.folder.mkdir()
+    with FileLock(a_store.folder / "toy.pth.lock"), pytest.raises(Cancelled):
+        a_store.pull(entry_at("https://127.0.0.1:9/"), cancel=at_the_second_look)
+
+
 def test_a_read_only_folder_is_named(a_store: CheckpointStore) -> None:
     a_store.folder.mkdir()
     a_store.folder.chmod(0o555)

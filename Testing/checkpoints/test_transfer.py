@@ -135,7 +135,9 @@ def test_a_file_that_is_not_there_has_no_bytes(part: Path, tmp_path: Path) -> No
 
 
 def test_a_record_matches_until_size_or_time_changes(part: Path) -> None:
-    record = new_record(part, FileDigest(len(CONTENT), SHA256, MD5), ADDRESS, trusted_on_first_use=True)
+    record = new_record(
+        part.stat().st_mtime_ns, FileDigest(len(CONTENT), SHA256, MD5), ADDRESS, trusted_on_first_use=True
+    )
     write_record(part, record)
     assert read_record(part) == record
     assert record == FileRecord(len(CONTENT), part.stat().st_mtime_ns, SHA256, MD5, ADDRESS, True)

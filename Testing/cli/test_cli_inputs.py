@@ -13,14 +13,14 @@ from PIL import Image
 
 from MedSAMSegmentLib.cli import build_parser, main
 from MedSAMSegmentLib.commands import opening
-from MedSAMSegmentLib.commands.run import blank_slices
-from MedSAMSegmentLib.commands.run_inputs import RunInputs, read_inputs
-from MedSAMSegmentLib.commands.run_outputs import Outputs
+from MedSAMSegmentLib.commands.run import asked_outputs, blank_slices
 from MedSAMSegmentLib.errors import InputError, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.io.segments import SegmentToWrite
 from MedSAMSegmentLib.io.write_segmentation import write_segmentation
 from MedSAMSegmentLib.prompts import Box, Line, Point
+from MedSAMSegmentLib.runs.inputs import RunInputs, read_inputs
+from MedSAMSegmentLib.runs.outputs import Outputs
 
 BOX = ("--box", 2, 2, 1, 8, 7, 1)
 
@@ -145,7 +145,7 @@ def test_every_frame_is_a_volume_with_the_same_prompts_and_outputs_of_its_own(im
     assert inputs.every_frame
     assert [int(volume.array_zyx[0, 0, 0]) for volume in inputs.volumes] == [int(first[0, 0, 0]) + n for n in range(11)]
     assert not any(volume.is_time_series for volume in inputs.volumes)
-    outputs = Outputs.of(
+    outputs = asked_outputs(
         options(tmp_path / "4d.nii.gz", "-o", tmp_path / "a.b.SEG.nrrd", "--report", tmp_path / "r.json", *BOX)
     )
     third = outputs.of_frame(2, 11)

@@ -15,13 +15,14 @@ from PIL import Image
 
 from MedSAMSegmentLib.cli import build_parser, main
 from MedSAMSegmentLib.commands import run
-from MedSAMSegmentLib.commands.prompt_options import objects_from_options
-from MedSAMSegmentLib.commands.run_outputs import Outputs, check_all
+from MedSAMSegmentLib.commands.overwriting import check_all
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.io.segments import SegmentToWrite
 from MedSAMSegmentLib.io.volume import Volume
 from MedSAMSegmentLib.io.write_segmentation import write_segmentation
 from MedSAMSegmentLib.prompts import MaskPrompt
+from MedSAMSegmentLib.runs.outputs import Outputs
+from MedSAMSegmentLib.runs.prompt_options import objects_from_options
 
 BOX = ("--box", "26", "16", "0", "74", "52", "2")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from MedSAMSegmentLib.commands.opening import window_for
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.io.volume import Volume
 from MedSAMSegmentLib.prompts import Box, Point
+from MedSAMSegmentLib.runs.options import RunOptions, silent
+from MedSAMSegmentLib.runs.segmenting import window_for
 
 LUNG = Box(i=(5, 14), j=(5, 14), k=(1, 4))
 LIVER = Box(i=(20, 28), j=(5, 14), k=(1, 4))
@@ -37,21 +37,21 @@ def a_chest(modality: str | None = None) -> Volume:
     ],
 )
 def test_auto_is_the_lung_window_where_every_object_is_lung(objects: list, expected: str) -> None:
-    options = Namespace(window="auto", mode="default", quiet=True)
-    assert window_for(options, a_chest(), objects) == expected
-    assert window_for(options, a_chest("CT"), objects) == expected
-    assert window_for(options, a_chest("MR"), objects) == "auto"
+    options = RunOptions("chest.nrrd")
+    assert window_for(options, a_chest(), objects, silent) == expected
+    assert window_for(options, a_chest("CT"), objects, silent) == expected
+    assert window_for(options, a_chest("MR"), objects, silent) == "auto"
 
 
 def test_a_window_that_was_asked_for_and_reference_mode_stay() -> None:
-    assert window_for(Namespace(window="ct-bone", mode="default"), a_chest(), [[LUNG]]) == "ct-bone"
-    assert window_for(Namespace(window="auto", mode="reference"), a_chest(), [[LUNG]]) == "auto"
+    assert window_for(RunOptions("chest.nrrd", window="ct-bone"), a_chest(), [[LUNG]], silent) == "ct-bone"
+    assert window_for(RunOptions("chest.nrrd", mode="reference"), a_chest(), [[LUNG]], silent) == "auto"
 
 
-def test_objects_that_ask_for_different_windows_are_told_of(capsys: pytest.CaptureFixture[str]) -> None:
-    options = Namespace(window="auto", mode="default", quiet=False)
-    assert window_for(options, a_chest(), [[LUNG], [LIVER]]) == "auto"
-    assert "different windows (ct-lung, auto)" in capsys.readouterr().out
-    window_for(options, a_chest(), [[LUNG], [LUNG]])
-    window_for(options, a_chest(), [])
-    assert capsys.readouterr().out == ""
+def test_objects_that_ask_for_different_windows_are_told_of() -> None:
+    said: list[str] = []
+    assert window_for(RunOptions("chest.nrrd"), a_chest(), [[LUNG], [LIVER]], said.append) == "auto"
+    assert "different windows (ct-lung, auto)" in said.pop()
+    window_for(RunOptions("chest.nrrd"), a_chest(), [[LUNG], [LUNG]], said.append)
+    window_for(RunOptions("chest.nrrd"), a_chest(), [], said.append)
+    assert said == []

@@ -11,12 +11,14 @@ Linux only: faults are injected by forking, signals and limits.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,17 @@ PARTS = {
     "runs": 120,
 }
 """The modules `part_NAME` beside this file, and the faults of each in a nightly run."""
+
+
+@contextlib.contextmanager
+def environment_of_its_own() -> Iterator[None]:
+    """Take back afterwards what a part sets: its folders are no other part's."""
+    kept = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(kept)
 
 
 def main() -> int:
@@ -68,7 +81,8 @@ def main() -> int:
                 range(first, options.faults or PARTS[name]),
             )
             tally, start, used = Tally(), time.perf_counter(), cpu_seconds()
-            importlib.import_module(f"part_{name}").run(numbers, options.seed, tally)
+            with environment_of_its_own():
+                importlib.import_module(f"part_{name}").run(numbers, options.seed, tally)
             seconds = round(time.perf_counter() - start, 1)
             facts = {"seed": options.seed, "seconds": seconds, "cpu_seconds": round(cpu_seconds() - used, 1)}
             report = tally.as_json(next=first + tally.total, **facts)

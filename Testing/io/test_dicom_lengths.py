@@ -145,6 +145,14 @@ def test_rle_planes_of_the_wrong_number_are_refused(tmp_path: Path) -> None:
         read_volume(save(data, tmp_path / "a.dcm"))
 
 
+def test_an_rle_frame_shorter_than_its_header_is_refused(tmp_path: Path) -> None:
+    data = a_dataset(np.zeros((8, 8)))
+    data.file_meta.TransferSyntaxUID = RLELossless
+    data.PixelData = encapsulate([b"\2\0\0\0" + b"\0" * 58])
+    with pytest.raises(InputError, match="no RLE header"):
+        read_volume(save(data, tmp_path / "a.dcm"))
+
+
 def test_garbage_in_place_of_a_code_stream_is_refused(tmp_path: Path) -> None:
     data = a_dataset(np.zeros((8, 8)), BitsAllocated=8, BitsStored=8, HighBit=7)
     data.file_meta.TransferSyntaxUID = JPEGBaseline8Bit

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from contour_filling import filled
-from dicom_support import a_dataset, an_enhanced, an_item, save
+from dicom_support import a_dataset, an_enhanced, an_item, masks_of_rtstruct, masks_of_seg, save
 from pydicom.uid import generate_uid
 
 from MedSAMSegmentLib.errors import InputError, MedSAMError, OutputError, UsageError
@@ -98,39 +97,6 @@ def write(path: Path, volume: Volume, segments: Sequence[SegmentToWrite], kind: 
     assert write_segmentation(path, segments, volume.geometry, dicom=output) == (path,)
     assert sorted(p.name for p in path.parent.iterdir() if p.is_file()) == [path.name]
     return pydicom.dcmread(path)
-
-
-def masks_of_seg(data: pydicom.Dataset, volume: Volume) -> dict[str, np.ndarray]:
-    """The masks of a SEG by pydicom alone: each frame goes where it says that it lies."""
-    frames = data.pixel_array.reshape(-1, data.Rows, data.Columns)
-    shared = data.SharedFunctionalGroupsSequence[0]
-    found = {item.SegmentNumber: np.zeros(volume.shape_zyx, bool) for item in data.SegmentSequence}
-    for groups, frame in zip(data.PerFrameFunctionalGroupsSequence, frames, strict=True):
-        position = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, float)
-        i, j, k = volume.geometry.lps_to_ijk(position)[0]
-        assert np.abs([i, j, k - round(k)]).max() < 1e-4
-        named = groups if "SegmentIdentificationSequence" in groups else shared
-        found[named.SegmentIdentificationSequence[0].ReferencedSegmentNumber][round(k)] |= frame.astype(bool)
-    return {item.SegmentLabel: found[item.SegmentNumber] for item in data.SegmentSequence}
-
-
-def masks_of_rtstruct(data: pydicom.Dataset, volume: Volume) -> dict[str, np.ndarray]:
-    """The masks of an RTSTRUCT: contours of each slice filled together by the even-odd rule."""
-    names = {item.ROINumber: item.ROIName for item in data.StructureSetROISequence}
-    found = {}
-    for region in data.ROIContourSequence:
-        by_slice: dict[int, list[np.ndarray]] = {}
-        for contour in region.ContourSequence:
-            points = volume.geometry.lps_to_ijk(np.array(contour.ContourData, float).reshape(-1, 3))
-            assert len(points) == contour.NumberOfContourPoints
-            k = round(float(points[0, 2]))
-            assert np.abs(points[:, 2] - k).max() < 1e-3
-            by_slice.setdefault(k, []).append(points[:, :2])
-        mask = np.zeros(volume.shape_zyx, bool)
-        for k, contours in by_slice.items():
-            mask[k] = filled(contours, volume.shape_zyx[1:])
-        found[names[region.ReferencedROINumber]] = mask
-    return found
 
 
 def images_of(folder: Path) -> dict[str, pydicom.Dataset]:
@@ -370,6 +336,18 @@ def test_images_that_were_exchanged_meanwhile_are_not_referred_to(tmp_path: Path
     data.save_as(first.path)
     with pytest.raises(InputError, match="was changed"):
         write_segmentation(tmp_path / "x.dcm", some_segments(), volume.geometry, dicom=DicomOutput.of(volume))
+
+
+@pytest.mark.parametrize("name", ["PixelSpacing", "ImageOrientationPatient"])
+def test_images_of_two_pixel_sizes_or_orientations_are_refused(tmp_path: Path, name: str) -> None:
+    volume = read_volume(a_series(tmp_path / "ct"))
+    last = volume.slice_sources[-1]
+    assert last is not None
+    data = pydicom.dcmread(last.path)
+    changed = {"PixelSpacing": [0.51, 0.8], "ImageOrientationPatient": [1, 0, 0, 0, 0.99, 0.141]}
+    setattr(data, name, changed[name])
+    data.save_as(last.path)
+    assert "one orientation and pixel size" in refusal(volume).message
 
 
 def test_anonymised_images_are_enough(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from MedSAMSegmentLib.errors import InputError, OutputError
-from MedSAMSegmentLib.io.atomic import atomic_write, record_written_files
+from MedSAMSegmentLib.io import atomic
+from MedSAMSegmentLib.io.atomic import atomic_write, atomic_writes, record_written_files
 from MedSAMSegmentLib.io.claimed_size import (
     MOST_BZIPPED,
     MOST_DEFLATED,
@@ -114,6 +115,35 @@ def test_of_a_write_that_fails_nothing_stays(tmp_path: Path, error: Exception) -
         assert "No space left on device" in str(caught.value)
     if isinstance(error, RuntimeError):
         assert "it failed" in str(caught.value)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files are not locked on Windows")
+@pytest.mark.parametrize("moved", [0, 1])
+def test_a_writer_that_was_held_up_puts_nothing_beside_the_file_of_another(
+    tmp_path: Path, moved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(atomic, "LONGEST_WAIT", 0.05)
+    move, moves = os.replace, 0
+
+    def write(words: str) -> None:
+        with atomic_writes((tmp_path / "a.nii.gz", ".nii.gz"), (tmp_path / "a.labels.json", ".json")) as both:
+            for path in both:
+                path.write_text(words, encoding="utf-8")
+
+    def replace(source: Path, target: Path) -> None:
+        nonlocal moves
+        moves += 1
+        if moves == moved + 1:
+            write("second")
+        move(source, target)
+
+    monkeypatch.setattr(atomic.os, "replace", replace)
+    with pytest.raises(OutputError, match="another process wrote it meanwhile"):
+        write("first")
+    assert {p.name: p.read_text(encoding="utf-8") for p in tmp_path.iterdir()} == {
+        "a.nii.gz": "second",
+        "a.labels.json": "second",
+    }
 
 
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:

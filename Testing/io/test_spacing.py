@@ -208,7 +208,7 @@ def a_described_tiff(path: Path, description: str, pages: int, **options: object
     ("unit", "factor"), [("um", 1e-3), ("\\u00B5m", 1e-3), ("micron", 1e-3), ("mm", 1), ("inch", 25.4)]
 )
 def test_a_stack_of_imagej_has_its_voxels(tmp_path: Path, unit: str, factor: float) -> None:
-    description = f"ImageJ=1.53\nimages=3\nslices=3\nunit={unit}\nspacing=2.0\n"
+    description = f"ImageJ=1.53\nimages=3\nslices=3\nunit={unit}\nspacing=2.0\ninfo=x=1, y=2\n"
     path = a_described_tiff(tmp_path / "ij.tif", description, 3, x_resolution=4, y_resolution=5, resolution_unit=1)
     volume = read_volume(path)
     assert volume.spacing_zyx == pytest.approx((2 * factor, factor / 5, factor / 4))

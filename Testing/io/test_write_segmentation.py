@@ -313,7 +313,13 @@ def test_what_is_no_segmentation_is_refused(tmp_path: Path, slicerio_data: Path)
 def test_an_image_is_not_taken_for_a_label_map(tmp_path: Path) -> None:
     import SimpleITK as sitk
 
-    for name, values in (("ct", np.linspace(-3, 996, 1000)), ("many", np.arange(1000)), ("parts", np.arange(1000) / 9)):
+    kinds = {
+        "ct": np.linspace(-3, 996, 1000),
+        "many": np.arange(1000),
+        "parts": np.arange(1000) / 9,
+        "signed": np.arange(1000) % 3 - 1.0,
+    }
+    for name, values in kinds.items():
         array = np.rint(values) if name != "parts" else values
         sitk.WriteImage(sitk.GetImageFromArray(array.reshape(10, 10, 10)), str(tmp_path / f"{name}.nrrd"))
         with pytest.raises(InputError, match="not a label map"):

@@ -9,6 +9,7 @@ from mrml_scene import affine, vtk_matrix
 from MedSAMSegmentLib.errors import PromptError
 from MedSAMSegmentLib.io.markups import read_markups
 from MedSAMSegmentLib.mrml.markups import box_of_roi, line_of, points_of
+from MedSAMSegmentLib.mrml.roi_placement import is_placing, place_new_roi
 from MedSAMSegmentLib.mrml.volume_node import geometry_of
 from MedSAMSegmentLib.prompts import Box
 
@@ -191,3 +192,16 @@ def test_a_markup_saved_by_slicer_replays_from_its_file(a_scene, a_geometry, tmp
     assert [p.positive for p in from_file] == [True, False]
     (saved_line,) = read_markups(save_markup(line, tmp_path / "l.mrk.json"), a_geometry)
     np.testing.assert_allclose(saved_line.end, line_of(line, a_geometry).end, atol=1e-6)
+
+
+def test_a_new_roi_is_what_the_next_clicks_place(a_scene):
+    logic = a_scene.application_logic
+    assert not is_placing(logic)
+    nodes = [place_new_roi(a_scene.scene, logic, "Range") for _ in range(2)]
+    assert is_placing(logic)
+    assert [node.GetName() for node in nodes] == ["Range", "Range_1"]
+    assert all(node.GetDisplayNode() is not None for node in nodes)
+    selection = logic.GetSelectionNode()
+    assert selection.GetActivePlaceNodeID() == nodes[1].GetID()
+    assert selection.GetActivePlaceNodeClassName() == "vtkMRMLMarkupsROINode"
+    assert not logic.GetInteractionNode().GetPlaceModePersistence()

@@ -5,7 +5,7 @@ import pytest
 from mrml_scene import affine, vtk_matrix
 
 from MedSAMSegmentLib.errors import GeometryError, PromptError
-from MedSAMSegmentLib.mrml.slice_view import align_with_volume, shown_slice, slice_to_ras_of
+from MedSAMSegmentLib.mrml.slice_view import align_with_volume, require_level, shown_slice, slice_to_ras_of
 from MedSAMSegmentLib.mrml.volume_node import geometry_of
 
 SHAPE = (10, 16, 20)
@@ -101,3 +101,25 @@ def test_positions_go_from_the_world_to_the_slice_and_back(a_volume_node, axis):
     expected_xy = {0: (6, 5), 1: (6, 4), 2: (5, 4)}[axis]
     np.testing.assert_allclose(shown.to_image(pose[:3, 3]), [expected_xy], atol=1e-9)
     np.testing.assert_allclose(shown.to_ras(np.array(expected_xy)), [pose[:3, 3]], atol=1e-9)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
+def test_a_box_may_be_drawn_in_a_view_level_within_three_degrees(a_scene, axis, quarter_turns):
+    geometry = geometry_of(a_scene.add_volume(np.zeros(SHAPE, np.int16), affine((0.5, 2, 4), degrees=(8, 15, 25))))
+    axes = geometry.ijk_to_ras[:3, :3] / np.linalg.norm(geometry.ijk_to_ras[:3, :3], axis=0)
+    right, up = np.delete(axes, 2 - axis, axis=1).T
+    for degrees, level in ((0, True), (2.9, True), (-2.9, True), (3.1, False), (-3.1, False), (45, False)):
+        turn = np.radians(90 * quarter_turns + degrees)
+        pose = np.eye(4)
+        # Any length of the view's own edge: it is its direction that counts.
+        pose[:3, 0] = 3 * (np.cos(turn) * right + np.sin(turn) * up)
+        pose[:3, 1] = np.cos(turn) * up - np.sin(turn) * right
+        pose[:3, 3] = (geometry.ijk_to_ras @ [6, 5, 4, 1])[:3]
+        shown = shown_slice(geometry, pose)
+        assert shown.axis == axis
+        if level:
+            require_level(shown, pose)
+        else:
+            with pytest.raises(GeometryError, match=rf"turned by {abs(degrees):.0f} degrees.*Rotate to volume plane"):
+                require_level(shown, pose)

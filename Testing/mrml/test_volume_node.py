@@ -104,6 +104,12 @@ def test_the_displayed_window_is_level_and_half_the_width_each_way(a_volume_node
     assert read_volume_node(a_volume_node).displayed_window == (-160.0, 240.0)
 
 
+def test_a_normalised_image_is_displayed_in_a_window_below_one(a_volume_node):
+    a_volume_node.GetDisplayNode().AutoWindowLevelOff()
+    a_volume_node.GetDisplayNode().SetWindowLevel(0.5, 0.25)
+    assert displayed_window_of(a_volume_node) == (0.0, 0.5)
+
+
 def test_a_volume_that_was_never_displayed_has_no_window(a_scene):
     node = a_scene.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
     assert displayed_window_of(node) is None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_support import STAND_IN, RunningServer, a_block, served, settings, write_image
+from service_support import STAND_IN, RunningServer, a_block, served, settings, write_ct, write_image
 
 from MedSAMSegmentLib.service.client import RemoteImage
 from MedSAMSegmentLib.service.service import Service
@@ -37,6 +37,12 @@ def start_server(lite_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture
 def block_file(tmp_path: Path) -> Path:
     return write_image(tmp_path / "DOE^JANE.nrrd", a_block())
+
+
+@pytest.fixture
+def ct(tmp_path: Path) -> Path:
+    """The block as a DICOM series."""
+    return write_ct(tmp_path / "ct", a_block())
 
 
 @pytest.fixture

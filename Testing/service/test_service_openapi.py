@@ -78,12 +78,10 @@ def test_the_description_names_every_route_and_its_errors(server: RunningServer)
     assert "HTTPValidationError" not in json.dumps(found)
 
 
-def test_schemathesis_finds_nothing(
-    start_server: Callable[..., RunningServer], block_file: Path, tmp_path: Path
-) -> None:
+def test_schemathesis_finds_nothing(start_server: Callable[..., RunningServer], ct: Path, tmp_path: Path) -> None:
     server = start_server(limits=Limits(sessions=10_000, runs=10_000, queue=10_000))
     with server.client() as client:
-        image = client.open(block_file)
+        image = client.open(ct)
         run = image.run([AROUND])
         run.wait()
     configuration = tmp_path / "schemathesis.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -16,7 +17,7 @@ import psutil
 import pytest
 import requests
 import SimpleITK as sitk
-from service_support import BOX, STAND_IN, TOKEN, WAIT, RunningServer, a_block, served, settings
+from service_support import BOX, STAND_IN, TOKEN, WAIT, Clock, RunningServer, a_block, served, settings, write_image
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
@@ -147,6 +148,20 @@ def test_a_format_that_is_not_made_is_said(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+def test_objects_share_a_window_as_on_the_command_line(server: RunningServer, tmp_path: Path) -> None:
+    chest = np.full((6, 20, 32), -1000, np.int16)
+    chest[:, 2:18, 2:30] = 40
+    chest[:, 4:16, 4:16] = -850
+    lung, liver = Box(i=(5, 14), j=(5, 14), k=(1, 4)), Box(i=(20, 28), j=(5, 14), k=(1, 4))
+    found = []
+    with server.client() as client, client.open(write_image(tmp_path / "chest.nrrd", chest)) as image:
+        for objects in ([lung], [lung, lung], [liver], [lung, liver]):
+            run = image.run(objects)
+            run.wait()
+            found.append(json.loads(run.report()["window"])["window"])
+    assert found == ["ct-lung", "ct-lung", "auto", "auto"]
+
+
 def test_the_codes_of_objects_are_written(server: RunningServer, image: RemoteImage, tmp_path: Path) -> None:
     objects = [{"prompts": [BOX]}, {"prompts": [BOX], "terminology": "SCT:10200004:Liver"}, {"prompts": [BOX]}]
     with server.client() as client:
@@ -257,6 +272,28 @@ def test_a_preview_that_takes_too_long_is_given_up(start_server: StartServer, bl
             image.preview(AROUND, index=4)
         assert caught.value.status == 503
         assert run.state()["state"] == "running"
+
+
+def test_a_preview_that_is_given_up_costs_the_others_no_worker(start_server: StartServer, block_file: Path) -> None:
+    clock = Clock()
+    server = start_server("slow-model", limits=Limits(preview_seconds=0.2), grace_seconds=0.01, clock=clock)
+    with server.client() as client:
+        image = client.open(block_file)
+        image.run([AROUND]).wait()
+        worker = worker_of(server)
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="busy for too long"):
+                image.preview(AROUND, index=4)
+        image.run([AROUND]).wait()
+        assert worker_of(server) == worker
+        # One that has answered nothing for a long time has hung, though.
+        for _ in range(2):
+            with pytest.raises(ServiceError, match="busy for too long"):
+                image.preview(AROUND, index=4)
+            clock.now += 601
+        until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
+        image.run([AROUND]).wait()
+        assert worker_of(server) != worker
 
 
 def test_only_so_many_requests_wait(start_server: StartServer, block_file: Path) -> None:

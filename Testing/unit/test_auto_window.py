@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.data import get_testdata_file
 
-from MedSAMSegmentLib.auto_window import window_of_prompts
+from MedSAMSegmentLib.auto_window import window_of_objects, window_of_prompts
 from MedSAMSegmentLib.commands.demo import load_chest
 from MedSAMSegmentLib.geometry import take_slice
 from MedSAMSegmentLib.intensity import to_uint8
@@ -250,3 +250,17 @@ def test_the_background_of_an_image_that_was_z_scored_within_a_mask_stays_black(
     shown = to_uint8(scored).volume_u8
     assert shown[~tissue].max() == 0
     assert (shown[tissue] == 0).mean() < 0.02
+
+
+def test_objects_share_a_window_where_all_ask_for_it_and_else_tell_theirs(chest: Chest) -> None:
+    volume, masks = chest
+    lungs = [[Box.around(masks[f"{side} lung"])] for side in ("right", "left")]
+    spine = [Box.around(masks["thoracic vertebral column"])]
+
+    def window(*objects: list[Box]) -> tuple[str, tuple[str, ...]]:
+        return window_of_objects(volume.array_zyx, volume.modality, objects)
+
+    assert window(*lungs) == ("ct-lung", ())
+    assert window(spine) == ("ct-bone", ())
+    assert window(lungs[0], spine, lungs[1]) == ("auto", ("ct-lung", "ct-bone"))
+    assert window() == ("auto", ())

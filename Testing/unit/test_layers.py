@@ -39,8 +39,11 @@ FORBIDDEN_PACKAGES = {
     "evaluation": SLICER | {"vtk", "torch"},
     "mrml": {"qt", "ctk", "torch", "SimpleITK"},
     "ui": {"torch"},
+    "runs": SLICER | {"vtk", "torch"},
+    "cohort": SLICER | {"vtk", "torch"},
     "commands": SLICER | {"vtk"},
     "service": SLICER | {"vtk", "torch", "SimpleITK"},
+    "challenge": SLICER | {"vtk", "torch", "SimpleITK"},
 }
 ALLOWED_LAYERS = {
     "vocabulary": set(),
@@ -52,9 +55,13 @@ ALLOWED_LAYERS = {
     "evaluation": {"io"},
     "mrml": set(),
     "ui": {"worker", "mrml", "checkpoints", "io"},
-    "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "commands", "service"},
+    "runs": {"checkpoints", "inference", "io"},
+    "cohort": {"checkpoints", "inference", "io", "evaluation", "worker", "runs"},
+    "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "service", "runs", "cohort"},
     "service": {"checkpoints", "io", "worker"},
+    "challenge": {"inference", "io", "evaluation"},
 }
+ALLOWED_LAYERS["commands"] |= {"challenge"}
 WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
 LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}
 TORCH_IN_CHECKPOINTS = {"weights"}

@@ -57,6 +57,15 @@ def test_set_and_unset_corners_have_one_surface_where_no_face_is_ambiguous() -> 
         assert areas[code] == pytest.approx(areas[255 - code])
 
 
+def test_the_published_areas_are_those_of_the_complement_and_no_smaller_than_a_flat_cut() -> None:
+    areas = area_table((1.0, 2.0, 3.0), published=True)
+    assert np.allclose(areas, areas[::-1], atol=1e-12)
+    assert areas[0b00001111] == pytest.approx(6.0)
+    assert areas[1] == pytest.approx(area_table((1.0, 2.0, 3.0))[1])
+    # Three corners around one: a pentagon that is not flat, cut so that it is as large as can be.
+    assert area_table((1.0, 1.0, 1.0), published=True)[0b00000111] == pytest.approx(0.5 + np.sqrt(3) * 0.375)
+
+
 def test_surfaces_within_the_tolerance_count_in_millimetres_along_each_axis() -> None:
     one, shifted = a_block(5, 14), np.roll(a_block(5, 14), 1, axis=0)
     assert normalized_surface_dice(one, shifted, (1.0, 1.0, 1.0), 1.0) == 1.0
@@ -99,6 +108,9 @@ def test_the_official_masks_score_as_the_official_metric_says(case: str) -> None
     assert normalized_surface_dice(truth, mask, (z, y, x)) == pytest.approx(figures["nsd_spacing_zyx"], abs=0.002)
     official_order = normalized_surface_dice(truth, mask, (x, y, z))
     assert official_order == pytest.approx(figures["nsd_official_spacing_xyz"], abs=0.002)
+    for order, name in (((z, y, x), "nsd_spacing_zyx"), ((x, y, z), "nsd_official_spacing_xyz")):
+        weighed = normalized_surface_dice(truth, mask, order, published_areas=True)
+        assert weighed == pytest.approx(figures[name], abs=1e-4), "the figures have four digits"
 
 
 def test_a_rectangle_is_smooth_wherever_it_lies() -> None:

@@ -47,6 +47,10 @@ def test_the_signal_is_told_by_status_and_last_words(status: int | None, text: s
         (0, True, "The worker ended unexpectedly (exit code 0)."),
         (-11, True, "The worker crashed (signal 11)."),
         (-9, True, "The worker was ended by the system, most likely because the memory was not enough (signal 9)."),
+        (-4, True, "The worker used an instruction that this processor lacks (signal 4)."),
+        (-6, True, "The worker aborted (signal 6)."),
+        (-7, True, "The worker crashed (signal 7)."),
+        (-8, True, "The worker crashed (signal 8)."),
         (-15, True, "The worker ended unexpectedly (signal 15)."),
     ],
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from MedSAMSegmentLib.errors import Cancelled
+from MedSAMSegmentLib.errors import Cancelled, WorkerError
 from MedSAMSegmentLib.worker.client import WorkerClient
 from MedSAMSegmentLib.worker.frames import FrameParser, encode_frame
 from MedSAMSegmentLib.worker.launch import LaunchCommand
@@ -159,6 +159,44 @@ def test_an_abandoned_request_that_was_not_sent_never_is(scene: Scene) -> None:
     scene.at(1.0)
     assert request.over
     assert [header["kind"] for header in scene.worker.asked] == ["hello"]
+
+
+@pytest.mark.parametrize("takes", [False, True])
+def test_a_worker_that_takes_nothing_is_ended_with_the_request_that_waited_for_it(scene: Scene, takes: bool) -> None:
+    scene.worker.backlog = 1 << 40
+    request = scene.client.submit_behind(1, Pending(CloseVolume(1), lambda frame: frame.header))
+    for second in range(1, 6):
+        scene.worker.backlog -= takes
+        scene.at(second)
+    scene.client.cancel(request)
+    assert request.over
+    assert scene.worker.exit_status == (None if takes else -9)
+    assert scene.client.running == takes
+
+
+def test_a_later_death_is_not_put_down_to_what_an_answered_request_did(scene: Scene) -> None:
+    first = scene.ask()
+    scene.worker.say("progress", first.request_id, stage="load model", done=0, total=0)
+    scene.worker.say("done", first.request_id)
+    scene.at(0.1)
+    second = scene.ask()
+    scene.worker.exit_status = -11
+    scene.at(0.2)
+    with pytest.raises(WorkerError) as caught:
+        _ = second.result
+    assert caught.value.message == "The worker crashed (signal 11)."
+
+
+def test_closing_waits_for_the_end_of_a_worker_that_had_to_be_killed(scene: Scene) -> None:
+    ended: list[bool] = []
+
+    def reap(_seconds: float) -> bool:
+        ended.append(scene.worker.exit_status is not None)
+        return ended[-1]
+
+    scene.worker.reap = reap  # type: ignore[method-assign]
+    scene.client.close()
+    assert ended == [False, True]
 
 
 def test_a_late_answer_to_an_abandoned_request_is_nobodys(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -246,12 +247,27 @@ def test_a_message_that_does_not_fit_in_memory_is_answered_and_ends_the_worker(r
     assert child.returncode == 4
 
 
+def test_bytes_that_a_child_does_not_take_are_told() -> None:
+    transport = PopenTransport()
+    transport.start(LaunchCommand(sys.executable, ("-c", "import time; time.sleep(600)"), dict(os.environ)))
+    try:
+        transport.write([b"x" * (4 << 20), b"y" * 7])
+        assert transport.backlog + (2 << 20) > 4 << 20
+        assert transport.backlog <= (4 << 20) + 7
+    finally:
+        transport.kill()
+        assert transport.reap(WAIT)
+
+
 def test_an_unknown_request_is_answered_and_the_next_one_served(raw_child: Callable[..., Any]) -> None:
     requests = b""
     for text in (
         b'{"kind":"dance","id":1}',
         b'{"kind":"close","id":2}',
         b'{"kind":"close","id":3,"session":9}',
+        b'{"kind":"close","id":[3],"session":9}',
+        b'{"kind":"hello"}',
+        b'{"kind":"part","id":0,"session":9}',
         b'{"kind":"shutdown","id":4}',
     ):
         requests += len(text).to_bytes(4, "big") + text
@@ -264,6 +280,9 @@ def test_an_unknown_request_is_answered_and_the_next_one_served(raw_child: Calla
         (1, "error"),
         (2, "error"),
         (3, "done"),
+        (None, "error"),
+        (None, "error"),
+        (None, "error"),
         (4, "done"),
     ]
 

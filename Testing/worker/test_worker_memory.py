@@ -66,3 +66,13 @@ def test_a_containers_limit_leaves_what_is_not_in_use(
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     assert memory._cgroup_available() == free
+
+
+def test_linux_tells_kibibytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemAvailable:    3000 kB\n")
+    monkeypatch.setattr(memory, "Path", lambda path: tmp_path / Path(path).name)
+    assert memory._linux_available() == 3000 * 1024
+    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\n")
+    assert memory._linux_available() is None
+    (tmp_path / "meminfo").unlink()
+    assert memory._linux_available() is None

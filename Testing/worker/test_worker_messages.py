@@ -148,8 +148,9 @@ def test_a_reading_that_is_no_number_is_refused() -> None:
         over_the_wire(SegmentSlice(1, 0, 2, [BOX], "other"))  # type: ignore[arg-type]
 
 
-def test_an_opened_volume_arrives_with_its_options() -> None:
-    sent = OpenVolume(3, "lite_medsam", (2, 3, 4), "int16", (5.0, 0.7, 0.7), {"window": [-160, 240]}, (-5.0, 7.0))
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 4, 3)])
+def test_an_opened_volume_arrives_with_its_options(shape: tuple[int, ...]) -> None:
+    sent = OpenVolume(3, "lite_medsam", shape, "int16", (5.0, 0.7, 0.7), {"window": [-160, 240]}, (-5.0, 7.0))
     assert vars(over_the_wire(sent)) == vars(sent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -179,6 +180,7 @@ VOLUMES = {
 def test_what_arrives_in_parts_is_scaled_as_the_whole(name: str, modality: str | None, window: Any) -> None:
     volume = VOLUMES[name]
     stream = VolumeStream(1, volume, tuple((0, n - 1) for n in volume.shape[:3]), (window, modality))
+    assert stream.nbytes == volume.nbytes
     early = [part for part in stream.before_open() if part is not None]
     late = [*stream.slice_first(2, 4), *stream.slice_first(0, 7), *stream.after_open()]
     arriving = ArrivingVolume(stream.shape, stream.dtype)
@@ -285,3 +287,23 @@ def test_the_order_of_what_waits() -> None:
         taken += [header for header, _ in outbox.take(lambda: True)]
     words = [header["id"] or next(iter(header["first_zyx"])) for header in taken]
     assert words == [14, 0, 11, 13, 1, 2, 12, 5]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_that_was_sent_is_not_sent_again(a_volume: NDArray, axis: int) -> None:
+    whole = tuple((0, n - 1) for n in a_volume.shape)
+    stream = VolumeStream(1, a_volume, whole, ("ct-abdomen", "CT"))
+    for index in (0, 5, a_volume.shape[axis] - 1):
+        first, again = list(stream.slice_first(axis, index)), list(stream.slice_first(axis, index))
+        assert [len(first), len(again)] == [1, 0]
+        np.testing.assert_array_equal(first[0].values.take(0, axis), a_volume.take(index, axis))
+    list(stream.after_open())
+    assert not list(stream.slice_first(axis, 3))
+
+
+def test_a_slice_within_a_part_that_went_ahead_is_not_sent_again(a_volume: NDArray) -> None:
+    stream = VolumeStream(1, a_volume, tuple((0, n - 1) for n in a_volume.shape), ("ct-abdomen", "CT"))
+    (part,) = itertools.islice(stream.after_open(), 1)
+    first = part.first_zyx[0]
+    for index in range(first, first + part.values.shape[0]):
+        assert not list(stream.slice_first(0, index))

@@ -1,8 +1,8 @@
-"""From the command line's prompt options to objects."""
+"""From prompt options to objects."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -16,6 +16,7 @@ from ..prompts import Box, Line, MaskPrompt, Point, Prompt
 
 if TYPE_CHECKING:
     from ..inference.recist_prompt import PointKind
+    from ..io.segments import SegmentationFile
 
 POINT_KINDS = {"point": True, "negative-point": False}
 FILE_KINDS = {"markups": "--roi", "mask": "--mask", "correction": "--correct", "line-mask": "--line-mask"}
@@ -37,6 +38,7 @@ def objects_from_options(
 
     A box, line, mask or ROI begins an object; points belong to the object before them, those that come first to the
     first object, or are one by themselves; a correction belongs to the object before it.
+    The kind "object" holds a list of options that are all of one object.
 
     `frame` gives the slice of boxes that were drawn on a single image of a series. `line_as` is what stands for a
     line: the box around it, or points on it. In `mode` "reference" the ends of a drawn line are found as the official
@@ -45,6 +47,10 @@ def objects_from_options(
     objects: list[list[Prompt]] = []
     points_alone = True
     for kind, values in options:
+        if kind == "object":
+            own = objects_from_options(values, volume, axis, frame=frame, line_as=line_as, mode=mode, space=space)
+            objects.append([prompt for prompts in own for prompt in prompts])
+            continue
         for prompt in _prompts(kind, values, volume, axis, frame=frame, mode=mode, space=space):
             on_frame = _on_frame(prompt, frame) if frame is not None else prompt
             if kind == "correction" and not objects:
@@ -62,7 +68,7 @@ def objects_from_options(
 def reversed_boxes(options: Sequence[tuple[str, Any]]) -> list[str]:
     """Return a sentence on each box whose corners do not come in order; it is sorted."""
     notes = []
-    for _kind, values in (option for option in options if option[0] == "box"):
+    for _kind, values in (option for option in every_prompt(options) if option[0] == "box"):
         half = len(values) // 2
         if any(first > last for first, last in zip(values[:half], values[half:], strict=True)):
             numbers = " ".join(f"{number:g}" for number in values)
@@ -73,8 +79,19 @@ def reversed_boxes(options: Sequence[tuple[str, Any]]) -> list[str]:
 def files_of_prompts(options: Sequence[tuple[str, Any]]) -> list[tuple[str, str]]:
     """Return the files that the prompts are read from, each with the option that named it."""
     return [
-        (FILE_KINDS[kind], values if kind == "markups" else values[0]) for kind, values in options if kind in FILE_KINDS
+        (FILE_KINDS[kind], values if kind == "markups" else values[0])
+        for kind, values in every_prompt(options)
+        if kind in FILE_KINDS
     ]
+
+
+def every_prompt(options: Sequence[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Yield the options, those within an "object" by themselves."""
+    for kind, values in options:
+        if kind == "object":
+            yield from every_prompt(values)
+        else:
+            yield kind, values
 
 
 def _prompts(
@@ -133,32 +150,39 @@ def _box_of_millimetres(values: Sequence[float], volume: Volume, space: str | No
 
 
 def _mask_prompt(file: str, index: str, *, volume: Volume, axis: int) -> MaskPrompt:
-    from ..io.read_segmentation import read_segmentation
-
     try:
         number = int(index)
     except ValueError as error:
         raise UsageError(f"The slice {index!r} is not a whole number.", "Use --mask FILE SLICE.") from error
-    found = read_segmentation(file)
+    found = segmentation_on_grid(file, volume, "mask")
     shape = volume.geometry.shape_zyx
-    if found.geometry.shape_zyx != shape:
-        raise PromptError(
-            f"The mask has {found.geometry.shape_zyx} voxels, the image {shape} (slices, rows, columns).",
-            "Give a segmentation on the image's own grid.",
-        )
-    # Challenge files and pictures have no place in space.
-    placed = volume.has_patient_axes and volume.kind != "npz" and not file.lower().endswith(PLACELESS)
-    if placed and not found.geometry.agrees_with(volume.geometry):
-        raise PromptError(
-            "The mask lies elsewhere in space than the image, or is turned against it.",
-            "Resample it onto the image's grid.",
-        )
     if not 0 <= number < shape[axis]:
         raise PromptError(f"The mask's slice {number} is outside 0 to {shape[axis] - 1}.", "Give one of these.")
     outline = np.zeros(slice_shape(shape, axis), bool)
     for segment in found.segments:
         outline |= take_slice(segment.mask_zyx, axis, number)
     return MaskPrompt(axis, number, outline)
+
+
+def segmentation_on_grid(file: str, volume: Volume, what: str) -> SegmentationFile:
+    """Read a segmentation that lies on the volume's grid; errors call it `what`. Raises `InputError`, `PromptError`."""
+    from ..io.read_segmentation import read_segmentation
+
+    found = read_segmentation(file)
+    shape = volume.geometry.shape_zyx
+    if found.geometry.shape_zyx != shape:
+        raise PromptError(
+            f"The {what} has {found.geometry.shape_zyx} voxels, the image {shape} (slices, rows, columns).",
+            "Give a segmentation on the image's own grid.",
+        )
+    # Challenge files and pictures have no place in space.
+    placed = volume.has_patient_axes and volume.kind != "npz" and not file.lower().endswith(PLACELESS)
+    if placed and not found.geometry.agrees_with(volume.geometry):
+        raise PromptError(
+            f"The {what} lies elsewhere in space than the image, or is turned against it.",
+            "Resample it onto the image's grid.",
+        )
+    return found
 
 
 def _drawn_line(drawn: MaskPrompt, mode: str) -> Line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import platform
 from collections.abc import Sequence
 from importlib import metadata
@@ -14,6 +13,7 @@ from ..io.result_facts import object_facts, prompt_facts
 from ..prompts import Prompt
 from ..results import FLAG_TWO_READINGS
 from ..version import __version__
+from .options import RunOptions
 from .prompt_options import files_of_prompts
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ REPEATED_OPTIONS = (
 """What decides on the result besides the files; the prompts stand with their objects."""
 
 
-def input_facts(volume: Volume, options: argparse.Namespace, notes: Sequence[str]) -> dict[str, Any]:
+def input_facts(volume: Volume, options: RunOptions, notes: Sequence[str]) -> dict[str, Any]:
     """Describe the inputs: every file by its hash, and the options, so that the run can be repeated."""
     return {
         "input": {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,6 +14,7 @@ from ..io.read_volume import read_volume
 from ..io.volume import Volume
 from ..io.write_segmentation import parse_terminologies
 from ..prompts import Box, Prompt, Shape3
+from .options import RunOptions
 from .prompt_options import array_axis, objects_from_options, reversed_boxes
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class RunInputs:
         return len(self.volumes) > 1
 
 
-def read_inputs(options: argparse.Namespace) -> RunInputs:
+def read_inputs(options: RunOptions) -> RunInputs:
     """Read the image and the prompts. Raises `UsageError`, `InputError`, `PromptError` for what cannot end well."""
     from ..inference.plan import check_range
 
@@ -67,7 +67,7 @@ def read_inputs(options: argparse.Namespace) -> RunInputs:
     return RunInputs(volumes, objects, names, axis, slice_range, notes, len(volumes) * _expected_slices(plans))
 
 
-def _volumes(options: argparse.Namespace) -> list[Volume]:
+def _volumes(options: RunOptions) -> list[Volume]:
     """Return the image, of which k counts the frames where they are to be followed; else the frames of a 4D file asked
     for."""
     # The official scripts sort frames by name as text, but for EfficientTAM's copy.
@@ -116,7 +116,7 @@ def _frames_along_k(volume: Volume, name: str) -> Volume:
     return replace(volume, array_zyx=array, geometry=geometry, frames_tzyx=None, time_axis=True, nifti_forms=None)
 
 
-def _objects(options: argparse.Namespace, volume: Volume, axis: int) -> list[list[Prompt]]:
+def _objects(options: RunOptions, volume: Volume, axis: int) -> list[list[Prompt]]:
     frame = options.frame if volume.time_axis else None
     objects = objects_from_options(
         options.prompts,
@@ -159,7 +159,7 @@ def _names(given: Sequence[str], count: int) -> list[str]:
 
 
 def _checked_plans(
-    options: argparse.Namespace,
+    options: RunOptions,
     volume: Volume,
     objects: Sequence[Sequence[Prompt]],
     axis: int,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import OutputError, UsageError
+from ..errors import OutputError
 from ..geometry import VolumeGeometry
 from ..io.dicom_output import DICOM_OUTPUT_SUFFIX, DicomOutput, empty_segments, require_dicom_writer
 from ..io.file_kinds import IMAGE_SUFFIXES, image_suffix
@@ -33,8 +32,7 @@ from ..io.write_segmentation import (
     segments_from,
     write_segmentation,
 )
-from .overwriting import agree_to_overwrite
-from .progress import say
+from .options import PromptOption, Say
 from .prompt_options import files_of_prompts
 
 if TYPE_CHECKING:
@@ -54,18 +52,6 @@ class Outputs:
     inputs: tuple[Path, ...] = ()
     replaced: tuple[Path, ...] = ()
     dicom_type: str = "seg"
-
-    @classmethod
-    def of(cls, options: argparse.Namespace) -> Outputs:
-        """Read what the options ask for. Raises `UsageError`, `OutputError` for what cannot be written."""
-        kind = options.dicom_type or "seg"
-        outputs = cls(options.output, options.overlay, options.report, _input_files(options), dicom_type=kind)
-        if not any((options.output, options.overlay, options.report)):
-            raise UsageError("There is nothing to write.", "Give -o FILE, --overlay FILE.png or --report FILE.json.")
-        if options.dicom_type and not outputs.is_dicom:
-            raise UsageError("--dicom-type is the kind of a DICOM output.", "Give -o FILE.dcm, or leave it out.")
-        outputs.check()
-        return outputs
 
     @property
     def is_dicom(self) -> bool:
@@ -133,29 +119,16 @@ class Outputs:
         return ((self.segmentation, SEGMENTATION_SUFFIXES), (self.overlay, (".png",)), (self.report, (".json",)))
 
 
-def check_all(outputs: Sequence[Outputs], *, overwrite: bool) -> list[Outputs]:
-    """Return the outputs of one call, checked against its inputs and one another, with the files that may be replaced.
-
-    Raises `UsageError`, `OutputError`, and `Cancelled` when the user says no.
-    """
-    for one in outputs:
-        one.check()
-    files = [file for one in outputs for file in one.files]
-    check_against_each_other(files)
-    replaced = agree_to_overwrite(files, overwrite)
-    return [replace(one, replaced=replaced) for one in outputs]
-
-
 def write_outputs(
     outputs: Outputs,
     volume: Volume,
     result: Segmentation3D,
     *,
     grey_u8: NDArray[np.uint8],
-    terminology: list[str],
+    terminology: Sequence[str],
     algorithm: str,
     report: Mapping[str, Any],
-    quiet: bool,
+    say: Say,
 ) -> None:
     """Write the files that were asked for and name each; `grey_u8` is the image as the model saw it, `algorithm` the
     model."""
@@ -166,19 +139,19 @@ def write_outputs(
     if outputs.segmentation:
         dicom = DicomOutput.of(volume, outputs.dicom_type, algorithm) if outputs.is_dicom else None
         for file in write_segmentation(outputs.segmentation, segments, volume.geometry, volume.nifti_forms, dicom):
-            say(f"wrote {file}", quiet)
+            say(f"wrote {file}")
         for name in empty_segments(segments) if dicom else ():
-            say(f"warning: {name} is empty, and was left out of {outputs.segmentation}", quiet)
+            say(f"warning: {name} is empty, and was left out of {outputs.segmentation}")
     if outputs.overlay:
         from ..io.overlay import write_overlay
 
         write_overlay(outputs.overlay, grey_u8, segments, axis=result.axis, **overlay_grid(volume))
-        say(f"wrote {outputs.overlay}", quiet)
+        say(f"wrote {outputs.overlay}")
     if outputs.report:
         from ..io.report import write_report
 
         write_report(outputs.report, report)
-        say(f"wrote {outputs.report}", quiet)
+        say(f"wrote {outputs.report}")
 
 
 class OverlayGrid(TypedDict, total=False):
@@ -193,12 +166,12 @@ def overlay_grid(volume: Volume) -> OverlayGrid:
     return {"spacing_zyx": volume.spacing_zyx}
 
 
-def _input_files(options: argparse.Namespace) -> tuple[Path, ...]:
-    """Return all that a run reads: the image, prompts and weights, with what belongs to each."""
-    files = [file for image in options.image for file in image_and_companions(image)]
-    for option, file in files_of_prompts(options.prompts):
+def input_files(images: Sequence[str], prompts: Sequence[PromptOption], weights: str | None) -> tuple[Path, ...]:
+    """Return all that a run reads: the images, prompts and weights, with what belongs to each."""
+    files = [file for image in images for file in image_and_companions(image)]
+    for option, file in files_of_prompts(prompts):
         files.extend((Path(file),) if option == "--roi" else segmentation_and_companions(file))
-    return (*files, Path(options.weights)) if options.weights else tuple(files)
+    return (*files, Path(weights)) if weights else tuple(files)
 
 
 def _marked(path: str, suffix: str, mark: str) -> str:

@@ -1,0 +1,197 @@
+"""`cohort run` as a user runs it: every case ends with a result or a reason, whatever is killed on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+from cohort_support import (
+    BOX,
+    a_cohort,
+    environment,
+    finish,
+    litter,
+    outputs,
+    quick,
+    sidecar,
+    write_image,
+    write_manifest,
+)
+from conftest import CORRUPT, COUNT, TOO_LARGE, Ran
+from filelock import FileLock
+from kills import Tally, children, differences, disturb
+
+from MedSAMSegmentLib.cli import main
+from MedSAMSegmentLib.cohort.case import KeptModel, Task, run_case
+from MedSAMSegmentLib.cohort.manifest import read_manifest
+from MedSAMSegmentLib.cohort.planning import make_plan, weights_digest, write_plan
+from MedSAMSegmentLib.runs.options import RunOptions
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, limits and /proc of Linux")
+
+GOOD = [f"c{number:02d}" for number in range(1, COUNT - 1)]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_no_case_stops_the_run(undisturbed: Ran) -> None:
+    states = {name: sidecar(undisturbed.out, name)["state"] for name in (*GOOD, CORRUPT, TOO_LARGE)}
+    assert states == {**dict.fromkeys(GOOD, "done"), CORRUPT: "failed", TOO_LARGE: "failed"}
+    assert list(outputs(undisturbed.out)) == [f"{name}.seg.nrrd" for name in GOOD]
+    assert undisturbed.finished.returncode == 6
+    assert f"2 of {COUNT} cases failed: {CORRUPT}, {TOO_LARGE}." in undisturbed.finished.stderr
+    assert litter(undisturbed.out) == []
+
+
+def test_a_sidecar_says_why_a_case_failed(undisturbed: Ran) -> None:
+    corrupt, too_large = (sidecar(undisturbed.out, name) for name in (CORRUPT, TOO_LARGE))
+    assert corrupt["error"]["code"] == too_large["error"]["code"] == "input"
+    assert "18432 bytes of voxels, the file has 900 bytes" in corrupt["error"]["message"]
+    assert corrupt["error"]["cure"]
+    assert too_large["error"]["message"] == "c12.nrrd does not fit in memory."
+    assert (corrupt["tries"], too_large["tries"]) == (1, 2), "memory may be enough in another process, a file stays cut"
+
+
+def test_a_sidecar_says_what_a_result_came_from(undisturbed: Ran) -> None:
+    facts = sidecar(undisturbed.out, "c04")
+    image, reference = facts["inputs"]
+    assert (image["part"], image["sha256"]) == ("image", sha256(undisturbed.manifest.parent / "c04.nrrd"))
+    assert (reference["part"], reference["file"]) == ("reference 1", "c04.seg.nrrd")
+    (output,) = facts["outputs"]
+    assert output["sha256"] == sha256(undisturbed.out / "segmentations" / "c04.seg.nrrd")
+    assert len(facts["digest"]) == 64
+    assert facts["objects"][0]["metrics"]["dice"] > 0.9
+    assert facts["versions"]["MedSAMSegmentLib"]
+    assert facts["seconds"] > 0
+    assert facts["peak_memory_mb"] > 50
+    assert [item["name"] for item in sidecar(undisturbed.out, "c03")["objects"]] == ["blob", "part"]
+
+
+def test_what_is_done_is_left_alone_and_what_changed_is_done_again(copied: Ran) -> None:
+    (copied.manifest.parent / "c02.nrrd").touch()  # another time, the same content
+    write_image(copied.manifest.parent / "c05.nrrd", 99)
+    write_image(copied.manifest.parent / f"{CORRUPT}.nrrd", 11)
+    (copied.out / "segmentations" / "c07.seg.nrrd").unlink()
+    (copied.out / "sidecars" / "c08.json").write_text('{"format": 1, "state"', encoding="utf-8")
+    before = outputs(copied.out)
+    finished = finish(quick(copied.manifest, copied.out))
+    assert finished.returncode == 0, finished.stderr
+    again = [line.split()[1] for line in finished.stdout.splitlines() if line.startswith("[")]
+    assert again == ["c05", "c07", "c08", CORRUPT]
+    after = outputs(copied.out)
+    assert after.pop("c05.seg.nrrd") != before.pop("c05.seg.nrrd")
+    assert after.pop(f"{CORRUPT}.seg.nrrd")
+    assert {**before, "c07.seg.nrrd": after["c07.seg.nrrd"]} == after
+
+
+def test_two_shards_are_one_run(undisturbed: Ran, tmp_path: Path) -> None:
+    manifest = a_cohort(tmp_path / "images", 5)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert finish(quick(manifest, whole)).returncode == 0
+    first = finish(quick(manifest, parts, "--shard", "1/2"))
+    assert first.returncode == 0
+    assert list(outputs(parts)) == ["c01.seg.nrrd", "c03.seg.nrrd", "c05.seg.nrrd"]
+    assert finish(quick(manifest, parts, "--shard", "2/2")).returncode == 0
+    assert differences(parts, whole) == []
+    assert outputs(whole)["c01.seg.nrrd"] == outputs(undisturbed.out)["c01.seg.nrrd"]
+    assert json.loads((parts / "cohort.json").read_text()) == json.loads((whole / "cohort.json").read_text())
+
+
+def test_kills_at_random_points_change_no_byte(tmp_path: Path) -> None:
+    """A hundred of them: Testing/cohort/kills.py."""
+    manifest = a_cohort(tmp_path / "images", 4)
+    assert finish(quick(manifest, tmp_path / "undisturbed")).returncode == 0
+    tally = Tally()
+    disturb(manifest, tmp_path / "out", tally, random.Random(time.time_ns()), kills=6, workers=1)
+    assert tally.harm == []
+    assert differences(tmp_path / "out", tmp_path / "undisturbed") == []
+
+
+def test_a_killed_process_costs_a_try(tmp_path: Path) -> None:
+    manifest, out = a_cohort(tmp_path / "images", 1), tmp_path / "out"
+    with subprocess.Popen(
+        quick(manifest, out, "--retries", 1), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as driver:
+        killed: set[int] = set()
+        while driver.poll() is None and len(killed) < 2:
+            for child in set(children(driver.pid)) - killed:
+                os.kill(child, signal.SIGKILL)
+                killed.add(child)
+            time.sleep(0.02)
+        driver.communicate()
+    assert driver.returncode == 6
+    facts = sidecar(out, "c01")
+    assert (facts["state"], facts["error"]["code"], facts["tries"]) == ("failed", "worker", 2)
+    assert "ended by the system, most likely because the memory was not enough" in facts["error"]["message"]
+    assert "0 to run" in finish(quick(manifest, out)).stdout
+    again = finish(quick(manifest, out, "--retry-failed"))
+    assert again.returncode == 0, again.stderr
+    assert sidecar(out, "c01")["state"] == "done"
+
+
+def test_a_case_that_takes_too_long_is_stopped_and_not_tried_again(tmp_path: Path) -> None:
+    manifest, out = a_cohort(tmp_path / "images", 1), tmp_path / "out"
+    assert finish(quick(manifest, out, "--case-minutes", 0.002)).returncode == 6
+    facts = sidecar(out, "c01")
+    assert (facts["error"]["code"], facts["tries"]) == ("worker", 1)
+    assert "more than 0.002 minutes" in facts["error"]["message"]
+
+
+def test_one_driver_a_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest, out = a_cohort(tmp_path / "images", 1), tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".run-1-of-1.lock"):
+        words = ["cohort", "run", str(manifest), "-o", str(out), "--weights", str(manifest), "--model", "lite_medsam"]
+        assert main([*words, "--offline"]) == 2
+    assert "is being run already" in capsys.readouterr().err
+
+
+def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest, out = a_cohort(tmp_path / "images", 3), tmp_path / "out"
+    words = ["cohort", "run", str(manifest), "-o", str(out), "--weights", str(manifest), "--model", "lite_medsam"]
+    assert main([*words, "--dry-run"]) == 0
+    assert "3 to run" in capsys.readouterr().out
+    assert not out.exists()
+
+
+def test_an_image_is_no_place_for_an_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.nrrd", 1)
+    row = {"id": "a", "image": "a.nrrd", "output": "a.nrrd", "box": BOX}
+    manifest = write_manifest(tmp_path / "m.csv", [row])
+    words = ["cohort", "run", str(manifest), "-o", str(tmp_path), "--weights", str(manifest), "--model", "lite_medsam"]
+    assert main(words) == 3
+    assert "is one of the inputs" in capsys.readouterr().err
+
+
+def test_a_case_gives_the_bytes_of_a_run(
+    lite_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the real network, on one slice."""
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(lite_checkpoint.parent))
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    write_image(images / "c01.nrrd", 1)
+    sitk.WriteImage(sitk.ReadImage(str(images / "c01.nrrd"))[:, :, 1:2], str(images / "c01.nrrd"))
+    box = "14 10 50 38"
+    manifest = write_manifest(images / "m.csv", [{"id": "c01", "image": "c01.nrrd", "box": box, "name": "blob"}])
+    words = ["--box", *box.split(), "--name", "blob", "-o", str(tmp_path / "run.seg.nrrd"), "-q"]
+    assert main(["run", str(images / "c01.nrrd"), *words]) == 0
+    plan = make_plan(read_manifest(manifest), RunOptions(""), {"": weights_digest(None, None)}, root=images, out=out)
+    write_plan(plan, out, manifest)
+    task = Task.of(json.loads(json.dumps(asdict(plan.tasks[0]))))
+    assert (task.case, task.request) == (plan.tasks[0].case, plan.tasks[0].request)
+    assert run_case(task, KeptModel()).state == "done"
+    assert outputs(out) == {"c01.seg.nrrd": (tmp_path / "run.seg.nrrd").read_bytes()}
+    assert sidecar(out, "c01")["model"]["weights_sha256"] == sha256(lite_checkpoint)
