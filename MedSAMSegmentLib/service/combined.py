@@ -10,19 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
-from ..io.dicom_output import DicomOutput, require_dicom_writer
 from ..io.segments import SegmentToWrite
 from ..io.write_segmentation import check_output_grid, write_segmentation
 from .problems import ServiceProblem
+from .results import DICOM_KINDS, dicom_output, result_suffix
 from .runs import Run
 from .sessions import ImageSession
-
-MEDIA_TYPES = {
-    "seg.nrrd": "application/octet-stream",
-    "nii.gz": "application/gzip",
-    "dcm": "application/dicom",
-}
 
 
 @dataclass(frozen=True)
@@ -35,15 +28,16 @@ class Part:
 
 
 def combined_file(session: ImageSession, parts: Sequence[Part], kind: str) -> Path:
-    """Write a file of `MEDIA_TYPES` into the session's folder and return its path, which is a new one each time.
+    """Write a file of the `kind` into the session's folder and return its path, which is a new one each time.
 
     Raises `ServiceProblem` for runs that are not done (409) or of another image (404), and where the image cannot be
     written about in DICOM (415); `OutputError` for a format that cannot hold the grid or the masks.
     """
     volume = session.volume
-    dicom = _dicom(session, parts) if kind == "dcm" else None
+    models = ", ".join(dict.fromkeys(part.run.setup.model for part in parts))
+    dicom = dicom_output(volume, kind, models) if kind in DICOM_KINDS else None
     segments = [SegmentToWrite(part.name, _mask(session, part.run), part.color) for part in parts]
-    path = session.folder / f"saved-{secrets.token_hex(8)}.{kind}"
+    path = session.folder / f"saved-{secrets.token_hex(8)}.{result_suffix(kind)}"
     check_output_grid(path, volume.geometry, volume.nifti_forms, dicom)
     write_segmentation(path, segments, volume.geometry, volume.nifti_forms, dicom)
     return path
@@ -63,24 +57,3 @@ def _mask(session: ImageSession, run: Run) -> NDArray[np.bool_]:
             f"A run is {run.state}.", "Wait for its end, or run it again.", status=409, code="not-done"
         )
     return run.result.objects[0].mask
-
-
-def _dicom(session: ImageSession, parts: Sequence[Part]) -> DicomOutput:
-    if not any(session.volume.slice_sources):
-        raise ServiceProblem(
-            "DICOM SEG refers to the images it was made of, and this image was not DICOM.",
-            "Save as .seg.nrrd or .nii.gz.",
-            status=415,
-            code="result-kind",
-        )
-    try:
-        require_dicom_writer("seg")
-    except UsageError as error:
-        raise ServiceProblem(
-            "The package that writes DICOM SEG is not installed where the server runs.",
-            'Install it: pip install "MedSAMSegmentLib[dicom]". Or save as .seg.nrrd.',
-            status=415,
-            code="result-kind",
-        ) from error
-    models = ", ".join(dict.fromkeys(part.run.setup.model for part in parts))
-    return DicomOutput.of(session.volume, "seg", models)

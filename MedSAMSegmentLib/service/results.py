@@ -42,7 +42,7 @@ def result_file(run: Run, kind: str) -> Path:
     `OutputError` for one that cannot hold the grid or the masks.
     """
     volume = run.session.volume
-    dicom = _dicom_output(volume, kind, run.setup.model) if kind in DICOM_KINDS else None
+    dicom = dicom_output(volume, kind, run.setup.model) if kind in DICOM_KINDS else None
     result = _result(run)
     path = run.session.folder / f"{run.id}.{result_suffix(kind)}"
     with run.writing:
@@ -57,7 +57,7 @@ def result_file(run: Run, kind: str) -> Path:
     return path
 
 
-def _dicom_output(volume: Volume, kind: str, model: str) -> DicomOutput:
+def dicom_output(volume: Volume, kind: str, model: str) -> DicomOutput:
     """Return what a DICOM result needs besides masks. Raises `ServiceProblem` (415) where it is not made."""
     others = f"Ask for {', '.join(name for name in MEDIA_TYPES if name not in DICOM_KINDS)}."
     if not volume.slice_sources:

@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect
 from ..errors import PromptError
 from ..results import SliceResult
 from .answers import TheService, file_answer, problems, session_answer
-from .combined import MEDIA_TYPES, Part, combined_file, remove_combined
+from .combined import Part, combined_file, remove_combined
 from .mask_bits import mask_to_json
 from .problems import ServiceProblem
-from .results import image_file
+from .results import MEDIA_TYPES, image_file, result_suffix
 from .runs import Preview
 from .schemas import AXIS_NUMBERS, MaskBits, PreviewAnswer, PreviewBody, SegmentationBody, SessionAnswer
 from .service import Service
@@ -89,7 +89,7 @@ def get_image(session_id: str, service: TheService) -> FileResponse:
 @router.post(
     "/{session_id}/segmentation",
     response_class=FileResponse,
-    responses={200: file_answer("The segments", *MEDIA_TYPES.values()), **problems(404, 409, 415)},
+    responses={200: file_answer("The segments", *dict.fromkeys(MEDIA_TYPES.values())), **problems(404, 409, 415)},
 )
 def save_segmentation(session_id: str, body: SegmentationBody, service: TheService) -> FileResponse:
     """Fetch the objects of several runs as the segments of one file."""
@@ -102,7 +102,7 @@ def save_segmentation(session_id: str, body: SegmentationBody, service: TheServi
     return FileResponse(
         path,
         media_type=MEDIA_TYPES[body.format],
-        filename=f"segmentation.{body.format}",
+        filename=f"segmentation.{result_suffix(body.format)}",
         background=BackgroundTask(remove_combined, path),
     )
 

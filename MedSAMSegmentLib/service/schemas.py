@@ -149,7 +149,7 @@ class SegmentBody(Body):
 class SegmentationBody(Body):
     """Segments of one image, and the format of their file; `dcm` is DICOM SEG."""
 
-    format: Literal["seg.nrrd", "nii.gz", "dcm"] = "seg.nrrd"
+    format: Literal["seg.nrrd", "nii.gz", "npz", "dcm", "rtstruct"] = "seg.nrrd"
     segments: Annotated[list[SegmentBody], Field(min_length=1, max_length=MOST_OBJECTS)]
 
 

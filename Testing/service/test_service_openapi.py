@@ -34,7 +34,8 @@ expected-statuses = ["2xx", "400", "404", "409", "413", "415", "422", "429"]
 
 [[operations]]
 include-path = ["/api/v1/sessions/{{session_id}}", "/api/v1/sessions/{{session_id}}/runs",
-  "/api/v1/sessions/{{session_id}}/preview", "/api/v1/sessions/{{session_id}}/image.nii.gz"]
+  "/api/v1/sessions/{{session_id}}/preview", "/api/v1/sessions/{{session_id}}/image.nii.gz",
+  "/api/v1/sessions/{{session_id}}/segmentation"]
 exclude-method = "DELETE"
 parameters = {{ "path.session_id" = "{session}" }}
 
@@ -60,6 +61,8 @@ def test_the_description_names_every_route_and_its_errors(server: RunningServer)
         ("/api/v1/sessions/{session_id}", "get"),
         ("/api/v1/sessions/{session_id}", "delete"),
         ("/api/v1/sessions/{session_id}/image.nii.gz", "get"),
+        ("/api/v1/sessions/{session_id}/segmentation", "post"),
+        ("/api/v1/sessions/{session_id}/segmentation", "post"),
         ("/api/v1/sessions/{session_id}/preview", "post"),
         ("/api/v1/sessions/{session_id}/runs", "post"),
         ("/api/v1/runs/{run_id}", "get"),

@@ -9,11 +9,12 @@ import numpy as np
 import pydicom
 import pytest
 from browser import CONTROL, SHIFT, Browser
-from dicom_support import write_series
-from service_support import TOKEN
+from dicom_support import masks_of_rtstruct, masks_of_seg, write_series
+from service_support import TOKEN, write_ct
 from viewer_support import BLOCK, GRIDS, SHAPE, StartViewer, Viewer, write_block
 
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
+from MedSAMSegmentLib.io.read_volume import read_volume
 
 VOXEL = (19, 8, 6)
 """One of the block."""
@@ -298,29 +299,32 @@ def test_dicom_is_refused_for_an_image_that_was_none(viewer: Viewer) -> None:
     viewer.page.evaluate("document.querySelector('#format').value = 'dcm'")
     viewer.page.press("s", modifiers=CONTROL)
     viewer.page.until("document.querySelector('#message.bad')")
-    assert "this image was not DICOM" in viewer.page.text("#message")
+    assert "images that were sent as DICOM" in viewer.page.text("#message")
 
 
-def test_a_dicom_folder_goes_in_and_a_segmentation_comes_out(start_viewer: StartViewer, tmp_path: Path) -> None:
-    stored = np.full((5, 30, 40), 20, dtype=np.int16)
-    stored[1:4, 8:16, 20:32] = 900
-    series = tmp_path / "series"
-    write_series(series, stored, RescaleIntercept=-100)
+@pytest.mark.parametrize("kind", ["dcm", "rtstruct"])
+def test_a_dicom_folder_goes_in_and_dicom_comes_out(kind: str, start_viewer: StartViewer, tmp_path: Path) -> None:
+    if kind == "dcm":
+        pytest.importorskip("highdicom")
+    stored = np.full((5, 30, 40), -80)
+    stored[1:4, 8:16, 20:32] = 200
+    series = write_ct(tmp_path / "series", stored)
     viewer = start_viewer(series)
     viewer.find((25, 11, 2))
     viewer.page.save_downloads(tmp_path)
     drag_around_the_block(viewer)
     viewer.until_done()
-    viewer.page.evaluate("document.querySelector('#format').value = 'dcm'")
+    viewer.page.evaluate("document.querySelector('#format').value = " + repr(kind))
     viewer.page.press("s", modifiers=CONTROL)
     viewer.page.until("document.querySelector('#message').textContent === 'Saved one object.'")
-    path = tmp_path / "segmentation.dcm"
+    path = tmp_path / ("segmentation.dcm" if kind == "dcm" else "segmentation.rtstruct.dcm")
     viewer.page.until_file(path)
     saved = pydicom.dcmread(path)
-    assert saved.Modality == "SEG"
-    assert [one.SegmentLabel for one in saved.SegmentSequence] == ["Segment 1"]
-    assert int(saved.pixel_array.sum()) == int(viewer.mask().sum()) > 0
-    assert saved.StudyInstanceUID == pydicom.dcmread(next(series.iterdir())).StudyInstanceUID
+    assert saved.Modality == {"dcm": "SEG", "rtstruct": "RTSTRUCT"}[kind]
+    read = masks_of_seg if kind == "dcm" else masks_of_rtstruct
+    (mask,) = read(saved, read_volume(series)).values()
+    assert np.array_equal(mask, viewer.mask())
+    assert np.array_equal(mask[2], stored[2] > 0)
 
 
 def test_no_request_leaves_the_machine(viewer: Viewer) -> None:

@@ -19,6 +19,7 @@ import { PRESETS, inWords, presetOf, rangeOf } from "./windows.js";
  */
 
 const AXIS_NAMES = /** @type {("i" | "j" | "k")[]} */ (["i", "j", "k"]);
+const SUFFIXES = { rtstruct: "rtstruct.dcm" };
 const SAVED_OBJECTS = "medsam-objects";
 
 export class App {
@@ -440,7 +441,7 @@ export class App {
         format,
         segments: items.map(({ run, name, color }) => ({ run, name, color })),
       });
-      const link = el("a", { href: URL.createObjectURL(blob), download: `segmentation.${format}` });
+      const link = el("a", { href: URL.createObjectURL(blob), download: `segmentation.${SUFFIXES[format] ?? format}` });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
       this.say(`Saved ${items.length === 1 ? "one object" : `${items.length} objects`}.`);
