@@ -243,7 +243,7 @@ export class App {
     const [low, high] = this.views.window;
     const width = (high - low) * 1.005 ** dx;
     const level = (low + high) / 2 + (dy * (high - low)) / 400;
-    this._wanted = [level - width / 2, level + width / 2];
+    this._wanted = /** @type {[number, number]} */ ([level - width / 2, level + width / 2]);
     byId("window").value = "";
     if (this._brightening) return;
     this._brightening = true;

@@ -142,7 +142,7 @@ export class Segmenter {
       const job = this._queue.shift();
       const item = job && this._history.find(job.id);
       // What was undone or changed in the meantime need not be computed.
-      if (!item || item.revision !== job.revision) continue;
+      if (!item || item.revision !== job.revision || item.status === "done") continue;
       await this._run(item);
     }
     if (!this._current) this._told.progress(null, 0, 0, "");
