@@ -2,7 +2,7 @@
 
 python Resources/Screenshots/make_viewer_screenshots.py [FOLDER]
 
-It needs Chromium, and the weights in the model folder. Few colours keep the pictures small.
+It needs Chromium, and the weights in the model folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 CHEST = Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd"
 LONG = 1800.0
-COLOURS = 256
 
 
 def main(folder: Path) -> None:
@@ -100,8 +99,8 @@ def save(page: Page, path: Path) -> None:
 
 
 def shrink(path: Path) -> None:
-    """Keep the most frequent colours: half of the size, and no difference to the eye."""
-    Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    """Pack it well. Fewer colours would change those of the segments."""
+    Image.open(path).convert("RGB").save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import { extent } from "./masks.js";
 
 const AXES = { i: 0, j: 1, k: 2 };
 
+const MOST_JUMPS = 14;
+
 const STATUS = {
   new: "",
   waiting: "waits",
@@ -115,10 +117,11 @@ export class ObjectList {
       rows.append(fact("Window", facts.window));
       const slices = facts.flagged_slices;
       if (slices.length) {
-        const links = slices.slice(0, 30).map((index) =>
+        const more = slices.length - MOST_JUMPS;
+        const links = slices.slice(0, MOST_JUMPS).map((index) =>
           el("button", { className: "jump", title: flagsOf(facts, index), onclick: () => this._commands.jump(item, index) }, String(index + 1)),
         );
-        rows.append(fact("Look at", el("span", { className: "jumps" }, ...links)));
+        rows.append(fact("Look at", el("span", { className: "jumps" }, ...links, more > 0 ? `and ${more} more (J)` : "")));
       }
     }
     return [rows];
