@@ -62,7 +62,6 @@ def test_the_description_names_every_route_and_its_errors(server: RunningServer)
         ("/api/v1/sessions/{session_id}", "delete"),
         ("/api/v1/sessions/{session_id}/image.nii.gz", "get"),
         ("/api/v1/sessions/{session_id}/segmentation", "post"),
-        ("/api/v1/sessions/{session_id}/segmentation", "post"),
         ("/api/v1/sessions/{session_id}/preview", "post"),
         ("/api/v1/sessions/{session_id}/runs", "post"),
         ("/api/v1/runs/{run_id}", "get"),

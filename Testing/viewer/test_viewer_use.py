@@ -174,6 +174,13 @@ def test_a_run_is_cancelled_and_another_begins(slow_viewer: Viewer) -> None:
     page.until("viewer.history.now.items[0].status === 'running'")
     page.press("x")
     page.until("viewer.history.now.items[0].status === 'cancelled'")
+    # Before the server has given the run its number.
+    page.evaluate(
+        "viewer._revise(1, {}), new Promise(done => { const look = () => viewer.segmenter._current"
+        " ? done(viewer.segmenter.cancel()) : setTimeout(look, 0); look(); })"
+    )
+    page.until("viewer.history.now.items[0].status === 'cancelled'")
+    assert page.complaints == []
 
 
 def test_the_next_object_does_not_wait_for_the_run_before(slow_viewer: Viewer) -> None:
@@ -182,9 +189,11 @@ def test_the_next_object_does_not_wait_for_the_run_before(slow_viewer: Viewer) -
     page.until("viewer.history.now.items[0].status === 'running'")
     drag_around_the_block(slow_viewer)
     page.until("viewer.history.now.items[1].preview")
-    # The run before has given way, and is not lost.
+    # The run before has given way, and begins anew.
     assert slow_viewer.item("status", 0) in ("waiting", "running")
-    slow_viewer.until_done(0)
+    page.until("viewer.history.now.items[0].status === 'running'")
+    page.press("x")
+    page.until("viewer.history.now.items.every(item => item.status === 'cancelled')")
 
 
 def test_drags_that_come_before_the_preview_are_all_segmented(start_viewer: StartViewer, block: Path) -> None:

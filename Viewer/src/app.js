@@ -243,7 +243,7 @@ export class App {
     const [low, high] = this.views.window;
     const width = (high - low) * 1.005 ** dx;
     const level = (low + high) / 2 + (dy * (high - low)) / 400;
-    this._wanted = [level - width / 2, level + width / 2];
+    this._wanted = /** @type {[number, number]} */ ([level - width / 2, level + width / 2]);
     byId("window").value = "";
     if (this._brightening) return;
     this._brightening = true;
@@ -408,13 +408,13 @@ export class App {
   useSign(sign) {
     for (const pane of this.panes) pane.clickSign = sign;
     for (const button of document.querySelectorAll("[data-sign]"))
-      button.setAttribute("aria-checked", String(Number(button.getAttribute("data-sign")) === sign));
+      button.setAttribute("aria-pressed", String(Number(button.getAttribute("data-sign")) === sign));
   }
 
   /** @param {"all" | View} which */
   arrange(which) {
     for (const button of document.querySelectorAll("[data-layout]"))
-      button.setAttribute("aria-checked", String(button.getAttribute("data-layout") === which));
+      button.setAttribute("aria-pressed", String(button.getAttribute("data-layout") === which));
     if (!this.facts) return;
     this.views.arrange(which);
     this._layOut();

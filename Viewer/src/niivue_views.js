@@ -27,8 +27,13 @@ const VIEWS = {
 export const VIEW_NAMES = /** @type {View[]} */ (Object.keys(VIEWS));
 
 /** Left, top, width and height of each view's part of the canvas, when all are shown; the fourth part is for 3D. */
+/** @type {Record<View, [number, number, number, number]>} */
 const QUARTERS = { axial: [0, 0, 0.5, 0.5], sagittal: [0.5, 0, 0.5, 0.5], coronal: [0, 0.5, 0.5, 0.5] };
 
+/** @type {[number, number, number, number]} */
+const WHOLE = [0, 0, 1, 1];
+
+/** @type {Partial<import("@niivue/niivue").NVConfigOptions>} */
 const QUIET = {
   dragAndDropEnabled: false,
   clipPlaneHotKey: "",
@@ -59,6 +64,10 @@ export class SliceViews {
   }
 
   attach() {
+    if (!document.createElement("canvas").getContext("webgl2")) {
+      const cure = "Turn on hardware acceleration in its settings, or use another browser.";
+      throw Object.assign(new Error("This browser cannot draw with WebGL 2."), { cure });
+    }
     return this._nv.attachToCanvas(this._canvas, true);
   }
 
@@ -115,13 +124,13 @@ export class SliceViews {
     this.shown = which === "all" ? this.views : this.views.includes(which) ? [which] : this.views;
     const alone = this.shown.length === 1;
     this._nv.setCustomLayout(
-      this.shown.map((view) => ({ sliceType: VIEWS[view].type, position: alone ? [0, 0, 1, 1] : QUARTERS[view] })),
+      this.shown.map((view) => ({ sliceType: VIEWS[view].type, position: alone ? WHOLE : QUARTERS[view] })),
     );
   }
 
   /** The part of the canvas that a view has, in pixels of the page. @param {View} view @returns {Rect} */
   place(view) {
-    const [left, top, width, height] = this.shown.length === 1 ? [0, 0, 1, 1] : QUARTERS[view];
+    const [left, top, width, height] = this.shown.length === 1 ? WHOLE : QUARTERS[view];
     const { clientWidth: w, clientHeight: h } = this._canvas;
     return { left: left * w, top: top * h, width: width * w, height: height * h };
   }
@@ -280,7 +289,7 @@ export class SliceViews {
   }
 
   resetZoom() {
-    this._nv.scene.pan2Dxyzmm.set([0, 0, 0, 1]);
+    this._nv.setPan2Dxyzmm([0, 0, 0, 1]);
     this.redraw();
   }
 

@@ -45,7 +45,7 @@ export class ObjectList {
     byId("no-objects").hidden = items.length > 0;
     const focused = this._list.contains(document.activeElement);
     this._list.replaceChildren(...items.map((item) => this._row(item, item.id === selected)));
-    if (focused) this._list.querySelector('[aria-selected="true"] .pick')?.focus();
+    if (focused) this._list.querySelector('[aria-current="true"] .pick')?.focus();
     const item = this._history.selected;
     this._details.hidden = !item;
     if (item && !this._details.contains(document.activeElement)) this._details.replaceChildren(...this._facts(item));
@@ -59,7 +59,7 @@ export class ObjectList {
     const figure = item.facts ? volumeOf(item.facts) : STATUS[item.status];
     return el(
       "li",
-      { className: "object", role: "option", "aria-selected": String(isSelected) },
+      { className: "object", "aria-current": String(isSelected) },
       el(
         "button",
         { className: "pick", title: "Select; F2 renames", onclick: () => this._commands.select(item.id), ondblclick: (event) => this._rename(event.currentTarget, item), onkeydown: (event) => event.key === "F2" && this._rename(event.currentTarget, item) },

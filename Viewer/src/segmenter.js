@@ -25,7 +25,7 @@ export class Segmenter {
     this._image = "";
     /** @type {{id: number, revision: number}[]} what is to be run, in order */
     this._queue = [];
-    /** @type {{id: number, revision: number, run: string, abort: AbortController} | null} */
+    /** @type {{id: number, revision: number, run: string, abort: AbortController, isCancelled: boolean} | null} */
     this._current = null;
     /** @type {{abort: AbortController, isWanted: boolean} | null} */
     this._preview = null;
@@ -89,9 +89,17 @@ export class Segmenter {
     this._dropPreview();
     const waiting = this._queue.splice(0);
     for (const { id, revision } of waiting) this._history.note(id, revision, { status: "cancelled" });
-    if (this._current) await this._api.cancel(this._current.run).catch(() => undefined);
+    if (this._current) {
+      this._current.isCancelled = true;
+      await this._end(this._current.run);
+    }
     for (const item of this._history.now.items)
       if (item.status === "waiting" && !item.run) this._history.note(item.id, item.revision, { status: "cancelled" });
+  }
+
+  /** End a run on the server; one that has no number yet is ended by whoever started it. @param {string} run */
+  async _end(run) {
+    if (run) await this._api.cancel(run).catch(() => undefined);
   }
 
   _dropPreview() {
@@ -106,7 +114,7 @@ export class Segmenter {
     this._queue = [];
     if (this._current) {
       this._current.abort.abort();
-      void this._api.cancel(this._current.run).catch(() => undefined);
+      void this._end(this._current.run);
       this._current = null;
     }
   }
@@ -118,7 +126,7 @@ export class Segmenter {
     if (!current || item?.revision === current.revision) return;
     this._current = null;
     current.abort.abort();
-    void this._api.cancel(current.run).catch(() => undefined);
+    void this._end(current.run);
     this._history.note(current.id, current.revision, { status: "waiting", run: null });
     void this._next();
   }
@@ -129,7 +137,7 @@ export class Segmenter {
     if (!current) return;
     this._current = null;
     current.abort.abort();
-    await this._api.cancel(current.run).catch(() => undefined);
+    await this._end(current.run);
     if (current.id !== changing) {
       this._queue.unshift({ id: current.id, revision: current.revision });
       this._history.note(current.id, current.revision, { status: "waiting", run: null });
@@ -142,7 +150,7 @@ export class Segmenter {
       const job = this._queue.shift();
       const item = job && this._history.find(job.id);
       // What was undone or changed in the meantime need not be computed.
-      if (!item || item.revision !== job.revision) continue;
+      if (!item || item.revision !== job.revision || item.status === "done") continue;
       await this._run(item);
     }
     if (!this._current) this._told.progress(null, 0, 0, "");
@@ -151,16 +159,13 @@ export class Segmenter {
   /** @param {Item} item */
   async _run(item) {
     const abort = new AbortController();
-    /** @type {{id: number, revision: number, run: string, abort: AbortController}} */
-    const mine = { id: item.id, revision: item.revision, run: "", abort };
+    const mine = { id: item.id, revision: item.revision, run: "", abort, isCancelled: false };
     this._current = mine;
     try {
       this._told.progress(item, 0, 0, "");
       mine.run = (await this._api.run(this._image, this._runBody(item))).id;
-      if (abort.signal.aborted) {
-        await this._api.cancel(mine.run);
-        return;
-      }
+      if (abort.signal.aborted || mine.isCancelled) await this._end(mine.run);
+      if (abort.signal.aborted) return;
       this._history.note(item.id, item.revision, { status: "running", run: mine.run });
       for await (const { kind, fields } of this._api.events(mine.run, abort.signal)) {
         if (kind === "progress") this._told.progress(item, fields.done, fields.total, fields.stage);

@@ -161,7 +161,7 @@ export class History {
     return { items, selected: this.now.selected, nextId: this._nextId };
   }
 
-  /** @param {ReturnType<History["saved"]>} saved */
+  /** @param {{items: Item[], selected: number | null, nextId: number}} saved */
   restore(saved) {
     const items = saved.items.map((item) => (item.status === "done" ? { ...item, status: "waiting" } : item));
     this.now = { items: /** @type {Item[]} */ (items), selected: saved.selected };

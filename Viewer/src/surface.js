@@ -108,7 +108,8 @@ function smoothed(points, triangles) {
 }
 
 /** The triangles the other way round where the grid is left-handed: their fronts must be outside. */
-function outward(triangles, [[a, b, c], [d, e, f], [g, h, i]]) {
+function outward(triangles, affine) {
+  const [[a, b, c], [d, e, f], [g, h, i]] = affine;
   if (a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g) > 0) return triangles;
   for (let n = 0; n < triangles.length; n += 3)
     [triangles[n + 1], triangles[n + 2]] = [triangles[n + 2], triangles[n + 1]];
