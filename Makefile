@@ -50,6 +50,7 @@ bench-accuracy: setup-dev
 REPORT ?= build/faults.json
 faults: setup-dev
 	$(BIN)/python Testing/faults/campaign.py --report "$(REPORT)"
+	$(BIN)/python Testing/cohort/kills.py --kills 100
 
 INPUTS ?= 1000000
 fuzz: setup-dev

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from ..errors import MedSAMError
+from ..errors import MedSAMError, WorkerError
 from .case import Finished, Task, failure, write_failure
 from .planning import Plan, forget_leftovers
 
@@ -24,6 +24,14 @@ class Attempt:
     lost: MedSAMError | None = None
     seconds: float = 0.0
     again: bool = True
+
+
+def timed_out(seconds: float) -> WorkerError:
+    """Return the error of a case that was stopped after so long."""
+    return WorkerError(
+        f"The case took more than {seconds / 60:g} minutes and was stopped.",
+        "Give --case-minutes more, or the objects less space.",
+    )
 
 
 class Engine(Protocol):

@@ -19,10 +19,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict
 from typing import IO
 
-from ..errors import MedSAMError, WorkerError
 from ..worker.exit_status import explain_exit
 from .case import Finished, Task
-from .driver import Attempt
+from .driver import Attempt, timed_out
 
 KEPT_OF_STDERR = 4000
 CASE_PROCESS = [sys.executable, "-m", f"{__package__}.case_process"]
@@ -98,7 +97,11 @@ class CaseProcess:
             return Attempt(task, finished)
         process.kill()
         status = process.wait()
-        lost = self._timed_out() if too_late.is_set() else explain_exit(status, was_ready=True, detail=self._said())
+        lost = (
+            timed_out(self._case_seconds)
+            if too_late.is_set()
+            else explain_exit(status, was_ready=True, detail=self._said())
+        )
         self.end()
         return Attempt(task, lost=lost, seconds=time.monotonic() - begun, again=not too_late.is_set())
 
@@ -146,12 +149,6 @@ class CaseProcess:
         size = self._errors.seek(0, os.SEEK_END)
         self._errors.seek(max(0, size - KEPT_OF_STDERR))
         return self._errors.read().decode("utf-8", "replace")
-
-    def _timed_out(self) -> MedSAMError:
-        return WorkerError(
-            f"The case took more than {self._case_seconds / 60:g} minutes and was stopped.",
-            "Give --case-minutes more, or the objects less space.",
-        )
 
 
 def _ask(process: subprocess.Popen[str], task: str) -> str:

@@ -13,13 +13,17 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import MedSAMError, UsageError, WorkerError
+from ..errors import UsageError, WorkerError
 from .case import Finished, KeptModel, Task, run_case
-from .driver import Attempt
+from .driver import Attempt, timed_out
 
 SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token"}
 """Nothing is told to Ray's makers, and whoever connects needs the token; what the user has set stays."""
 
+ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""By this Ray listens on 127.0.0.1 on every system, which it does on two of them anyway."""
+
+LOST = "The process of Ray that ran the case was lost."
 LOOK_SECONDS = 1.0
 MOST_FAILED_STARTS = 3
 
@@ -53,15 +57,15 @@ class RayEngine:
 
     def attempts(self, pending: deque[Task]) -> Iterator[Attempt]:
         """Run the tasks of `pending`, to which more may come meanwhile, and yield each try as it ends."""
-        for name, value in SETTINGS.items():
+        for name, value in (SETTINGS if self._address else SETTINGS | ON_LOOPBACK).items():
             os.environ.setdefault(name, value)
         try:
             import ray
         except ImportError as error:
             raise UsageError("Ray is not installed.", "Run: pip install 'MedSAMSegmentLib[ray]'") from error
-        alone = {} if self._address else {"num_cpus": self._workers, "_node_ip_address": "127.0.0.1"}
+        cpus = None if self._address else self._workers
         try:
-            ray.init(address=self._address or "local", include_dashboard=False, log_to_driver=False, **alone)
+            ray.init(address=self._address or "local", num_cpus=cpus, include_dashboard=False, log_to_driver=False)
         except Exception as error:  # Ray's own are of many kinds, and plain ones
             raise WorkerError(f"Ray does not answer: {error}", "See its logs, or --ray-address.") from error
         try:
@@ -108,13 +112,8 @@ class RayEngine:
             finished = Finished(**ray.get(answer))
         except ray.exceptions.RayError as error:
             late = seconds > self._case_seconds
-            return Attempt(run.task, lost=self._lost(error, late), seconds=seconds, again=not late), []
+            lost = timed_out(self._case_seconds) if late else WorkerError(LOST, "Give it more memory.", str(error))
+            return Attempt(run.task, lost=lost, seconds=seconds, again=not late), []
         if finished.again:
             ray.kill(run.actor)  # what memory it holds, and in how many pieces, nobody knows
         return Attempt(run.task, finished), [] if finished.again else [run.actor]
-
-    def _lost(self, error: Exception, late: bool) -> MedSAMError:
-        if late:
-            said = f"The case took more than {self._case_seconds / 60:g} minutes and was stopped."
-            return WorkerError(said, "Give --case-minutes more, or the objects less space.")
-        return WorkerError("The process of Ray that ran the case was lost.", "Give it more memory.", str(error))

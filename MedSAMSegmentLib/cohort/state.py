@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ RATE_OF = 50
 """Cases that ended last, of which the rate is taken."""
 
 
+KNOWN_STATES = ("done", "failed", "running")
+
+
 @dataclass(frozen=True)
 class Brief:
     """The part of a sidecar that `status` needs; times are seconds since 1970."""
@@ -27,6 +31,7 @@ class Brief:
     started: float = 0.0
     finished: float = 0.0
     host: str = ""
+    process: int = 0
 
     @classmethod
     def of(cls, sidecar: Mapping[str, Any]) -> Brief:
@@ -37,7 +42,21 @@ class Brief:
             _seconds(sidecar.get("started")),
             _seconds(sidecar.get("finished")),
             str(sidecar.get("host", "")),
+            int(sidecar.get("process") or 0),
         )
+
+    @property
+    def is_abandoned(self) -> bool:
+        """True for a case whose process is gone, as far as this machine can tell."""
+        if self.state != "running" or os.name != "posix" or self.host != platform.node() or self.process <= 0:
+            return False
+        try:
+            os.kill(self.process, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            pass
+        return False
 
 
 @dataclass
@@ -71,7 +90,7 @@ class StateReader:
         finished: list[float] = []
         for name, request in requests.items():
             brief = self._known[name][1] if name in self._known else None
-            if brief is None or brief.request != request or brief.state not in ("done", "failed", "running"):
+            if brief is None or brief.request != request or brief.is_abandoned or brief.state not in KNOWN_STATES:
                 state.pending.append(name)
             elif brief.state == "running":
                 state.running.append((name, brief))

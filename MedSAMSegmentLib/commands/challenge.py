@@ -143,9 +143,10 @@ def _answer(
 
 
 def _model(options: argparse.Namespace, cases: Sequence[Path]) -> SlicePredictor:
-    """Load the model for about as many slices as the cases have, judged by the first that can be read."""
+    """Load the model. Where the engine is chosen, it is for as many slices as the cases have, judged by the first that
+    can be read."""
     slices = None
-    for path in cases:
+    for path in cases if options.engine == "auto" else ():
         try:
             found = [one.slices for one in class_prompts(_read(path, options))]
         except MedSAMError:

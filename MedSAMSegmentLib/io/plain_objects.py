@@ -26,6 +26,9 @@ MAX_OPCODES = 1_000_000
 MAX_VALUES = 200_000
 """Numbers and texts in all, each counted as often as it is reached."""
 
+MAX_MADE_BYTES = 64 << 20
+"""Bytes that become numbers and texts of numpy's, each counted as often as something is made of it."""
+
 MAX_DEPTH = 10
 MAX_AXES = 8
 MAX_INTEGER_BYTES = 8
@@ -124,6 +127,7 @@ class _Interpreter:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+        self._bytes_left = MAX_MADE_BYTES
 
     def run(self, data: bytes) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
@@ -181,13 +185,21 @@ class _Interpreter:
             attribute, module = stack.pop(), stack.pop()
             stack.append(_name(module, attribute))
         elif name == "REDUCE":
-            arguments, called = stack.pop(), stack.pop()
-            stack.append(_call(_of_type(called, _Name).meaning, _of_type(arguments, tuple)))
+            arguments, called = self._paid(stack.pop()), stack.pop()
+            stack.append(_call(_of_type(called, _Name).meaning, arguments))
         elif name == "BUILD":
-            state = _of_type(stack.pop(), tuple)
+            state = self._paid(stack.pop())
             _fill(stack[-1], state)
         else:
             raise _Refused(f"the step {name}")
+
+    def _paid(self, arguments: Any) -> tuple[Any, ...]:
+        """Return what something is made of, its bytes counted."""
+        found: tuple[Any, ...] = _of_type(arguments, tuple)
+        self._bytes_left -= sum(len(value) for value in found if isinstance(value, bytes))
+        if self._bytes_left < 0:
+            raise _Refused("more bytes than a case needs")
+        return found
 
     def _to_mark(self) -> list[Any]:
         """Take the values above the last mark, and the mark."""
@@ -223,6 +235,9 @@ class _Plain:
 
     def _of_array(self, array: _Array, depth: int) -> Any:
         if isinstance(array.items, np.ndarray):
+            self._left -= array.items.nbytes // 4
+            if self._left < 0:
+                raise _Refused("more values than a case needs")
             return array.items.copy()
         if array.items is None:
             raise _Refused("an array without its values")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,8 @@ from MedSAMSegmentLib.io.challenge_npz import read_npz, write_segs
 from MedSAMSegmentLib.io.interactive_npz import read_interactive_npz
 from MedSAMSegmentLib.prompts import Box, Point
 
+REPO = Path(__file__).resolve().parents[2]
+SUBMISSION = REPO / "Resources" / "challenge"
 SIDES = {"z_mid_x_min": 26, "z_mid_x_max": 74, "z_mid_y_min": 16, "z_mid_y_max": 52}
 BOX = {"z_min": 0, "z_max": 2, "z_mid": 1, **SIDES}
 
@@ -146,6 +152,38 @@ def test_inputs_are_never_replaced_and_folders_are_checked(tmp_path: Path, capsy
     assert "holds no .npz file" in capsys.readouterr().err
     with pytest.raises(InputError, match="no folder"):
         cases_in(tmp_path / "nothing")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a script for a container of Linux")
+def test_the_entry_script_of_a_submission_answers_what_lies_in_its_folder(
+    lite_checkpoint: Path, year_24: Path, tmp_path: Path
+) -> None:
+    program = tmp_path / "medsam-segment"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m MedSAMSegmentLib "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    (tmp_path / "inputs").mkdir()
+    shutil.copy(year_24 / "2D_picture.npz", tmp_path / "inputs")
+    environment = {
+        **os.environ,
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(REPO),
+        "MEDSAM_MODEL_DIR": str(lite_checkpoint.parent),
+        "CHALLENGE_YEAR": "24",
+        "CHALLENGE_INPUTS": str(tmp_path / "inputs"),
+        "CHALLENGE_OUTPUTS": str(tmp_path / "outputs"),
+    }
+    done = subprocess.run(["sh", str(SUBMISSION / "predict.sh")], env=environment, cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    segs = read_npz(tmp_path / "outputs" / "2D_picture.npz")["segs"]
+    assert 2 * (segs * LABELS[1]).sum() / (segs.sum() + LABELS[1].sum()) > 0.95
+
+
+def test_the_submission_is_built_of_what_is_there() -> None:
+    lines = (SUBMISSION / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    words = [line.split()[1:] for line in lines if line.startswith("COPY")]
+    sources = [word for line in words for word in line[:-1] if not word.startswith("--")]
+    assert [source for source in sources if source != "weights" and not (REPO / source).exists()] == []
+    assert "weights" in sources
 
 
 def test_a_box_of_the_interactive_challenge_begins_on_the_slice_it_was_drawn_on(tmp_path: Path) -> None:

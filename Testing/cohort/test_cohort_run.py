@@ -35,6 +35,7 @@ from MedSAMSegmentLib.cli import main
 from MedSAMSegmentLib.cohort.case import KeptModel, Task, run_case
 from MedSAMSegmentLib.cohort.manifest import read_manifest
 from MedSAMSegmentLib.cohort.planning import make_plan, weights_digest, write_plan
+from MedSAMSegmentLib.cohort.state import StateReader
 from MedSAMSegmentLib.runs.options import RunOptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, limits and /proc of Linux")
@@ -147,6 +148,25 @@ def test_a_case_that_takes_too_long_is_stopped_and_not_tried_again(tmp_path: Pat
     facts = sidecar(out, "c01")
     assert (facts["error"]["code"], facts["tries"]) == ("worker", 1)
     assert "more than 0.002 minutes" in facts["error"]["message"]
+
+
+def test_ctrl_c_ends_all_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    manifest, out = a_cohort(tmp_path / "images", 3), tmp_path / "out"
+    with subprocess.Popen(
+        quick(manifest, out), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    ) as driver:
+        while driver.poll() is None and not list((out / "sidecars").glob("c01.json")):
+            time.sleep(0.01)
+        processes = children(driver.pid)
+        driver.send_signal(signal.SIGINT)
+        _, said = driver.communicate()
+    assert driver.returncode == 5
+    assert "what is done stays done" in said
+    assert len(processes) == 1
+    assert not Path(f"/proc/{processes[0]}").exists()
+    state = StateReader(out).read()
+    assert (state.running, state.failed) == ([], []), "a case whose process is gone is left to do"
+    assert finish(quick(manifest, out)).returncode == 0
 
 
 def test_one_driver_a_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

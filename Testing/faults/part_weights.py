@@ -21,6 +21,7 @@ from forked import fast_folder
 from mutators import damaged
 from part_reading import AT_A_TIME, Case, run_batch
 from safetensors.torch import save_file
+from sample_files import digest
 
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints.custom_models import CustomModels
@@ -57,7 +58,7 @@ def run(numbers: Iterator[int], seed: int, tally: Tally) -> None:
             one.write(folder / one.name)
             if one.sealed_again:
                 seal(folder / one.name)
-            wholes[target] = _digest(one.read(folder / one.name))
+            wholes[target] = digest(_plain(one.read(folder / one.name)))
         names = tuple(kept)
         while batch := tuple(islice(numbers, AT_A_TIME)):
 
@@ -82,19 +83,14 @@ def _case(fault: Fault, one: Kept, sound: Path, work: Path, *rest: Any) -> Case:
     if one.sealed_again:
         seal(path)
     must = whole if one.checked or damage.kind in ("cut off", "empty") else None
-    return Case(replace(fault, kind=damage.kind), lambda: _digest(one.read(path)), _digest_text(must))
+    return Case(replace(fault, kind=damage.kind), lambda: _plain(one.read(path)), must)
 
 
-def _digest_text(whole: str | None) -> str | None:
-    """Return the digest that `part_reading` takes of our own digest."""
-    return None if whole is None else hashlib.sha256(repr(whole).encode()).hexdigest()
-
-
-def _digest(result: Any) -> str:
+def _plain(result: Any) -> tuple[str, ...]:
+    """Return what was read as words that `digest` takes; tensors by their values."""
     if isinstance(result, dict):
-        parts = [f"{key} {tuple(t.shape)} {t.dtype} {t.tolist()}" for key, t in sorted(result.items())]
-        return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
-    return repr(result)
+        return tuple(f"{key} {tuple(t.shape)} {t.dtype} {t.tolist()}" for key, t in sorted(result.items()))
+    return (repr(result),)
 
 
 def _kept() -> dict[str, Kept]:

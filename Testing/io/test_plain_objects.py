@@ -148,6 +148,14 @@ HOSTILE = {
     "each list twice in the next": program(
         b"]K\x01a", *(b"\x94]h" + bytes([n]) + b"ah" + bytes([n]) + b"a" for n in range(40))
     ),
+    "an array of a megabyte a thousand times": program(
+        b"]", an_array(b"K\x01\x85", "<U250000", b"B" + (10**6).to_bytes(4, "little") + bytes(10**6)), b"\x94a",
+        b"h\x00a" * 1000,
+    ),
+    "a text of a megabyte made a thousand times": program(
+        name("numpy.core.multiarray", "scalar"), b"\x94", of_type("<U250000"), b"\x94",
+        b"B" + (10**6).to_bytes(4, "little") + bytes(10**6), b"\x94", b"]", b"h\x00h\x01h\x02\x86Ra" * 1000,
+    ),
     "a number of a thousand digits": program(b"\x8a\xff" + b"\x7f" * 255),
     "a number in decimal": program(b"L" + b"9" * 5000 + b"L\n"),
     "a key that is a list": program(b"}]K\x01s"),

@@ -1,8 +1,9 @@
 """Compare our scores and clicks with those of the challenges' own evaluators, as `make_challenge_golden.py` kept them.
 
-    python Testing/parity/compare_challenges.py FILE.json
+    python Testing/parity/compare_challenges.py FILE.json [PARITY.json]
 
-Printed are the cases, the clicks, the largest difference of a score, and each case that is not the same.
+Printed are the cases, the clicks, the largest difference of a score, and each case that is not the same; PARITY keeps
+the numbers for `Testing/bench/challenge_lesions.py`.
 """
 
 from __future__ import annotations
@@ -92,7 +93,10 @@ def main() -> None:
                     print(f"case {number}: {figure} differs by {difference:g}")
     made = [places for kind in CLICK_RULES for run in golden[kind].values() for places in run["clicks"]]
     clicks = sum(len(places["fg"]) + len(places["bg"]) for places in made)
-    print(f"{len(golden['2024'])} cases, {clicks} clicks; largest difference {worst:g}")
+    found = {"cases": len(golden["2024"]), "clicks": clicks, "largest": worst}
+    print("{cases} cases, {clicks} clicks; largest difference {largest:g}".format(**found))
+    if len(sys.argv) > 2:
+        Path(sys.argv[2]).write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
