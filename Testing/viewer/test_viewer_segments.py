@@ -55,7 +55,7 @@ def test_two_actions_give_the_mask_of_the_command_line(
             (prompt,) = viewer.item("prompts")
             assert viewer.foreign_requests() == []
             assert page.complaints == []
-    assert prompt == {"type": "box", "lower": [56, 38, 3], "upper": [104, 96, 3]}
+    assert prompt == {"type": "box", "lower": [56, 38, 2], "upper": [104, 96, 2]}
 
     output = tmp_path / "lung.seg.nrrd"
     box = [str(value) for value in (*prompt["lower"], *prompt["upper"])]
