@@ -43,10 +43,6 @@ def main(folder: Path) -> None:
                 viewer = Viewer(page, address, client)
                 viewer.open()
                 tell(viewer, folder)
-            with browser.page(dark=True) as page, ServiceClient(address.partition("/viewer/")[0], token) as client:
-                page.go(address.partition("&")[0])
-                page.until("window.viewer?.settled")
-                save(page, folder / "viewer_open.png")
     finally:
         browser.close()
 
