@@ -8,8 +8,8 @@ The first makes cases of both years in FOLDER from volumes with a reference, and
 `challenge interactive --keep-open`, and the baseline, the script `CVPR24_LiteMedSAM_infer.py` of a checkout of MedSAM
 (branch LiteMedSAM) with its pictures switched off. Each run is a process of its own for each case, as in the challenge,
 with the seconds that passed and those of a processor; with others at work the latter say more. A run whose seconds are
-known is not repeated. `--anew PART` also runs the cases with this part of a name with nothing kept from step to step. The
-second gathers figures; PARITY is what `Testing/parity/compare_challenges.py` wrote.
+known is not repeated. `--anew PART` also runs the cases with this part of a name with nothing kept from step to step.
+The second gathers figures; PARITY is what `Testing/parity/compare_challenges.py` wrote.
 
 Boxes: of 2024 the reference's own; of 2025 that of its middle slice, wider by up to 5/256 of the slice (seed 2025).
 """
