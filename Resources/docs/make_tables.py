@@ -175,6 +175,36 @@ def clicks_table() -> str:
     )
 
 
+def challenge_parity() -> str:
+    found = figures("challenges")["parity"]
+    return (
+        f"{found['cases']} cases: all {found['clicks']} clicks are the same, and no score differs by more than "
+        f"{found['largest']:.1e}.\n"
+    )
+
+
+def challenge_table() -> str:
+    """Return the scores and the seconds of a processor on the lesions: the baseline, ours, and our interactive run."""
+    body, rows = [], figures("challenges")["rows"]
+    for row in rows:
+        base, ours, run = row["baseline"], row["ours"], row["interactive"]
+        scores = (base["dsc"], ours["dsc"], base["nsd"], ours["nsd"], run["DSC_1"], run["DSC_Final"])
+        areas = (run["DSC_AUC"], run["NSD_AUC"])
+        seconds = [row["seconds"][name]["cpu"] for name in ("baseline", "ours", "interactive")]
+        body.append((row["case"], *scores, *areas, *seconds))
+    means = [statistics.fmean(column) for column in zip(*(line[1:] for line in body), strict=True)]
+    heads = ("lesion", "DSC 2024, baseline", "ours", "NSD, baseline", "ours", "2025: DSC, box", "5 clicks", "DSC AUC")
+    found = table(
+        (*heads, "NSD AUC", "s, baseline", "s, ours", "s, six steps"),
+        (
+            (name, *(f"{value:.3f}" for value in values[:8]), *(f"{value:.0f}" for value in values[8:]))
+            for name, *values in (*body, ("**mean**", *means))
+        ),
+    )
+    anew = (f"{row['case']}: {row['seconds']['anew']['cpu']:.0f} s" for row in rows if "anew" in row["seconds"])
+    return f"{found}\nSix steps with nothing kept from one to the next: {', '.join(anew)}.\n"
+
+
 def sam_table() -> str:
     return table(
         (
@@ -262,6 +292,8 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (DOCS / "accuracy.md", "accuracy lines"): accuracy_lines,
     (DOCS / "accuracy.md", "clicks table"): clicks_table,
     (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
+    (DOCS / "challenges.md", "challenge parity"): challenge_parity,
+    (DOCS / "challenges.md", "challenge table"): challenge_table,
     (DOCS / "parity.md", "noise line"): noise_line,
     (DOCS / "parity.md", "sam table"): sam_table,
     (DOCS / "parity.md", "sam2 table"): sam2_table,
@@ -270,6 +302,7 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
 
 KEPT: Mapping[str, Callable[[Any], Any]] = {
     "accuracy": lambda found: {"cases": {n: without(case, "middle") for n, case in sorted(found["cases"].items())}},
+    "challenges": lambda found: found,
     "clicks": lambda found: found,
     "cohort": lambda found: found,
     "cohort_kills": lambda found: found,

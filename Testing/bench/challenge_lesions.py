@@ -1,6 +1,6 @@
 """Both challenges on public lesions, beside the published baseline: python Testing/bench/challenge_lesions.py FOLDER
 
-    challenge_lesions.py FOLDER --lesions CASE.npz ... [--baseline REPOSITORY --python PYTHON --weights lite_medsam.pth]
+    challenge_lesions.py FOLDER --lesions CASE.npz ... [--baseline REPOSITORY --python PYTHON --weights FILE]
     challenge_lesions.py FOLDER --parity PARITY.json --json build/challenges.json
     python Resources/docs/make_tables.py challenges=build/challenges.json
 
@@ -8,7 +8,8 @@ The first makes cases of both years in FOLDER from volumes with a reference, and
 `challenge interactive --keep-open`, and the baseline, the script `CVPR24_LiteMedSAM_infer.py` of a checkout of MedSAM
 (branch LiteMedSAM) with its pictures switched off. Each run is a process of its own for each case, as in the challenge,
 with the seconds that passed and those of a processor; with others at work the latter say more. A run whose seconds are
-known is not repeated. The second gathers figures; PARITY is what `Testing/parity/compare_challenges.py` wrote.
+known is not repeated. `--anew PART` also runs the cases with this part of a name with nothing kept from step to step.
+The second gathers figures; PARITY is what `Testing/parity/compare_challenges.py` wrote.
 
 Boxes: of 2024 the reference's own; of 2025 that of its middle slice, wider by up to 5/256 of the slice (seed 2025).
 """
@@ -85,28 +86,26 @@ def timed(command: Sequence[object], note: Path, where: Path | None = None) -> N
     note.write_text(json.dumps(seconds), encoding="utf-8")
 
 
-def run(folder: Path, baseline: Path | None, python: Path, weights: Path | None) -> None:
+def run(folder: Path, options: argparse.Namespace) -> None:
     """Answer all cases of the folder in all ways."""
+    interactive = [*COMMAND, "interactive", "--overwrite", *ENGINE]
     for case in sorted((folder / "24").iterdir()):
         note = folder / "seconds" / case.stem
         timed(
             [*COMMAND, "predict", "--year", 24, "-i", case, "-o", folder / "answers24", "--overwrite", *ENGINE],
             note.with_suffix(".24"),
         )
-        timed(
-            [*COMMAND, "interactive", "-i", folder / "25" / case.name, "-o", made(folder / "answers25") / case.stem,
-             "--keep-open", "--overwrite", *ENGINE],
-            note.with_suffix(".25"),
-        )  # fmt: skip
-        if baseline is not None:
+        inputs = ["-i", folder / "25" / case.name, "-o"]
+        kept = [*interactive, *inputs, made(folder / "answers25") / case.stem, "--keep-open"]
+        timed(kept, note.with_suffix(".25"))
+        if options.anew and options.anew in case.stem:
+            timed([*interactive, *inputs, made(folder / "anew") / case.stem], note.with_suffix(".anew"))
+        if options.baseline is not None:
             alone = made(folder / "alone" / case.stem)
             (alone / case.name).write_bytes(case.read_bytes())
-            out = made(folder / "baseline")
-            timed(
-                [python, BASELINE, "-i", alone, "-o", out, "-lite_medsam_checkpoint_path", weights or ""],
-                note.with_suffix(".base"),
-                baseline,
-            )
+            weights = ["-lite_medsam_checkpoint_path", options.weights.absolute()]
+            command = [options.python.absolute(), BASELINE, "-i", alone, "-o", made(folder / "baseline"), *weights]
+            timed(command, note.with_suffix(".base"), options.baseline)
 
 
 def made(folder: Path) -> Path:
@@ -123,6 +122,9 @@ def gather(folder: Path) -> list[dict[str, Any]]:
             continue
         names = ("ours", "interactive", "baseline")
         seconds = {name: json.loads(n.read_text(encoding="utf-8")) for name, n in zip(names, notes, strict=True)}
+        anew = folder / "seconds" / f"{case.stem}.anew"
+        if anew.exists():
+            seconds["anew"] = json.loads(anew.read_text(encoding="utf-8"))
         with (folder / "answers25" / case.stem / "metrics.csv").open(newline="", encoding="utf-8") as file:
             (run_of,) = csv.DictReader(file)
         steps = {name: float(run_of[name]) for name in ("DSC_1", "DSC_AUC", "NSD_AUC", "DSC_Final", "NSD_Final")}
@@ -151,13 +153,14 @@ def main() -> None:
     parser.add_argument("--baseline", type=Path)
     parser.add_argument("--python", type=Path, default=Path(sys.executable))
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--anew", metavar="PART")
     parser.add_argument("--parity", type=Path)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     folder = options.folder.resolve()
     if options.lesions:
         make_cases(options.lesions, folder)
-        run(folder, options.baseline, options.python.absolute(), options.weights)
+        run(folder, options)
     if options.json is not None:
         parity = json.loads(options.parity.read_text(encoding="utf-8"))
         figures = {"parity": parity, "rows": gather(folder)}
