@@ -309,6 +309,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--idle-minutes", type=float, default=60.0, metavar="N", help="an unused image is deleted then; default: 60"
     )
+    serve.add_argument("--gradio", action="store_true", help="also serve a page made with Gradio, under /gradio/")
     _add_compute_options(serve)
 
 

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,12 +24,15 @@ TOKEN_VARIABLE = "MEDSAM_SERVICE_TOKEN"
 """Environment variable that holds the token, for containers and services of the system."""
 
 NEEDED = ("fastapi", "uvicorn", "sse_starlette")
+NEEDED_BY_GRADIO = ("gradio", "gradio_image_annotation")
 
 GOODBYE = "Images are deleted with their session, when nobody uses them, and at the end. Ctrl+C ends the server."
 
 
 def run(options: argparse.Namespace) -> None:
     require_packages()
+    if options.gradio:
+        require_packages(NEEDED_BY_GRADIO, "The page made with Gradio", "service,gradio")
     from ..service.server import serve
     from ..service.service import Service
 
@@ -39,6 +43,8 @@ def run(options: argparse.Namespace) -> None:
     def announce(address: str) -> None:
         # A token that was given is known already, and need not be in anybody's log.
         print(f"Serving on {address}/api/v1/info" + ("" if given else f"?token={settings.token}"), flush=True)
+        if options.gradio:
+            print(f"Gradio's page is {address}/gradio/" + ("" if given else f"?token={settings.token}"), flush=True)
         say(GOODBYE, options.quiet)
 
     # Ctrl+C is how it is meant to end.
@@ -46,13 +52,13 @@ def run(options: argparse.Namespace) -> None:
         serve(Service(settings, prepare=True), announce)
 
 
-def require_packages() -> None:
-    """Raise `UsageError` where the packages of the extra `service` are missing."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+def require_packages(names: Sequence[str] = NEEDED, what: str = "The server", extras: str = "service") -> None:
+    """Raise `UsageError` where packages that `what` needs are missing; `extras` bring them."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"The server needs packages that are not installed ({', '.join(missing)}).",
-            'Install them: pip install "MedSAMSegmentLib[service]".',
+            f"{what} needs packages that are not installed ({', '.join(missing)}).",
+            f'Install them: pip install "MedSAMSegmentLib[{extras}]".',
         )
 
 
@@ -101,4 +107,5 @@ def _settings(options: argparse.Namespace, token: str) -> ServiceSettings:
             idle_seconds=60 * options.idle_minutes,
         ),
         compute=ComputeSettings(options.model, options.device, options.precision, options.engine),
+        gradio=options.gradio,
     )

@@ -59,6 +59,10 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(MedSAMError, _medsam_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    if service.settings.gradio:
+        from .gradio_page import mount
+
+        mount(app, service)
     app.add_middleware(Guard, settings=service.settings)
     app.openapi = lambda: _openapi(app)
     return app

@@ -5,10 +5,12 @@ Plain ASGI, so that bodies and events pass as they come.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -26,6 +28,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 API = "/api/"
 UPLOADS = "/api/v1/sessions"
+GRADIO = "/gradio"
+GRADIO_UPLOADS = "/gradio/gradio_api/upload"
+COOKIE = "medsam_gradio"
 
 POLICY = b"content-security-policy"
 
@@ -36,6 +41,12 @@ SECURITY_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
+
+GRADIO_POLICY = (
+    b"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; base-uri 'self'; "
+    b"form-action 'self'; frame-ancestors 'none'"
+)
+"""Gradio's page is made of scripts that stand in it; from another host it gets nothing all the same."""
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +66,8 @@ class Guard:
         self._app = app
         self._hosts = settings.known_hosts
         self._token = settings.token.encode()
+        # What the browser keeps opens Gradio's page, and not the interface for programs.
+        self._pass = hmac.new(self._token, b"gradio", "sha256").hexdigest().encode()
         self._limits = settings.limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,6 +84,10 @@ class Guard:
             if message["type"] == "http.response.start":
                 started = True
                 own = list(message.get("headers", ()))
+                if _is_gradio(scope):
+                    # It would let other pages of this machine read its answers.
+                    own = [(name, value) for name, value in own if not name.startswith(b"access-control-")]
+                    own.append((POLICY, GRADIO_POLICY))
                 # The viewer's page states a policy of its own.
                 stated = {name for name, _ in own if name == POLICY}
                 message["headers"] = [*own, *(header for header in SECURITY_HEADERS if header[0] not in stated)]
@@ -80,6 +97,9 @@ class Guard:
             limit = self._checked(scope)
         except ServiceProblem as error:
             await _send_problem(error, send_on)
+            return
+        if scope["path"] in (GRADIO, f"{GRADIO}/") and b"token=" in scope.get("query_string", b""):
+            await self._admit(scope, send_on)
             return
         try:
             await self._app(scope, _limited(receive, limit), send_on)
@@ -100,7 +120,9 @@ class Guard:
                 status=400,
                 code="host",
             )
-        if scope["path"].startswith(API) and not self._has_token(scope, headers):
+        gradio = _is_gradio(scope)
+        allowed = self._has_token(scope, headers) or (gradio and self._has_pass(scope, headers))
+        if (scope["path"].startswith(API) or gradio) and not allowed:
             raise ServiceProblem(
                 "The token is missing or wrong.",
                 "Send the header 'Authorization: Bearer TOKEN' with the token that the server printed.",
@@ -108,7 +130,7 @@ class Guard:
                 code="token",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        is_upload = scope["path"] == UPLOADS
+        is_upload = scope["path"] in (UPLOADS, GRADIO_UPLOADS)
         limit = self._limits.upload_bytes if is_upload else self._limits.json_bytes
         announced = headers.get(b"content-length", b"")
         # Longer numbers than any size are too large too, and are not worth converting.
@@ -125,6 +147,34 @@ class Guard:
         # A browser can send no header with an address or a stream of events.
         query = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), max_num_fields=50))
         return hmac.compare_digest(query.get("token", "").encode(), self._token)
+
+    def _has_pass(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
+        """Return whether a browser shows what `_admit` gave it, from the page itself.
+
+        A page at another port of this host would have it sent along, too.
+        """
+        origin = headers.get(b"origin")
+        if origin is not None and origin.partition(b"://")[2] != headers.get(b"host"):
+            return False
+        if headers.get(b"sec-fetch-site", b"same-origin") not in (b"same-origin", b"none"):
+            return False
+        kept = SimpleCookie()
+        with contextlib.suppress(CookieError):
+            kept.load(headers.get(b"cookie", b"").decode("latin-1"))
+        shown = kept[COOKIE].value if COOKIE in kept else ""
+        return hmac.compare_digest(shown.encode(), self._pass)
+
+    async def _admit(self, scope: Scope, send: Send) -> None:
+        """Let the browser keep a pass, and take the token out of its address."""
+        secure = "; Secure" if scope.get("scheme") == "https" else ""
+        cookie = f"{COOKIE}={self._pass.decode()}; Path={GRADIO}; HttpOnly; SameSite=Strict{secure}"
+        headers = [(b"location", f"{GRADIO}/".encode()), (b"set-cookie", cookie.encode()), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+
+def _is_gradio(scope: Scope) -> bool:
+    return scope["path"] == GRADIO or scope["path"].startswith(GRADIO + "/")
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -76,6 +76,8 @@ class ServiceSettings:
     limits: Limits = Limits()
     compute: ComputeSettings = ComputeSettings()
     ping_seconds: float = 15.0
+    gradio: bool = False
+    """Also serve Gradio's page."""
 
     def __post_init__(self) -> None:
         if len(self.token) < LEAST_TOKEN or not self.token.isascii() or not self.token.isprintable():
