@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     made.add_argument("--cases", type=int, default=6)
     made.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
-    made.add_argument("--scale", type=float, default=1e-4)
+    made.add_argument("--scale", type=float, default=1e-5)
     made.add_argument("--folder", help="where the cohorts are made; default: the system's folder of temporary files")
     made.add_argument("--json", type=Path, metavar="FILE")
     return made
