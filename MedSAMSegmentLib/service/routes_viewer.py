@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 from .problems import not_found
 
 PAGE = Path(__file__).parent / "viewer"
-"""Built from the folder `Viewer` of the repository."""
+"""Built from the folder `Resources/viewer` of the repository."""
 
 FILES = {
     "": ("index.html", "text/html; charset=utf-8"),

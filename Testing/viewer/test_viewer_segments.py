@@ -70,14 +70,14 @@ def test_two_actions_give_the_mask_of_the_command_line(
 
 
 def test_the_page_is_what_its_sources_make(tmp_path: Path) -> None:
-    sources = Path(__file__).parents[2] / "Viewer"
+    sources = Path(__file__).parents[2] / "Resources" / "viewer"
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
     if not (sources / "node_modules" / "esbuild").is_dir():
         pytest.skip("the page's packages are not installed: npm ci --prefix Viewer")
     subprocess.run([node, "build.mjs", str(tmp_path)], cwd=sources, check=True, timeout=LONG)
-    page = sources.parent / "MedSAMSegmentLib" / "service" / "viewer"
+    page = sources.parents[1] / "MedSAMSegmentLib" / "service" / "viewer"
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in page.iterdir()}
     for path in page.iterdir():
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name

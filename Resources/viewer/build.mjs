@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = process.argv[2] ?? join(here, "..", "MedSAMSegmentLib", "service", "viewer");
+const out = process.argv[2] ?? join(here, "..", "..", "MedSAMSegmentLib", "service", "viewer");
 
 /** What NiiVue reads Zarr archives with: nothing here does, and it is a third of the bundle. */
 const UNUSED = new Set(["zarrita"]);
