@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..errors import Cancelled, MedSAMError, PromptError
 from ..prompts import Box
@@ -162,6 +161,8 @@ def masks_of(
 
 def _opened(service: Service, pixels: NDArray[np.uint8]) -> ImageSession:
     """Return the session of a picture, as if it had been sent. Raises `MedSAMError`."""
+    from PIL import Image
+
     session_id, folder = service.sessions.reserve()
     try:
         path = Path(folder, "image.png")

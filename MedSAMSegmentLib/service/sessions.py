@@ -157,6 +157,9 @@ class SessionStore:
             session.removed = True
             for run_id in session.runs:
                 self._runs.pop(run_id, None)
+            # A run knows its session: without this circle the file of the voxels is closed at once, not whenever
+            # Python next looks for circles.
+            session.runs = {}
         self._on_removed(session)
         shutil.rmtree(session.folder, ignore_errors=True)
 

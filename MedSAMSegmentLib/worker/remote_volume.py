@@ -162,8 +162,10 @@ class RemoteVolume:
 
     def close(self) -> None:
         """Free the volume in the worker, if it is still there, behind the requests that wait for it."""
-        stream = self._stream
-        if stream is not None and self._is_open():
+        stream, is_open = self._stream, self._is_open()
+        # The request that opened it knows it: without this circle the voxels are free as soon as nobody wants them.
+        self._opening = None
+        if stream is not None and is_open:
             outbox = self._client.outbox()
             closing: Pending[None] = Pending(CloseVolume(stream.session), lambda frame: None)
             if outbox.waits(stream.session):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import socket
 import threading
@@ -294,6 +295,26 @@ def test_a_preview_that_is_given_up_costs_the_others_no_worker(start_server: Sta
         until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
         image.run([AROUND]).wait()
         assert worker_of(server) != worker
+
+
+def test_the_file_of_the_voxels_is_closed_with_its_session(server: RunningServer, block_file: Path) -> None:
+    process = psutil.Process()
+    with server.client() as client:
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(12):
+                with client.open(block_file) as image:
+                    image.preview(AROUND, index=4)
+                    run = image.run([AROUND])
+                    run.wait()
+                    run.labels()
+                if number == 1:
+                    before = process.num_fds()
+        finally:
+            gc.enable()
+        # What a connection holds comes and goes.
+        assert process.num_fds() <= before + 3
 
 
 def test_only_so_many_requests_wait(start_server: StartServer, block_file: Path) -> None:
