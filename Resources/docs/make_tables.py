@@ -260,8 +260,9 @@ def cohort_speed() -> str:
         for row in found["throughput"]
     ]
     head = ("way", "cases an hour", "seconds a case", "of the processor")
-    beside = f"{found['load']:.0f}" if found["load"] >= 1 else "no"
-    return table(head, rows) + f"\nWhile {beside} other processes ran on these two cores.\n"
+    counts = ", ".join(str(row["cases"]) for row in found["throughput"])
+    said = f"Measured on {counts} cases, one row after the other, at a load of about {found['load']:.0f} on two cores"
+    return table(head, rows) + f"\n{said}: compare the\nprocessor's seconds; the clock's are those of a busy machine.\n"
 
 
 def cohort_size() -> str:
