@@ -16,6 +16,9 @@ from .service import Service
 
 MOST_CONNECTIONS = 200
 BACKLOG = 128
+KEEP_ALIVE_SECONDS = 75
+"""A connection without a request is closed after so long. A client that waits for a run comes back on it: one that is
+closed at that moment looks like a server that does not answer."""
 
 
 class _Server(uvicorn.Server):
@@ -43,6 +46,7 @@ def make_server(service: Service, ready: Callable[[], None] = lambda: None) -> A
         ws="none",
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=3,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )

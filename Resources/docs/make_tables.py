@@ -2,12 +2,13 @@
 
     python Resources/docs/make_tables.py                                  after a change of models or keys
     python Resources/docs/make_tables.py accuracy=build/accuracy.json     after a run: its figures are kept, too
-    python Resources/docs/make_tables.py demo=demo/report.json clicks=FILE parity=FILE cohort=FILE cohort_kills=FILE
+    python Resources/docs/make_tables.py demo=demo/report.json clicks=FILE parity=FILE service=FILE cohort=FILE
 
 What a run found is kept in `figures/`, whatever wrote it: `medsam-segment demo`, `Testing/bench/accuracy.py`,
-`Testing/bench/clicks.py --json`, `Testing/bench/cohort_cases.py --json`, `Testing/cohort/kills.py --json` and
-`Testing/parity/parity_table.py --json`. (`Testing/bench/bench.py` writes its own
-page and figures.) No figure is written by hand: a test makes all of them again and compares.
+`Testing/bench/clicks.py --json`, `Testing/bench/cohort_cases.py --json`, `Testing/cohort/kills.py --json` (as
+`cohort_kills=FILE`), `Testing/bench/service_load.py --json` and `Testing/parity/parity_table.py --json`.
+(`Testing/bench/bench.py` writes its own page and figures.) No figure is written by hand: a test makes all of them again
+and compares.
 """
 
 from __future__ import annotations
@@ -243,6 +244,19 @@ def noise_line() -> str:
     )
 
 
+def load_table() -> str:
+    """Return what the service's processes held while sessions came and went, and below it how many there were."""
+    found = figures("service")
+    head = ("sessions done", "server, MB", "worker, MB", "files of the server", "files of the worker", "threads")
+    names = ("sessions", "server_mb", "worker_mb", "server_files", "worker_files", "threads")
+    rows = (tuple(f"{row[name]:.0f}" for name in names) for row in found["rows"])
+    return (
+        f"{table(head, rows)}\nModel: {found['model']}. {found['clients']} clients, {found['sessions']} sessions, "
+        f"{found['failed']} failed;\n{found['turned_away']} requests were told to come again. Files left behind: "
+        f"{found['left_files']}.\n"
+    )
+
+
 def _small(numbers: Sequence[float]) -> list[str]:
     return [f"{number:.1e}" for number in numbers]
 
@@ -295,6 +309,7 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
     (DOCS / "challenges.md", "challenge parity"): challenge_parity,
     (DOCS / "challenges.md", "challenge table"): challenge_table,
+    (DOCS / "service.md", "load table"): load_table,
     (DOCS / "parity.md", "noise line"): noise_line,
     (DOCS / "parity.md", "sam table"): sam_table,
     (DOCS / "parity.md", "sam2 table"): sam2_table,
@@ -309,6 +324,7 @@ KEPT: Mapping[str, Callable[[Any], Any]] = {
     "cohort_kills": lambda found: found,
     "demo": lambda found: {key: found[key] for key in ("input", "model", "versions", "device", "strategy", "table")},
     "parity": lambda found: found,
+    "service": lambda found: found,
 }
 """What is kept of a run's file, by kind."""
 
