@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from .protocol import VolumePart
 
 PART_BYTES = 2 << 20
 """A part is copied on its way: in steps of this size no event loop notices, and a request never waits for long."""
+
+Place = tuple[slice, slice, slice]
 
 Choice = tuple[Any, str | None]
 """The window and the modality that the volume is opened with."""
@@ -40,10 +43,14 @@ class VolumeStream:
         self._sent = volume[tuple(slice(first, last + 1) for first, last in part)]
         self._choice = choice
         self._known = known
-        self._waiting = list(_cuts(self._sent))
         self._slices: set[tuple[int, int]] = set()
         self._near = self._sent.shape[0] // 2
         self._stopped = False
+
+    @cached_property
+    def _waiting(self) -> list[Place]:
+        """Places of the parts that were not sent yet; not listed before the volume is known to fit in memory."""
+        return list(_cuts(self._sent))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -121,7 +128,7 @@ class VolumeStream:
         return self._volume.view(np.uint8) if self._volume.dtype == np.bool_ else self._volume
 
 
-def _cuts(array: NDArray) -> Iterator[tuple[slice, slice, slice]]:
+def _cuts(array: NDArray) -> Iterator[Place]:
     """Blocks of whole slices of at most `PART_BYTES`, or of rows of a slice that is larger."""
     slices, rows, columns = array.shape[:3]
     row_bytes = max(array[:1, :1].nbytes, 1)
