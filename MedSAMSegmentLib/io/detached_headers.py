@@ -27,6 +27,8 @@ _LIST = re.compile(r"LIST(\s+\d+)?")
 """The word of both formats for names on the lines after it."""
 
 _NUMBERED = re.compile(r"[^%]*%\d{0,2}d[^%]*")
+_SHOWN = 100
+"""Letters of a name that a message repeats."""
 
 
 def image_files(path: str | Path) -> tuple[Path, ...]:
@@ -152,8 +154,14 @@ def _inside(header: Path, written: str) -> Path:
             f"{header.name} takes its voxels from {name!r}, outside its own folder: that was not opened.",
             "Put both into one folder, and name the file alone in the header.",
         )
-    if data.exists() and not data.is_file():
-        raise InputError(f"{header.name} takes its voxels from {name!r}, which is not a file.", "Export it again.")
+    try:
+        no_file = data.exists() and not data.is_file()
+    except OSError:  # a name that is too long for one
+        no_file = True
+    if no_file:
+        raise InputError(
+            f"{header.name} takes its voxels from {name[:200]!r}, which is not a file.", "Export it again."
+        )
     return data
 
 

@@ -18,6 +18,8 @@ from .file_kinds import DICOM_SUFFIXES
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _NAMED = 5
+LONGEST_NAME = 255
+"""Bytes of a name that file systems take at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -317,6 +319,8 @@ def _beside(directory: Path, name: str) -> Path | None:
     place = directory.parent
     for part in parts:
         here = place / part
+        if len(os.fsencode(part)) > LONGEST_NAME:
+            return None
         if not here.exists():
             alike = [p for p in (place.iterdir() if place.is_dir() else ()) if p.name.lower() == part.lower()]
             if not alike:

@@ -91,6 +91,12 @@ def test_what_is_not_a_file_is_not_opened(case: Path) -> None:
             read_volume(written(case, name, header, "v.raw"))
 
 
+def test_a_name_that_no_file_can_have_is_a_sentence(case: Path) -> None:
+    (case / "a.mhd").write_text(f"NDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = {'1' * 300}\n")
+    with pytest.raises(InputError, match="which is not a file"):
+        read_volume(case / "a.mhd")
+
+
 def test_a_segmentation_does_not_lead_out_of_its_folder(case: Path) -> None:
     for name in ("v.seg.nrrd", "v.nrrd", "v.mha"):
         header = META if name.endswith("mha") else NRRD

@@ -199,7 +199,7 @@ def test_a_dicomdir_is_read_and_what_it_misses_is_named(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "dicom").iterdir())
     # As on a disc, whose names are in capitals.
     listed = [f"DICOM\\{name.upper()}" for name in names]
-    directory = a_directory(tmp_path, [*listed, "DICOM\\GONE"])
+    directory = a_directory(tmp_path, [*listed, "DICOM\\GONE", "DICOM\\" + "A" * 300])
     volume = read_volume(directory)
     assert volume.shape_zyx[0] == 4
     assert any("DICOM/GONE is listed in DICOMDIR, and is not there" in note for note in volume.notes)
