@@ -246,10 +246,10 @@ class SessionHost:
             if (arriving.shape, arriving.dtype) != (request.shape, DTYPES[request.dtype]):
                 raise WorkerError("The parts of a volume do not fit it.", CURE)
             session = self._factory(request, arriving, report)
-        except MedSAMError as error:
+        except Exception as error:
             # A request for this volume may already be on its way; it gets the same answer.
             self._drop(number)
-            self._failed[number] = error
+            self._failed[number] = error if isinstance(error, MedSAMError) else describe(error)
             raise
         self._sessions[number] = session
         return {"device": str(session.device), "window": session.volume.description}, {}

@@ -166,6 +166,8 @@ def main():
             os.kill(os.getpid(), signal.SIGKILL)
         if fault("open-hang"):
             time.sleep(60)
+        if fault("open-no-torch"):
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
         if fault("open-refused"):
             from MedSAMSegmentLib.errors import ModelError
 

@@ -163,12 +163,19 @@ def test_options_travel_as_plain_values(start_client: StartClient, a_volume: Vol
     np.testing.assert_array_equal(run.mask, expected_mask(a_volume, A_BOX))
 
 
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("open-refused", r"The model is not here\. Download it\."),
+        ("open-no-torch", "cannot load the package 'torch'"),
+    ],
+)
 def test_a_refused_volume_is_named_in_the_answer_to_the_request_behind_it(
-    start_client: StartClient, a_volume: Volume
+    start_client: StartClient, a_volume: Volume, fault: str, words: str
 ) -> None:
-    client = start_client("open-refused")
+    client = start_client(fault)
     volume = RemoteVolume(client, "any", a_volume)
-    with pytest.raises(ModelError, match=r"The model is not here\. Download it\."):
+    with pytest.raises(ModelError, match=words):
         client.wait(volume.propagate([A_BOX]), WAIT)
     assert client.running
 
