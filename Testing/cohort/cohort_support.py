@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,19 @@ from MedSAMSegmentLib.io.write_segmentation import write_segmentation
 BOX = "14 10 0 50 38 2"
 SIZE_ZYX = (3, 48, 64)
 QUICK = Path(__file__).with_name("quick_cohort.py")
+
+COUNT = 12
+CORRUPT, TOO_LARGE = "c11", "c12"
+"""Of the cohort that was run once: how many cases, and those that fail."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A cohort that was run to its end."""
+
+    manifest: Path
+    out: Path
+    finished: subprocess.CompletedProcess[str]
 
 
 def an_ellipsoid(shift: int = 0) -> np.ndarray:

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import resource
 import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cohort_support import a_cohort, finish, quick, write_claim
+from cohort_support import CORRUPT, COUNT, TOO_LARGE, Ran, a_cohort, finish, quick, write_claim
 
-COUNT = 12
-CORRUPT, TOO_LARGE = "c11", "c12"
 ADDRESS_SPACE = 8 << 30
-
-
-@dataclass(frozen=True)
-class Ran:
-    manifest: Path
-    out: Path
-    finished: subprocess.CompletedProcess[str]
 
 
 def limit_memory() -> None:

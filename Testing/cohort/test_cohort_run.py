@@ -17,6 +17,10 @@ import pytest
 import SimpleITK as sitk
 from cohort_support import (
     BOX,
+    CORRUPT,
+    COUNT,
+    TOO_LARGE,
+    Ran,
     a_cohort,
     environment,
     finish,
@@ -27,7 +31,6 @@ from cohort_support import (
     write_image,
     write_manifest,
 )
-from conftest import CORRUPT, COUNT, TOO_LARGE, Ran
 from filelock import FileLock
 from kills import Tally, children, differences, disturb
 
