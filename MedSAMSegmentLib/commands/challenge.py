@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..challenge.answer import answer_case, class_prompts, open_case
 from ..challenge.files import cases_in, mean_of, output_folder, read_reference, write_table
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..inference.slice_predictor import SlicePredictor
     from ..results import Progress
 
+T = TypeVar("T")
+
 METRICS = "metrics.csv"
 CLICKS = "clicks.csv"
 
@@ -43,24 +45,18 @@ def predict(options: argparse.Namespace) -> None:
     folder = output_folder(options.output)
     _agreed([folder / path.name for path in cases], [options.input, *cases], options)
     predictor = _model(options, cases)
-    failed = []
-    for number, path in enumerate(cases, 1):
+
+    def answer(path: Path) -> str:
         started = time.perf_counter()
-        try:
-            case = _read(path, options)
-            with open_case(predictor, case.volume, mode=options.mode) as session:
-                labels = _answer(session, case, path.name, options)
-            flat = isinstance(case, ChallengeCase) and case.is_picture
-            write_segs(folder / path.name, labels[0] if flat else labels)
-        except Cancelled:
-            raise
-        except MedSAMError as error:
-            failed.append(path.name)
-            say(f"{number} of {len(cases)}: {path.name}: no answer. {error}", False)
-            continue
-        seconds = time.perf_counter() - started
-        say(f"{number} of {len(cases)}: {path.name}: {_classes(case)}, {seconds:.1f} s", options.quiet)
-    _end_with(failed, len(cases))
+        case = _read(path, options)
+        with open_case(predictor, case.volume, mode=options.mode) as session:
+            labels = _answer(session, case, path.name, options)
+        flat = isinstance(case, ChallengeCase) and case.is_picture
+        write_segs(folder / path.name, labels[0] if flat else labels)
+        return f"{_classes(case)}, {time.perf_counter() - started:.1f} s"
+
+    for place, _, said in _each(cases, answer):
+        say(f"{place}: {said}", options.quiet)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -88,18 +84,15 @@ def interactive(options: argparse.Namespace) -> None:
     tables = [folder / METRICS, folder / CLICKS]
     _agreed([*(folder / path.name for path in cases), *tables], [*cases, *references.values()], options)
     predictor = _model(options, cases)
-    rows, clicks, failed = [], [], []
-    for number, path in enumerate(cases, 1):
-        try:
-            case = _with_reference(_read(path, options), references.get(path.name))
-            result = _run(predictor, case, path.name, options)
-            write_segs(folder / path.name, result.answers[-1], result.answers)
-        except Cancelled:
-            raise
-        except MedSAMError as error:
-            failed.append(path.name)
-            say(f"{number} of {len(cases)}: {path.name}: no answer. {error}", False)
-            continue
+    rows, clicks = [], []
+
+    def answer(path: Path) -> InteractiveRun:
+        case = _with_reference(_read(path, options), references.get(path.name))
+        result = _run(predictor, case, path.name, options)
+        write_segs(folder / path.name, result.answers[-1], result.answers)
+        return result
+
+    for place, path, result in _each(cases, answer):
         rows.append(result.row(path.name))
         clicks += [
             {"CaseName": path.name, "class": label, "click": n, "k": int(p.k), "j": int(p.j), "i": int(p.i),
@@ -110,10 +103,34 @@ def interactive(options: argparse.Namespace) -> None:
         write_table(tables[1], clicks)
         seconds = sum(result.seconds)
         said = f"DSC {result.dsc[0]:.3f} to {result.dsc[-1]:.3f}, NSD {result.nsd[0]:.3f} to {result.nsd[-1]:.3f}"
-        say(f"{number} of {len(cases)}: {path.name}: {said}, {seconds:.1f} s", options.quiet)
+        say(f"{place}: {said}, {seconds:.1f} s", options.quiet)
         if seconds > result.allowed_seconds:
             say(f"warning: {path.name} took more than the {result.allowed_seconds} s that it may.", options.quiet)
-    _end_with(failed, len(cases))
+
+
+def _each(cases: Sequence[Path], answer: Callable[[Path], T]) -> Iterator[tuple[str, Path, T]]:
+    """Yield the words that name a case, its path and its answer; one that cannot be answered stops none of the others.
+
+    Raises `InputError` at the end when a case has no answer.
+    """
+    failed = []
+    for number, path in enumerate(cases, 1):
+        place = f"{number} of {len(cases)}: {path.name}"
+        try:
+            found = answer(path)
+        except Cancelled:
+            raise
+        except MedSAMError as error:
+            failed.append(path.name)
+            say(f"{place}: no answer. {error}", False)
+            continue
+        yield place, path, found
+    if failed:
+        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
+        raise InputError(
+            f"{len(failed)} of {len(cases)} cases have no answer: {', '.join(failed[:3])}{more}.",
+            "The others are written.",
+        )
 
 
 def _run(predictor: SlicePredictor, case: InteractiveCase, name: str, options: argparse.Namespace) -> InteractiveRun:
@@ -189,12 +206,3 @@ def _agreed(outputs: Sequence[Path], inputs: Sequence[Path | str], options: argp
 
 def _shown(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _end_with(failed: Sequence[str], count: int) -> None:
-    """Raise `InputError` when a case has no answer."""
-    if failed:
-        more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
-        raise InputError(
-            f"{len(failed)} of {count} cases have no answer: {', '.join(failed[:3])}{more}.", "The others are written."
-        )
