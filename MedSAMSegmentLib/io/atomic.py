@@ -19,8 +19,6 @@ LONGEST_WAIT = 5.0
 
 _KEPT_OF_NAME = 40
 
-_CURE = "Free space or choose another folder."
-
 _recorders: list[list[Path]] = []
 
 
@@ -66,9 +64,9 @@ def atomic_writes(*targets: tuple[str | Path, str]) -> Iterator[tuple[Path, ...]
             _move(written, paths)
         except (OSError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or (str(error).strip() or type(error).__name__).splitlines()[-1]
-            overtaken = getattr(error, "errno", None) == errno.ESTALE
-            cure = "Look at what is there, or choose another name." if overtaken else _CURE
-            raise OutputError(f"{paths[0]} cannot be written: {reason}.", cure, str(error)) from error
+            raise OutputError(
+                f"{paths[0]} cannot be written: {reason}.", "Free space or choose another folder.", str(error)
+            ) from error
 
 
 @contextmanager
@@ -102,14 +100,20 @@ def remove_leftovers(folder: Path, names: Collection[str]) -> None:
 
     Only whoever alone writes these targets may ask for it. Of names too long to tell apart nothing is removed.
     """
-    targets = {_temporary_start(folder / name) for name in names if len(name) <= _KEPT_OF_NAME}
-    leftover = re.compile(r"(\..+\.)[0-9a-f]{12}(\..*)?")
     with contextlib.suppress(FileNotFoundError):
-        for entry in os.scandir(folder):
-            found = leftover.fullmatch(entry.name) if entry.name.startswith(".") else None
-            if found and found[1] in targets:
-                with contextlib.suppress(OSError):
-                    os.unlink(entry.path)
+        for leftover in _temporaries_of(folder, names):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+
+
+def _temporaries_of(folder: Path, names: Collection[str]) -> Iterator[Path]:
+    """Yield the temporary files of targets of these names in a folder; none of names too long to tell apart."""
+    starts = {_temporary_start(folder / name) for name in names if len(name) <= _KEPT_OF_NAME}
+    temporary = re.compile(r"(\..+\.)[0-9a-f]{12}(\..*)?")
+    for entry in os.scandir(folder):
+        found = temporary.fullmatch(entry.name) if entry.name.startswith(".") else None
+        if found and found[1] in starts:
+            yield Path(entry.path)
 
 
 def _flush(temporary: Path) -> None:
@@ -128,14 +132,14 @@ def _move(written: tuple[Path, ...], targets: list[Path]) -> None:
     with contextlib.ExitStack() as stack:
         if len(targets) > 1 and not stack.enter_context(_one_at_a_time(targets[0].parent)):
             _overtake(written, targets)
-        _require_there(written)
+        _require_there(written, targets[0])
         for companion in targets[1:]:
             companion.unlink(missing_ok=True)
         for temporary, target in zip(written, targets, strict=True):
             try:
                 os.replace(temporary, target)
             except FileNotFoundError:
-                _require_there((temporary,))
+                _require_there((temporary,), targets[0])
                 raise
             for recorder in _recorders:
                 recorder.append(target)
@@ -144,17 +148,18 @@ def _move(written: tuple[Path, ...], targets: list[Path]) -> None:
 def _overtake(written: tuple[Path, ...], targets: list[Path]) -> None:
     """Remove what others are about to move over the same targets: one that was stopped between its moves would put its
     second file beside our first one when it goes on."""
-    for target, own in zip(targets, written, strict=True):
-        others = re.compile(re.escape(_temporary_start(target)) + r"[0-9a-f]{12}(\.|$)")
-        for found in target.parent.iterdir():
-            if found != own and others.match(found.name):
-                found.unlink(missing_ok=True)
+    for found in _temporaries_of(targets[0].parent, [target.name for target in targets]):
+        if found not in written:
+            found.unlink(missing_ok=True)
 
 
-def _require_there(written: tuple[Path, ...]) -> None:
-    """Raise OSError when another process has removed what was to be moved."""
+def _require_there(written: tuple[Path, ...], target: Path) -> None:
+    """Raise `OutputError` when another process has removed what was to be moved."""
     if not all(temporary.exists() for temporary in written):
-        raise OSError(errno.ESTALE, "another process wrote it meanwhile")
+        raise OutputError(
+            f"{target} cannot be written: another process wrote it meanwhile.",
+            "Look at what is there, or choose another name.",
+        )
 
 
 @contextmanager
