@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,9 +22,8 @@ from pathlib import Path
 import numpy as np
 from cases import Case, all_cases, make_case
 from judging_set import load_cases
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from MedSAMSegmentLib.evaluation.challenge_clicks import ClickRules, next_click
 from MedSAMSegmentLib.evaluation.metrics import dice
 from MedSAMSegmentLib.inference.open import load_predictor, open_session
 from MedSAMSegmentLib.inference.session import VolumeSession
@@ -31,6 +31,9 @@ from MedSAMSegmentLib.prompts import Point
 
 CLICKS = 5
 ALLOWED_LOSS = 0.005
+DEEPEST = ClickRules(seed=None, large_voxels=sys.maxsize)
+"""The first of the deepest voxels, in full resolution however large the error is."""
+
 CACHE_BYTES = 3 * 2**30
 """All slices of a case stay encoded from one click to the next."""
 
@@ -54,26 +57,13 @@ class Row:
         return float(np.diff(self.scores).min())
 
 
-def next_click(mask: NDArray[np.bool_], reference: NDArray[np.bool_]) -> Point | None:
-    """Return the click on the voxel deepest in the largest error; None where nothing is wrong."""
-    labels, count = ndimage.label(mask ^ reference, structure=np.ones((3, 3, 3), dtype=bool))
-    if not count:
-        return None
-    largest = int(np.bincount(labels.ravel())[1:].argmax()) + 1
-    near = ndimage.find_objects(labels)[largest - 1]
-    depth = ndimage.distance_transform_edt(np.pad(labels[near] == largest, 1))[1:-1, 1:-1, 1:-1]
-    place = np.unravel_index(int(depth.argmax()), depth.shape)
-    k, j, i = (int(offset) + part.start for offset, part in zip(place, near, strict=True))
-    return Point(i, j, k, positive=bool(reference[k, j, i]))
-
-
 def measure(session: VolumeSession, case: Case) -> Row:
     """Segment the case, click, and segment it again, five times."""
     clicks: list[Point] = []
     mask = session.propagate([case.box]).objects[0].mask
     scores, right, asked = [dice(mask, case.reference)], 0, 0
     while len(scores) <= CLICKS:
-        click = next_click(mask, case.reference)
+        click = next_click(mask, case.reference, DEEPEST)
         if click is not None:
             clicks.append(click)
             mask = session.propagate([[case.box, *clicks]]).objects[0].mask
