@@ -195,7 +195,7 @@ class SessionHost:
             self._arriving[number].add(part)
         except (MedSAMError, MemoryError) as error:
             self._drop(number)
-            self._failed[number] = error if isinstance(error, MedSAMError) else describe(error)
+            self._failed[number] = describe(error)
 
     def answer(self, request: AnsweredRequest, emit: Emit, should_stop: ShouldStop) -> Answer:
         """Return the fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
@@ -249,7 +249,7 @@ class SessionHost:
         except Exception as error:
             # A request for this volume may already be on its way; it gets the same answer.
             self._drop(number)
-            self._failed[number] = error if isinstance(error, MedSAMError) else describe(error)
+            self._failed[number] = describe(error)
             raise
         self._sessions[number] = session
         return {"device": str(session.device), "window": session.volume.description}, {}
