@@ -75,7 +75,7 @@ def test_the_page_is_what_its_sources_make(tmp_path: Path) -> None:
     if node is None:
         pytest.skip("node is not installed")
     if not (sources / "node_modules" / "esbuild").is_dir():
-        pytest.skip("the page's packages are not installed: npm ci --prefix Viewer")
+        pytest.skip("the page's packages are not installed: npm ci --prefix Resources/viewer")
     subprocess.run([node, "build.mjs", str(tmp_path)], cwd=sources, check=True, timeout=LONG)
     page = sources.parents[1] / "MedSAMSegmentLib" / "service" / "viewer"
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in page.iterdir()}
