@@ -146,6 +146,15 @@ def test_a_writer_that_was_held_up_puts_nothing_beside_the_file_of_another(
     }
 
 
+def test_whoever_overtakes_a_writer_leaves_the_files_of_other_targets(tmp_path: Path) -> None:
+    token, long = "0123456789ab", "x" * 50
+    theirs = [f".b.nii.gz.{token}.nii.gz", f".{long[:40]}.{token}.nii.gz", f".a.nii.gz.{token[:8]}.nii.gz"]
+    for name in (*theirs, f".a.nii.gz.{token}.nii.gz"):
+        (tmp_path / name).touch()
+    atomic._overtake((), [tmp_path / "a.nii.gz", tmp_path / f"{long}.json"])
+    assert {path.name for path in tmp_path.iterdir()} == set(theirs)
+
+
 def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"), atomic_write(tmp_path / "no" / "mask.nrrd"):
         pass
