@@ -204,6 +204,11 @@ class PackedMask:
         mine, its = self._slices.get(index), other._slices.get(index)
         return mine is its if mine is None or its is None else mine.equals(its)
 
+    def changed_slices(self, later: PackedMask) -> list[int]:
+        """Return the indices, across the axis of this mask, of the slices on which a mask of the same shape differs."""
+        now = later.across(self.axis)
+        return [n for n in sorted({*self._slices, *now._slices}) if not self.same_slice(now, n)]
+
     def tight(self) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
         """Return the part (z,y,x) that holds all voxels, and the z,y,x of its first voxel; one voxel for an empty
         mask."""

@@ -13,8 +13,7 @@ from MedSAMSegmentLib.errors import Cancelled, InputError, MedSAMError, PromptEr
 from MedSAMSegmentLib.geometry import SlicePlane, VolumeGeometry
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.results import PackedMask
-from MedSAMSegmentLib.ui.objects.corrections import Written
-from MedSAMSegmentLib.ui.objects.queue import ObjectState, QueuedObject
+from MedSAMSegmentLib.ui.objects.queue import ObjectState, QueuedObject, Written
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
 from MedSAMSegmentLib.ui.run.batch import Batch, BatchSummary
 from MedSAMSegmentLib.ui.run.planning import PlannedRun, by_window, plan_run

@@ -13,13 +13,14 @@ from MedSAMSegmentLib.results import PackedMask
 from MedSAMSegmentLib.ui.drawing.interaction import Click, Drag, MouseGesture
 from MedSAMSegmentLib.ui.drawing.prompt_drawing import box_iou, place_box
 from MedSAMSegmentLib.ui.objects import settings
-from MedSAMSegmentLib.ui.objects.corrections import Written, changed_slices, continue_from, merged
+from MedSAMSegmentLib.ui.objects.corrections import continue_from, merged
 from MedSAMSegmentLib.ui.objects.queue import (
     KEPT_STATES,
     ObjectQueue,
     ObjectState,
     PromptSet,
     QueuedObject,
+    Written,
     WrittenResult,
 )
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
@@ -255,7 +256,7 @@ def test_edited_slices_become_key_slices_and_keep_the_prompts_of_the_others():
     before = a_column()
     now = before.copy()
     now[6, 1:5, 1:5] = True
-    again = continue_from(PackedMask.of(now, 0), 0, [BOX_4], written=Written(PackedMask.of(before, 0), (BOX_4,)))
+    again = continue_from(PackedMask.of(now, 0), 0, [BOX_4], written=PackedMask.of(before, 0))
     assert again.locked == {6}
     assert again.prompts[0] is BOX_4
     assert isinstance(again.prompts[1], MaskPrompt)
@@ -269,15 +270,13 @@ def test_a_prompt_on_an_edited_slice_gives_way_to_what_was_painted():
     now = before.copy()
     now[4, 0, 0] = True
     line = Line((2, 2, 4), (3, 3, 4))
-    again = continue_from(PackedMask.of(now, 0), 0, [line], written=Written(PackedMask.of(before, 0), (line,)))
+    again = continue_from(PackedMask.of(now, 0), 0, [line], written=PackedMask.of(before, 0))
     assert [type(p) for p in again.prompts] == [MaskPrompt]
 
 
 def test_a_slice_erased_beyond_the_keys_ends_the_object_there():
     before = a_column()
-    again = continue_from(
-        PackedMask.of(edited(before, s6=False), 0), 0, [BOX_4], written=Written(PackedMask.of(before, 0), (BOX_4,))
-    )
+    again = continue_from(PackedMask.of(edited(before, s6=False), 0), 0, [BOX_4], written=PackedMask.of(before, 0))
     assert again.bounds == (0, 5)
     assert again.locked == {6}
 
@@ -292,16 +291,14 @@ def test_erased_slices_bound_the_object_on_both_sides(erased, bounds):
     before[1:8, 2:4, 2:4] = True
     now = edited(before, **dict.fromkeys(erased, False))
     drawn = [BOX_4] if "s4" not in erased else [Box(k=(3, 3), j=(2, 3), i=(2, 3)), Box(k=(5, 5), j=(2, 3), i=(2, 3))]
-    again = continue_from(PackedMask.of(now, 0), 0, drawn, written=Written(PackedMask.of(before, 0), tuple(drawn)))
+    again = continue_from(PackedMask.of(now, 0), 0, drawn, written=PackedMask.of(before, 0))
     assert again.bounds == bounds
     assert again.locked == {int(name[1:]) for name in erased}
 
 
 def test_a_named_key_slice_is_a_prompt_though_nothing_changed():
     before = a_column()
-    again = continue_from(
-        PackedMask.of(before, 0), 0, [BOX_4], written=Written(PackedMask.of(before, 0), (BOX_4,)), keys=[5]
-    )
+    again = continue_from(PackedMask.of(before, 0), 0, [BOX_4], written=PackedMask.of(before, 0), keys=[5])
     assert [type(p) for p in again.prompts] == [Box, MaskPrompt]
     assert again.locked == {5}
 
@@ -314,7 +311,7 @@ def test_the_new_mask_replaces_the_old_result_keeps_hand_work_and_locked_slices(
     result = np.zeros_like(previous)
     result[3:6, 1:3, 1:3] = True
     packed = PackedMask.of(result, 0)
-    before = Written(PackedMask.of(previous, axis), ())
+    before = PackedMask.of(previous, axis)
     new = merged(PackedMask.of(current, axis), packed, previous=before, locked=[4]).unpack()
     assert new[0, 5, 5]
     assert not new[2].any()
@@ -337,7 +334,7 @@ def test_slices_that_differ_from_what_was_written_are_found_across_its_axis(axis
     now[8, 5, 0] = True
     now[2, 2, 2] = False
     changed = {0: [2, 8], 1: [2, 5], 2: [0, 2]}[axis]
-    assert changed_slices(Written(PackedMask.of(before, axis), ()), PackedMask.of(now, 0)) == changed
+    assert PackedMask.of(before, axis).changed_slices(PackedMask.of(now, 0)) == changed
 
 
 # --- queue ---------------------------------------------------------------------------------------------------------

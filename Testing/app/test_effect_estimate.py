@@ -10,8 +10,7 @@ from MedSAMSegmentLib.inference.plan import PlanSettings, plan_objects
 from MedSAMSegmentLib.prompts import Box, Point
 from MedSAMSegmentLib.registry import get
 from MedSAMSegmentLib.results import ObjectResult, PackedMask, SliceScore
-from MedSAMSegmentLib.ui.objects.corrections import Written
-from MedSAMSegmentLib.ui.objects.queue import QueuedObject
+from MedSAMSegmentLib.ui.objects.queue import QueuedObject, Written
 from MedSAMSegmentLib.ui.objects.settings import EffectSettings
 from MedSAMSegmentLib.ui.run.estimate import PerSlice, RunEstimate, Throughput, model_bytes, part_bytes, slices_at_most
 from MedSAMSegmentLib.ui.run.protocols import RunOutcome, SessionTarget, SlicePreview

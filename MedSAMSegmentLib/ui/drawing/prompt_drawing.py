@@ -9,7 +9,6 @@ from slicer.i18n import tr as _
 from ...errors import PromptError
 from ...geometry import SlicePlane
 from ...prompts import Box, Line, Point, Prompt
-from ..objects.corrections import changed_slices
 from ..objects.queue import ObjectQueue, ObjectState, QueuedObject
 from ..scene.editor_scene import EffectScene, SceneVolume, SelectedSegment
 from ..scene.view_geometry import ViewGeometry
@@ -192,7 +191,7 @@ def is_edited(item: QueuedObject, scene: EffectScene, volume: SceneVolume) -> bo
         return False
     mask = scene.segment_mask(item.segment_id, volume.geometry, item.written.axis)
     state = item.state_of(mask)
-    return state is not None and bool(changed_slices(state, mask))
+    return state is not None and bool(state.packed.changed_slices(mask))
 
 
 def place_box(

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from slicer.i18n import tr as _
 
+from ...errors import PromptError
 from ...geometry import SlicePlane
 from ..drawing.prompt_drawing import XY, Drawing, Placed
 from ..objects import settings as settings_module
 from ..objects.queue import ObjectState, QueuedObject
-from ..objects.ranges import End, limited_at, range_text
 from ..run.error_boundary import guarded
 from ..run.events import Message, RunIsOn
 from ..scene.editor_scene import SceneVolume
 from ..scene.view_geometry import ViewGeometry
 from .state import EffectState
 
+End = Literal["first", "last"]
 Place = Callable[[ViewGeometry, SceneVolume], Placed]
 Say = Callable[[QueuedObject, SlicePlane], str]
 
@@ -92,17 +93,26 @@ class DrawingCommands:
             state.runs.ask_preview(item, item.prompts.latest, state.volume, state.settings)
 
     def limit_range(self, end: End, view_widget: Any) -> None:
-        """Let the range begin or end at the slice that the view shows."""
+        """Let the range begin or end at the slice that the view shows.
+
+        Raises `PromptError` where the object at hand was drawn across another axis.
+        """
         state = self._state
         volume = state.update_volume()
         if volume is None:
             return
         plane = state.painting.geometry(view_widget, volume).plane()
-        settings_module.save(state.host, limited_at(state.settings, end, plane, state.queue.current))
+        item = state.queue.current
+        if item is not None and item.axis != plane.axis:
+            message = _("This view shows slices across another axis than those that {name} was drawn on.")
+            cure = _("Put the pointer over the view in which it was drawn.")
+            raise PromptError(message.format(name=item.name), cure)
+        limits: dict[str, Any] = {"range_rule": "slices", end: plane.index}
+        settings_module.save(state.host, state.settings.changed(**limits))
         size = volume.geometry.shape_zyx[plane.axis]
         state.panel.show_range_limits(size)
         offset = float(state.host.viewNode(view_widget).GetSliceOffset())
-        state.panel.show_event(Message(range_text(state.settings, plane, size, offset)))
+        state.panel.show_event(Message(_range_text(state.settings, plane, size, offset)))
 
     def _draw(self, view_widget: Any, place: Place, say: Say | None = None) -> None:
         guarded(self._place, self._state.runs.fail)(view_widget, place, say)
@@ -124,6 +134,13 @@ class DrawingCommands:
             state.panel.show_event(Message(text))
         state.refresh()
         state.runs.ask_preview(item, plane, volume, state.settings, remark=text)
+
+
+def _range_text(settings: settings_module.EffectSettings, plane: SlicePlane, size: int, offset_mm: float) -> str:
+    """Return which slices these are, and which one the view shows: a view itself says millimetres only."""
+    first, last = settings.slice_range or (0, size - 1)
+    text = _("The range is slices {first} to {last}; slice {n}, at {offset} mm, is shown here.")
+    return text.format(first=first, last=min(last, size - 1), n=plane.index, offset=f"{offset_mm:.1f}")
 
 
 def _replaced_text(item: QueuedObject, plane: SlicePlane) -> str:

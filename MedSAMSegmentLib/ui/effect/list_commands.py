@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..scene.navigation import next_flagged
 from ..widgets.messages import SliceLink
 from .state import EffectState
 
@@ -35,16 +34,17 @@ class ListCommands:
         if item is None or item.result is None or volume is None:
             return
         here = state.painting.shown_index(item.result.axis, volume)
-        plane = next_flagged(item, here, by)
+        plane = item.next_flagged(here, by)
         if plane is not None:
-            state.navigator.jump(item.prompts.all(), plane, volume)
+            state.scene.show_slice(plane, item.prompts.all(), volume.geometry)
 
     def follow(self, link: SliceLink) -> None:
         """Show the slice of a link."""
         state = self._state
         if state.volume is not None:
             item = state.queue.numbered(link.number)
-            state.navigator.jump(item.prompts.all() if item is not None else [], link.plane, state.volume)
+            prompts = item.prompts.all() if item is not None else []
+            state.scene.show_slice(link.plane, prompts, state.volume.geometry)
 
     def align_views(self, view_widgets: Sequence[Any]) -> None:
         """Turn every slice view to the volume's axes."""
@@ -71,7 +71,12 @@ class ListCommands:
         self._state.refresh()
 
     def _go_to_current(self) -> None:
+        """Select the current object's segment and show the slice that it was drawn on."""
         state = self._state
-        if state.volume is not None and state.queue.current is not None:
-            state.navigator.go_to(state.queue.current, state.volume)
+        item = state.queue.current
+        if state.volume is not None and item is not None:
+            if item.segment_id and state.scene.has_segment(item.segment_id):
+                state.scene.select_segment(item.segment_id)
+            if item.plane is not None:
+                state.scene.show_slice(item.plane, item.prompts.all(), state.volume.geometry)
         state.refresh()

@@ -41,7 +41,7 @@ class RunCommands:
         if plane is not None:
             state.runs.segment_slice(item, plane, volume, state.settings)
             return
-        state.navigator.jump(item.prompts.all(), item.plane, volume)
+        state.scene.show_slice(item.plane, item.prompts.all(), volume.geometry)
         text = _("This is slice {n}, on which {name} was drawn. Press again (S) to write it.")
         state.panel.show_event(Message(text.format(n=item.plane.index, name=item.name)))
 
@@ -72,7 +72,7 @@ class RunCommands:
         item.take_other_reading()
         state.runs.drop_preview()
         if known.plane not in state.painting.shown_planes(volume):
-            state.navigator.jump(item.prompts.all(), known.plane, volume)
+            state.scene.show_slice(known.plane, item.prompts.all(), volume.geometry)
         state.refresh()
         state.runs.ask_preview(item, known.plane, volume, state.settings)
 
@@ -166,7 +166,7 @@ class RunCommands:
         plane = next((p for p in shown if p.axis == item.axis and first <= p.index <= last), None)
         if plane is None:
             plane = SlicePlane(item.axis, (first + last) // 2)
-            state.navigator.jump(item.prompts.all(), plane, volume)
+            state.scene.show_slice(plane, item.prompts.all(), volume.geometry)
         text = _("The ROI marks {name}, slices {first} to {last}. Press Propagate (P).")
         state.panel.show_event(Message(text.format(name=item.name, first=first, last=last)))
         state.refresh()

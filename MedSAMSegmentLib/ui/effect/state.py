@@ -15,7 +15,6 @@ from ..overlay.views import ViewPainting
 from ..run.coordinator import EffectPanel, RunCoordinator
 from ..run.protocols import InferenceService
 from ..scene.editor_scene import EffectScene, SceneVolume
-from ..scene.navigation import Navigator
 from ..scene.observers import SceneObservers
 from ..worker_settings import is_at_hand
 
@@ -54,7 +53,6 @@ class EffectState:
             later=later,
             at_hand=is_at_hand,
         )
-        self.navigator = Navigator(self.scene)
         self.painting = ViewPainting(host, self.scene, self.painter, views)
         self.observers = SceneObservers()
 

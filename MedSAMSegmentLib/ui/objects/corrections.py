@@ -10,18 +10,6 @@ from ...results import PackedMask
 
 
 @dataclass(frozen=True, eq=False)
-class Written:
-    """The mask that the last run left in a segment, on the volume's grid, and the prompts that led to it."""
-
-    packed: PackedMask
-    prompts: tuple[Prompt, ...]
-
-    @property
-    def axis(self) -> int:
-        return self.packed.axis
-
-
-@dataclass(frozen=True, eq=False)
 class Continuation:
     """The next run of an object: prompts, the slices that must not change, and the first and last slice that erased
     ones leave."""
@@ -31,28 +19,22 @@ class Continuation:
     bounds: tuple[int, int]
 
 
-def changed_slices(written: Written, now: PackedMask) -> list[int]:
-    """Indices of the slices, across the axis of `written`, that differ from what was written."""
-    before, after = written.packed, now.across(written.axis)
-    return [n for n in sorted({*before.slices, *after.slices}) if not before.same_slice(after, n)]
-
-
 def continue_from(
     current: PackedMask,
     axis: int,
     drawn: Sequence[Prompt],
     *,
-    written: Written | None = None,
+    written: PackedMask | None = None,
     keys: Iterable[int] = (),
 ) -> Continuation:
-    """The next run of a segment that holds `current`.
+    """The next run of a segment that holds `current`; the last run left `written` in it.
 
-    Slices edited since `written`, and those named in `keys`, become mask prompts. Such a slice that is empty now ends
+    Slices edited since, and those named in `keys`, become mask prompts. Such a slice that is empty now ends
     the object on its side: propagation does not pass it. Of `drawn` the prompts on other slices keep serving.
     """
     edited = set(keys)
     if written is not None and written.axis == axis:
-        edited.update(changed_slices(written, current))
+        edited.update(written.changed_slices(current))
     slices = current.across(axis)
     masks = {n: slices.get_slice(n) for n in sorted(edited)}
     painted: list[Prompt] = [MaskPrompt(axis, n, mask) for n, mask in masks.items() if mask.any()]
@@ -65,7 +47,7 @@ def merged(
     current: PackedMask,
     result: PackedMask,
     *,
-    previous: Written | None = None,
+    previous: PackedMask | None = None,
     locked: Iterable[int] = (),
 ) -> PackedMask:
     """The segment after a run, across the result's axis: the result, plus what the user had besides our last result.
@@ -74,7 +56,7 @@ def merged(
     """
     axis = result.axis
     source = current.across(axis)
-    before = previous.packed.across(axis) if previous is not None else PackedMask(result.shape_zyx, axis)
+    before = previous.across(axis) if previous is not None else PackedMask(result.shape_zyx, axis)
     combined = PackedMask(result.shape_zyx, axis)
     kept = set(locked)
     for index in sorted({*source.slices, *result.slices} | kept):

@@ -10,7 +10,6 @@ from ...geometry import SlicePlane
 from ...measurements import Measurement
 from ...prompts import Box, Line, MaskPrompt, Point, Prompt
 from ...results import FLAG_TWO_READINGS, Assessment, PackedMask, SliceScore
-from .corrections import Written, changed_slices
 
 KEPT_STATES = 10
 """As many states as the Segment Editor keeps for Undo."""
@@ -132,6 +131,18 @@ class ObjectState(Enum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNDONE = "undone"
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """The mask that the last run left in a segment, on the volume's grid, and the prompts that led to it."""
+
+    packed: PackedMask
+    prompts: tuple[Prompt, ...]
+
+    @property
+    def axis(self) -> int:
+        return self.packed.axis
 
 
 @dataclass(frozen=True)
@@ -287,7 +298,7 @@ class QueuedObject:
         if self.written is None or not current.slices:
             return None
         states = [*self.earlier, self.written]
-        return next((w for w in reversed(states) if not changed_slices(w, current)), self.written)
+        return next((w for w in reversed(states) if not w.packed.changed_slices(current)), self.written)
 
     def reopen(self) -> None:
         """It has to run (again), unless its result was made of what is drawn for it now."""
@@ -298,6 +309,14 @@ class QueuedObject:
             self._show(self.result)
         else:
             self.state = ObjectState.WAITING
+
+    def next_flagged(self, here: int, by: int) -> SlicePlane | None:
+        """Return the next (1) or previous (-1) slice after `here` that deserves a look, round the ends."""
+        if self.result is None or not self.result.flagged:
+            return None
+        indices = sorted(self.result.flagged)
+        ahead = [n for n in indices if (n > here if by > 0 else n < here)]
+        return SlicePlane(self.result.axis, (ahead or indices)[0 if by > 0 else -1])
 
     @property
     def finished(self) -> bool:

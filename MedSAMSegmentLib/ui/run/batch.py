@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from ...errors import Cancelled, InputError, MedSAMError, OutputError, PromptError
 from ...mrml.segment_writer import WriteOutcome
 from ...results import ObjectResult, PackedMask
-from ..objects.corrections import Written, merged
-from ..objects.queue import ObjectState, QueuedObject, WrittenResult
+from ..objects.corrections import merged
+from ..objects.queue import ObjectState, QueuedObject, Written, WrittenResult
 from ..scene.editor_scene import EffectScene, MaskToWrite, SceneVolume
 from .error_boundary import nothing_found
 from .planning import PlannedRun

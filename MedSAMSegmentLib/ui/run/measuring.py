@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from ...geometry import VolumeGeometry
 from ...measurements import Measurement, measure_in_steps
-from ..objects.corrections import Written
-from ..objects.queue import QueuedObject, WrittenResult
+from ..objects.queue import QueuedObject, Written, WrittenResult
 
 STEP_SECONDS = 0.03
 """After so long the event loop has its turn."""

@@ -12,7 +12,8 @@ from slicer.i18n import tr as _
 from ...auto_window import window_of_prompts
 from ...errors import PromptError
 from ...prompts import Box, Prompt
-from ..objects.corrections import Continuation, Written, continue_from
+from ...results import PackedMask
+from ..objects.corrections import Continuation, continue_from
 from ..objects.queue import QueuedObject
 from ..objects.settings import AS_DISPLAYED, EffectSettings
 from ..scene.editor_scene import EffectScene, SceneVolume
@@ -27,7 +28,7 @@ class PlannedRun:
     job: PropagateJob
     locked: frozenset[int]
     drawn: tuple[Prompt, ...]
-    previous: Written | None = None
+    previous: PackedMask | None = None
     """What an earlier run left in the segment: the new result takes its place."""
 
 
@@ -87,7 +88,7 @@ def plan_run(
 
 def _continuation(
     item: QueuedObject, scene: EffectScene, volume: SceneVolume, drawn: tuple[Prompt, ...]
-) -> tuple[Continuation, Written | None]:
+) -> tuple[Continuation, PackedMask | None]:
     """Return how the object goes on from what its segment holds, and the earlier result that the new one replaces."""
     axis = item.axis
     keys = [plane.index for plane in item.keys if plane.axis == axis]
@@ -97,7 +98,8 @@ def _continuation(
     current = scene.segment_mask(item.segment_id, volume.geometry, axis)
     if not current.slices:
         return afresh, None
-    written = item.state_of(current)
+    last = item.state_of(current)
+    written = last.packed if last is not None else None
     return continue_from(current, axis, drawn, written=written, keys=keys), written
 
 

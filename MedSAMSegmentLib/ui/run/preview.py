@@ -9,8 +9,7 @@ from slicer.i18n import tr as _
 from ...errors import PromptError
 from ...geometry import SlicePlane
 from ...prompts import MaskPrompt, Point, Prompt
-from ..objects.corrections import Written
-from ..objects.queue import QueuedObject
+from ..objects.queue import QueuedObject, Written
 from ..objects.settings import EffectSettings
 from ..overlay.painter import OverlayPainter
 from ..scene.editor_scene import EffectScene, SceneVolume

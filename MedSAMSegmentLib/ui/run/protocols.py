@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from ...errors import MedSAMError
 from ...geometry import SlicePlane
 from ...prompts import Prompt
+from ...propagation import Direction
 from ...results import ObjectResult
-from ..objects.settings import Direction
 
 
 class RunState(Enum):

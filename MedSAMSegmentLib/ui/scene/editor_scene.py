@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from ...mrml.segment_reader import read_block, read_slice, stored_at, stored_blo
 from ...mrml.segment_writer import ObjectToWrite, SegmentWriter, SliceRange, WriteOutcome
 from ...mrml.slice_view import align_with_volume
 from ...mrml.volume_node import displayed_window_of, geometry_of, is_spacing_known, modality_of, voxels_of
-from ...prompts import Box
+from ...prompts import Box, Prompt
 from ...results import PackedMask
 
 ROI_ROLE = "ROI"
@@ -272,9 +272,14 @@ class EffectScene:
         for node in slice_nodes:
             align_with_volume(node, self.volume_node)
 
-    def jump(self, position_ijk: tuple[float, float, float], geometry: VolumeGeometry) -> None:
-        """Let every slice view show this position."""
-        ras = geometry.ijk_to_ras @ np.array([*position_ijk, 1.0])
+    def show_slice(self, plane: SlicePlane, prompts: Iterable[Prompt], geometry: VolumeGeometry) -> None:
+        """Let a view show the slice, and the others the middle of the box among `prompts`, else of the volume."""
+        centre = [float(n // 2) for n in geometry.shape_zyx]
+        box = next((p for p in prompts if isinstance(p, Box)), None)
+        if box is not None:
+            centre = [(first + last) / 2 for first, last in box.bounds_zyx]
+        centre[plane.axis] = float(plane.index)
+        ras = geometry.ijk_to_ras @ np.array([*centre[::-1], 1.0])
         slicer.vtkMRMLSliceNode.JumpAllSlices(
             self._host.scene(), float(ras[0]), float(ras[1]), float(ras[2]), slicer.vtkMRMLSliceNode.OffsetJumpSlice
         )
