@@ -12,11 +12,15 @@ INTERVAL_MS = 50
 
 
 class EventLoopMonitor:
-    """A timer of 50 ms, and how late its ticks came. The scenario's own computing between its waits does not count."""
+    """A timer of 50 ms, and how late its ticks came. The scenario's own computing between its waits does not count.
+
+    `longest` is the longest stall in seconds, `computing` the most that this thread computed between two ticks: what
+    would be left of a stall on a machine that does nothing else.
+    """
 
     def __init__(self) -> None:
-        self.longest = 0.0
-        self._expected = 0.0
+        self.longest = self.computing = 0.0
+        self._expected = self._spent = 0.0
         self._watching = False
         self._timer = qt.QTimer()
         self._timer.setInterval(INTERVAL_MS)
@@ -24,7 +28,7 @@ class EventLoopMonitor:
 
     def reset(self) -> None:
         """Forget what was measured: another scenario begins."""
-        self.longest = 0.0
+        self.longest = self.computing = 0.0
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -33,7 +37,7 @@ class EventLoopMonitor:
             yield
             return
         self._watching = True
-        self._expected = time.monotonic() + INTERVAL_MS / 1000
+        self._expected, self._spent = time.monotonic() + INTERVAL_MS / 1000, time.thread_time()
         self._timer.start()
         try:
             yield
@@ -49,6 +53,9 @@ class EventLoopMonitor:
 
     def _note(self, now: float) -> None:
         self.longest = max(self.longest, now - self._expected)
+        spent = time.thread_time()
+        self.computing = max(self.computing, spent - self._spent)
+        self._spent = spent
 
 
 _monitor: EventLoopMonitor | None = None

@@ -41,6 +41,8 @@ class SuiteReport:
     seconds: dict[str, float] = field(default_factory=dict)
     longest_stall: dict[str, float] = field(default_factory=dict)
     """Seconds for which the event loop stood still at most, `stalls.EventLoopMonitor`."""
+    longest_computing: dict[str, float] = field(default_factory=dict)
+    """Seconds that the main thread computed at most without a turn of the event loop."""
 
     def result_of(self, name: str) -> str:
         """Return what became of one scenario, in a word or two."""
@@ -74,6 +76,7 @@ def run_suite(stories: Mapping[str, Scenario], run_one: Callable[[str], None]) -
             report.seconds[name] = time.monotonic() - begun
             print(f"{name}: {report.result_of(name)}, {report.seconds[name]:.1f} s", flush=True)
             report.longest_stall[name] = monitor().longest
+            report.longest_computing[name] = monitor().computing
     return report
 
 

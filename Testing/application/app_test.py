@@ -117,14 +117,14 @@ def print_table(found: dict[str, Any]) -> int:
         print(
             f"round {number}: {len(one['passed'])} passed, {len(one['skipped'])} skipped, {len(one['failed'])} failed"
         )
-        print("| scenario | result | seconds | longest stall s |\n| --- | --- | ---: | ---: |")
+        print("| scenario | result | seconds | longest stall s | computing s |\n| --- | --- | ---: | ---: | ---: |")
         for name, seconds in one["seconds"].items():
             reason = one["failed"].get(name) or one["skipped"].get(name) or ""
             result = "failed" if name in one["failed"] else "skipped" if name in one["skipped"] else "passed"
             stall = one["longest_stall"][name]
             mark = " (!)" if stall > LONGEST_STALL_S else ""
             what = f"{result}: {reason.splitlines()[0][:160]}" if reason else result
-            print(f"| {name} | {what} | {seconds:.1f} | {stall:.2f}{mark} |")
+            print(f"| {name} | {what} | {seconds:.1f} | {stall:.2f}{mark} | {one['longest_computing'][name]:.2f} |")
         failures += len(one["failed"])
     return failures
 
