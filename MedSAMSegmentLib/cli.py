@@ -273,6 +273,9 @@ def _add_models(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="segment three organs of a real chest CT")
     demo.add_argument("--output", default="demo", type=path, metavar="FOLDER", help="default: demo")
+    demo.add_argument(
+        "--organ", action="append", default=[], metavar="NAME", help="this one alone; again for another (default: all)"
+    )
     demo.add_argument("--strategy", default=None)
     _add_overwrite(demo)
     _add_compute_options(demo)

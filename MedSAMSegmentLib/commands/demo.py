@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..auto_window import window_of_prompts
-from ..errors import InputError, OutputError
+from ..errors import InputError, OutputError, UsageError
 from ..evaluation.metrics import dice
 from ..geometry import VolumeGeometry
 from ..io.read_segmentation import read_segmentation
@@ -64,6 +64,7 @@ class DemoRow:
 def run(options: argparse.Namespace) -> None:
     from ..inference.open import load_predictor
 
+    organs = chosen_organs(options.organ)
     folder = Path(options.output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,20 +75,29 @@ def run(options: argparse.Namespace) -> None:
         fetch_weights("lite_medsam", options.quiet)
     predictor = load_predictor("lite_medsam", device=options.device, precision=options.precision, engine=options.engine)
     volume, references = load_chest()
-    windows = automatic_windows(volume, references)
+    windows = automatic_windows(volume, references, organs)
     results, rows = [], []
     for window in dict.fromkeys(windows.values()):
-        organs = [organ for organ in ORGANS if windows[organ.name] == window]
+        alike = [organ for organ in organs if windows[organ.name] == window]
         result = segment_organs(
-            predictor, volume, references, organs, window=window, strategy=options.strategy, quiet=options.quiet
+            predictor, volume, references, alike, window=window, strategy=options.strategy, quiet=options.quiet
         )
         results.append(result)
-        rows.extend(_rows(organs, window, result, references, volume.geometry))
+        rows.extend(_rows(alike, window, result, references, volume.geometry))
     _write(folder, volume, results, rows, predictor.weights_sha256)
     if not options.quiet:
         print_table(rows)
     for name in FILES:
         say(f"wrote {folder / name}", options.quiet)
+
+
+def chosen_organs(names: Sequence[str]) -> list[Organ]:
+    """Return the organs of these names, all without one. Raises `UsageError` for a name that is none of theirs."""
+    known = {organ.name: organ for organ in ORGANS}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UsageError(f"The demo has no organ {unknown[0]!r}.", f"Name one of these: {', '.join(known)}.")
+    return [organ for organ in ORGANS if organ.name in names or not names]
 
 
 def load_chest() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
@@ -104,9 +114,11 @@ def load_chest() -> tuple[Volume, dict[str, NDArray[np.bool_]]]:
     return volume, masks
 
 
-def automatic_windows(volume: Volume, references: Mapping[str, NDArray[np.bool_]]) -> dict[str, str]:
+def automatic_windows(
+    volume: Volume, references: Mapping[str, NDArray[np.bool_]], organs: Sequence[Organ]
+) -> dict[str, str]:
     """Return the window of each organ by name, as "auto" finds it for the box that a user draws."""
-    boxes = {organ.name: Box.around(references[organ.name]) for organ in ORGANS}
+    boxes = {organ.name: Box.around(references[organ.name]) for organ in organs}
     return {name: window_of_prompts(volume.array_zyx, volume.modality, [box]) for name, box in boxes.items()}
 
 
@@ -146,7 +158,13 @@ def _rows(
     return rows
 
 
-def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: list[DemoRow], weights: str) -> None:
+def _write(
+    folder: Path,
+    volume: Volume,
+    results: list[Segmentation3D],
+    rows: list[DemoRow],
+    weights: str,
+) -> None:
     from ..intensity import to_uint8
     from ..io.overlay import write_overlay
     from ..io.report import volume_digest, write_report
@@ -154,12 +172,13 @@ def _write(folder: Path, volume: Volume, results: list[Segmentation3D], rows: li
     from ..runs.report import versions
 
     found: dict[str, ObjectResult] = {item.name: item for result in results for item in result.objects}
-    items = [found[organ.name] for organ in ORGANS]
+    organs = [organ for organ in ORGANS if organ.name in found]
+    items = [found[organ.name] for organ in organs]
     segments = segments_from(
         [item.name for item in items],
         [item.mask for item in items],
-        terminologies=[organ.terminology for organ in ORGANS],
-        colors=[organ.color for organ in ORGANS],
+        terminologies=[organ.terminology for organ in organs],
+        colors=[organ.color for organ in organs],
     )
     write_segmentation(folder / "chest.seg.nrrd", segments, volume.geometry)
     grey = to_uint8(volume.array_zyx, "ct-mediastinum").volume_u8
