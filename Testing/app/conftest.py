@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,19 +39,19 @@ def pytest_report_header() -> list[str]:
     return [f"Testing/app is left out: {', '.join(MISSING)} not installed"] if MISSING else []
 
 
-@pytest.fixture
-def no_torch_here() -> Iterator[TorchBan]:
+@contextmanager
+def no_torch() -> Iterator[TorchBan]:
     """The process is Slicer's: an import of torch or torchvision fails, and no one may even have tried."""
     with torch_banned() as ban:
         yield ban
     assert ban.attempts == [], f"torch was imported in the Slicer process: {ban.attempts}"
 
 
-@pytest.fixture
-def application(no_torch_here: TorchBan, tmp_path: Path) -> Iterator[Application]:
-    """A running application with an empty scene. The test fails when the host had to swallow an error of ours."""
+@contextmanager
+def running_application(folder: Path) -> Iterator[Application]:
+    """A running application with an empty scene. It fails at its end when the host had to swallow an error of ours."""
     processes_before = set(psutil.Process().children(recursive=True))
-    running = Application(tmp_path)
+    running = Application(folder)
     try:
         yield running
     finally:
@@ -59,6 +60,26 @@ def application(no_torch_here: TorchBan, tmp_path: Path) -> Iterator[Application
     left = set(psutil.Process().children(recursive=True)) - processes_before
     _, alive = psutil.wait_procs(left, timeout=10)
     assert [process.cmdline() for process in alive] == [], "a process outlives the application"
+
+
+@pytest.fixture
+def no_torch_here() -> Iterator[TorchBan]:
+    with no_torch() as ban:
+        yield ban
+
+
+@pytest.fixture
+def application(no_torch_here: TorchBan, tmp_path: Path) -> Iterator[Application]:
+    """An application of the test's own."""
+    with running_application(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    """One application for all tests of a file, one after the other."""
+    with no_torch(), running_application(tmp_path_factory.mktemp("application")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,25 +31,29 @@ def scenario_names() -> list[str]:
     return names
 
 
-@pytest.fixture
-def case(application: Any, chest_ct_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module loaded, the application started, and its test case."""
+@pytest.fixture(scope="module")
+def case(shared_application: Any, chest_ct_path: Path) -> Iterator[Any]:
+    """The module loaded, the application started, and its test case: one for all, as Reload and Test has it."""
     import sys
 
-    monkeypatch.setenv("MEDSAM_CT_CHEST", str(chest_ct_path))
-    application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
-    application.finish_startup()
-    case = sys.modules["MedSAMSegment"].MedSAMSegmentTest()
-    case.setUp()
-    return case
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("MEDSAM_CT_CHEST", str(chest_ct_path))
+        shared_application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
+        shared_application.finish_startup()
+        case = sys.modules["MedSAMSegment"].MedSAMSegmentTest()
+        case.setUp()
+        yield case
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_scenario(case: Any, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scenario(
+    case: Any, shared_application: Any, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if name in NEED_WEIGHTS:
         checkpoint = request.getfixturevalue("lite_checkpoint")
         monkeypatch.setenv("MEDSAM_MODEL_DIR", str(checkpoint.parent))
     case.run_scenario(name)
+    assert [str(error) for error in shared_application.errors] == [], "the application printed and swallowed errors"
 
 
 def test_the_test_class_runs_all_of_them(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,15 +64,3 @@ def test_the_test_class_runs_all_of_them(case: Any, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(type(case), "run_scenario", lambda self, name: ran.append(name))
     case.runTest()
     assert ran == scenario_names()
-
-
-def test_scenarios_follow_each_other_in_one_application(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As Reload and Test runs them. Those with the real weights run above."""
-    import MedSAMSegmentScenarios as testing
-
-    chosen = {name: story for name, story in testing.scenarios().items() if name not in NEED_WEIGHTS}
-    ran: list[str] = []
-    monkeypatch.setattr(testing, "scenarios", lambda: chosen)
-    monkeypatch.setattr(case, "delayDisplay", ran.append)
-    case.runTest()
-    assert len(ran) == len(chosen)
