@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 AXES = ("k", "j", "i")
 BLOCK = 1 << 20
+EVENT_STREAM = "text/event-stream"
 DICOM_FORMATS = {"seg": "dcm", "rtstruct": "rtstruct"}
 """The service's name of each type of DICOM result."""
 
@@ -51,7 +52,7 @@ class ServiceError(MedSAMError):
 
 @dataclass(frozen=True)
 class RunEvent:
-    """One event of a run: its number, its kind (progress, done, failed, cancelled) and its fields."""
+    """One event of a run or a preview: its number, its kind (progress, done, failed, cancelled) and its fields."""
 
     number: int
     kind: str
@@ -158,12 +159,32 @@ class RemoteImage:
             if error.status != 404:
                 raise
 
-    def preview(self, prompts: ObjectPrompts, *, index: int, axis: int = 0, **options: Any) -> SliceResult:
-        """Segment one object on one slice across `axis`. `options` are the service's: `model`, `window`, `reading`."""
+    def preview(
+        self,
+        prompts: ObjectPrompts,
+        *,
+        index: int,
+        axis: int = 0,
+        on_first_look: Callable[[SliceResult], None] | None = None,
+        **options: Any,
+    ) -> SliceResult:
+        """Segment one object on one slice across `axis`. `options` are the service's: `model`, `window`, `reading`.
+
+        `on_first_look` may hear once of what the slice looks like so far, before the end.
+        """
         body = {"axis": AXES[axis], "index": index, "prompts": _prompts(prompts), **options}
-        found = self._client.request("POST", f"{self.path}/preview", json=body, timeout=300.0).json()
-        mask = mask_from_json(**found["mask"])
-        return SliceResult(0, axis, int(found["index"]), mask, float(found["score"]), tuple(found["flags"]))
+        asked: dict[str, Any] = {"json": body, "timeout": 300.0}
+        if on_first_look is None:
+            return _slice_result(self._client.request("POST", f"{self.path}/preview", **asked).json(), axis)
+        headers = {"Accept": EVENT_STREAM}
+        answer = self._client.request("POST", f"{self.path}/preview", headers=headers, stream=True, **asked)
+        for event in _streamed(answer):
+            if event.kind == "failed":
+                raise _error_of(event.fields["problem"])
+            if event.kind == "preview":
+                return _slice_result(event.fields, axis)
+            on_first_look(_slice_result(event.fields, axis))
+        raise _cut_off()
 
     def run(
         self, objects: Sequence[ObjectPrompts], *, names: Sequence[str] = (), axis: int = 0, **options: Any
@@ -204,17 +225,11 @@ class RemoteRun:
 
     def events(self, after: int = 0) -> Iterator[RunEvent]:
         """Yield its events from the number `after` on, as they come, to its end."""
-        import requests
-
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        headers = {"Accept": EVENT_STREAM, "Last-Event-ID": str(after)}
         # Pings come every few seconds, so a connection that is silent for a minute is broken.
-        answer = self._client.request("GET", f"{self.path}/events", headers=headers, stream=True, timeout=60.0)
-        with answer:
-            answer.encoding = "utf-8"
-            try:
-                yield from _parsed(answer.iter_lines(chunk_size=1, decode_unicode=True))
-            except requests.RequestException as error:
-                raise _cut_off() from error
+        yield from _streamed(
+            self._client.request("GET", f"{self.path}/events", headers=headers, stream=True, timeout=60.0)
+        )
 
     def wait(self, on_progress: Callable[[Progress], None] | None = None) -> None:
         """Return when it is done. Raises the error that it failed with, and `Cancelled`."""
@@ -316,6 +331,23 @@ def _save(client: ServiceClient, address: str, asked: dict[str, str], path: Path
 
 def _cut_off() -> WorkerError:
     return WorkerError("The service ended in the middle of its answer.", "Ask again.")
+
+
+def _slice_result(fields: dict[str, Any], axis: int) -> SliceResult:
+    mask = mask_from_json(**fields["mask"])
+    return SliceResult(0, axis, int(fields["index"]), mask, float(fields["score"]), tuple(fields["flags"]))
+
+
+def _streamed(answer: requests.Response) -> Iterator[RunEvent]:
+    """Yield the events of an answer as they come, and close it."""
+    import requests
+
+    with answer:
+        answer.encoding = "utf-8"
+        try:
+            yield from _parsed(answer.iter_lines(chunk_size=1, decode_unicode=True))
+        except requests.RequestException as error:
+            raise _cut_off() from error
 
 
 def _parsed(lines: Iterator[str]) -> Iterator[RunEvent]:

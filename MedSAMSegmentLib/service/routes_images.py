@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
+from sse_starlette import EventSourceResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from ..errors import PromptError
+from ..errors import MedSAMError, PromptError
 from ..results import SliceResult
 from .answers import TheService, file_answer, problems, session_answer
 from .combined import Part, combined_file, remove_combined
 from .mask_bits import mask_to_json
-from .problems import ServiceProblem
+from .problems import ServiceProblem, problem_fields
 from .results import MEDIA_TYPES, image_file, result_suffix
 from .runs import Preview
-from .schemas import AXIS_NUMBERS, MaskBits, PreviewAnswer, PreviewBody, SegmentationBody, SessionAnswer
+from .schemas import AXIS_NUMBERS, Axis, MaskBits, PreviewAnswer, PreviewBody, SegmentationBody, SessionAnswer
 from .service import Service
 from .sessions import ImageSession
 from .uploads import Upload, read_upload, receive, suffix_of
@@ -31,6 +36,13 @@ _BODY: dict[str, Any] = {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
+}
+
+EVENT_STREAM = "text/event-stream"
+
+_LOOKS: dict[str, Any] = {
+    "content": {EVENT_STREAM: {"schema": {"type": "string"}}},
+    "description": "The mask; as events `first_look`, where there is one, then `preview` or `failed`",
 }
 
 
@@ -107,25 +119,75 @@ def save_segmentation(session_id: str, body: SegmentationBody, service: TheServi
     )
 
 
-@router.post("/{session_id}/preview", responses=problems(404, 409, 429, 503))
-async def preview(session_id: str, body: PreviewBody, service: TheService) -> PreviewAnswer:
-    """Segment one object on one slice, and answer with the mask."""
-    job = await run_in_threadpool(_asked, service.sessions.get(session_id), body, service)
+@router.post(
+    "/{session_id}/preview", response_model=PreviewAnswer, responses={200: _LOOKS, **problems(404, 409, 429, 503)}
+)
+async def preview(
+    session_id: str, body: PreviewBody, service: TheService, accept: Annotated[str, Header()] = ""
+) -> PreviewAnswer | EventSourceResponse:
+    """Segment one object on one slice, and answer with the mask.
+
+    Whoever accepts text/event-stream alone hears at once of what the slice looks like so far, and then of the mask.
+    """
+    session = service.sessions.get(session_id)
+    if accept.partition(";")[0].strip() == EVENT_STREAM:
+        loop = asyncio.get_running_loop()
+        looks: asyncio.Queue[SliceResult | None] = asyncio.Queue()
+
+        def tell(look: SliceResult | None) -> None:
+            # The owner's thread may still speak when the server's loop has ended.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(looks.put_nowait, look)
+
+        job = await run_in_threadpool(_asked, session, body, service, tell)
+        job.answer.add_done_callback(lambda _: tell(None))
+        return EventSourceResponse(_looks(job, looks, body.axis, service), ping=service.settings.ping_seconds)
+    job = await run_in_threadpool(_asked, session, body, service)
     try:
-        result: SliceResult = await asyncio.wait_for(
-            asyncio.wrap_future(job.answer), service.settings.limits.preview_seconds
-        )
+        found = await asyncio.wait_for(asyncio.wrap_future(job.answer), service.settings.limits.preview_seconds)
     except (TimeoutError, asyncio.TimeoutError) as error:
         service.give_up(job)
-        raise ServiceProblem(
-            "The worker was busy for too long.", "Try again.", status=503, code="slow", headers={"Retry-After": "10"}
-        ) from error
+        raise _slow() from error
+    return _preview_answer(found, body.axis)
+
+
+async def _looks(
+    job: Preview, looks: asyncio.Queue[SliceResult | None], axis: Axis, service: Service
+) -> AsyncIterator[dict[str, str]]:
+    """Yield the first look, where there is one, and the end of a preview: `preview` or `failed`.
+
+    Nobody waits for it any more when the connection closes.
+    """
+    until = time.monotonic() + service.settings.limits.preview_seconds
+    try:
+        while (look := await asyncio.wait_for(looks.get(), until - time.monotonic())) is not None:
+            yield _as_event("first_look", _preview_answer(look, axis).model_dump())
+        yield _as_event("preview", _preview_answer(job.answer.result(), axis).model_dump())
+    except (TimeoutError, asyncio.TimeoutError):
+        yield _as_event("failed", {"problem": problem_fields(_slow())})
+    except MedSAMError as error:
+        yield _as_event("failed", {"problem": problem_fields(error)})
+    finally:
+        service.give_up(job)
+
+
+def _as_event(kind: str, fields: dict[str, Any]) -> dict[str, str]:
+    return {"event": kind, "data": json.dumps(fields)}
+
+
+def _preview_answer(found: SliceResult, axis: Axis) -> PreviewAnswer:
     return PreviewAnswer(
-        axis=body.axis,
-        index=result.index,
-        score=result.score,
-        flags=list(result.flags),
-        mask=MaskBits(**mask_to_json(result.mask)),
+        axis=axis,
+        index=found.index,
+        score=found.score,
+        flags=list(found.flags),
+        mask=MaskBits(**mask_to_json(found.mask)),
+    )
+
+
+def _slow() -> ServiceProblem:
+    return ServiceProblem(
+        "The worker was busy for too long.", "Try again.", status=503, code="slow", headers={"Retry-After": "10"}
     )
 
 
@@ -134,12 +196,24 @@ def _read(session_id: str, upload: Upload, service: Service, series: str | None,
     return ImageSession(session_id, upload.path.parent, volume, upload.sha256, frames)
 
 
-def _asked(session: ImageSession, body: PreviewBody, service: Service) -> Preview:
+def _asked(
+    session: ImageSession,
+    body: PreviewBody,
+    service: Service,
+    on_first_look: Callable[[SliceResult], None] | None = None,
+) -> Preview:
     axis = AXIS_NUMBERS[body.axis]
     slices = session.volume.shape_zyx[axis]
     if body.index >= slices:
         raise PromptError(f"There is no slice {body.index} across {body.axis}.", f"Slices run from 0 to {slices - 1}.")
     prompts = [prompt.prompt(session.volume.geometry) for prompt in body.prompts]
     return service.preview(
-        session, prompts, axis=axis, index=body.index, model=body.model, window=body.window, reading=body.reading
+        session,
+        prompts,
+        axis=axis,
+        index=body.index,
+        model=body.model,
+        window=body.window,
+        reading=body.reading,
+        on_first_look=on_first_look,
     )

@@ -57,7 +57,10 @@ class Job(ABC):
 
 
 class Preview(Job):
-    """One object on one slice; `answer` gets the result or the error."""
+    """One object on one slice; `answer` gets the result or the error.
+
+    `on_first_look` may be called once before, from the owner's thread, with what the slice looks like so far.
+    """
 
     def __init__(
         self,
@@ -68,17 +71,25 @@ class Preview(Job):
         index: int,
         prompts: Sequence[Prompt],
         reading: int,
+        on_first_look: Callable[[SliceResult], None] | None = None,
     ) -> None:
         super().__init__(session, setup, urgent=True)
         self.axis = axis
         self.index = index
         self.prompts = list(prompts)
         self.reading = reading
+        self.on_first_look = on_first_look
         self.answer: Future[SliceResult] = Future()
 
     def begin(self, volume: RemoteVolume) -> Pending[Any]:
         return volume.segment_slice(
-            self.axis, self.index, self.prompts, reading=self.reading, on_done=self._done, on_error=self.fail
+            self.axis,
+            self.index,
+            self.prompts,
+            reading=self.reading,
+            on_first_look=self.on_first_look,
+            on_done=self._done,
+            on_error=self.fail,
         )
 
     def _done(self, result: SliceResult) -> None:

@@ -12,6 +12,7 @@ from ..errors import MissingCheckpoint
 from ..intensity import parse_window
 from ..prompts import Prompt
 from ..registry import ModelEntry, entries
+from ..results import SliceResult
 from ..worker.launch import LaunchCommand, worker_command
 from .owner import WorkerOwner
 from .runs import Job, Preview, Run, RunOrder, VolumeSetup
@@ -65,10 +66,19 @@ class Service:
         model: str | None,
         window: str,
         reading: int,
+        on_first_look: Callable[[SliceResult], None] | None = None,
     ) -> Preview:
         """Ask for one slice. Raises `MedSAMError` for what cannot be computed."""
         setup = self._setup(session, [prompts], model, window)
-        job = Preview(session, setup, axis=axis, index=index, prompts=prompts, reading=reading)
+        job = Preview(
+            session,
+            setup,
+            axis=axis,
+            index=index,
+            prompts=prompts,
+            reading=reading,
+            on_first_look=on_first_look,
+        )
         self.owner.submit(job)
         return job
 

@@ -20,9 +20,10 @@ import requests
 import SimpleITK as sitk
 from service_support import BOX, STAND_IN, TOKEN, WAIT, Clock, RunningServer, a_block, served, settings, write_image
 
-from MedSAMSegmentLib.errors import Cancelled, MedSAMError, WorkerError
+from MedSAMSegmentLib.errors import Cancelled, MedSAMError, PromptError, WorkerError
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
+from MedSAMSegmentLib.results import SliceResult
 from MedSAMSegmentLib.service.client import RemoteImage, RemoteRun, ServiceClient, ServiceError
 from MedSAMSegmentLib.service.mask_bits import mask_from_json
 from MedSAMSegmentLib.service.service import Service
@@ -73,6 +74,32 @@ def test_a_preview_is_the_mask_of_its_slice(server: RunningServer, image: Remote
     assert server.service.owner.device == "stand-in"
     with pytest.raises(Exception, match="no slice 12 across k"):
         image.preview(AROUND, index=12)
+
+
+def test_a_preview_may_say_at_once_what_the_slice_looks_like_so_far(server: RunningServer, image: RemoteImage) -> None:
+    looks: list[SliceResult] = []
+    found = image.preview(AROUND, index=4, on_first_look=looks.append)
+    (look,) = looks
+    np.testing.assert_array_equal(look.mask, ~BLOCK[4])
+    assert look.flags == ("first-look",)
+    np.testing.assert_array_equal(found.mask, BLOCK[4])
+    assert (found.axis, found.index, found.score, found.flags) == (0, 4, 0.75, ("low-score",))
+    with pytest.raises(PromptError, match="no slice 12 across k"):
+        image.preview(AROUND, index=12, on_first_look=looks.append)
+    assert len(looks) == 1
+
+
+def test_a_streamed_preview_ends_with_the_reason_where_there_is_none(
+    start_server: StartServer, block_file: Path
+) -> None:
+    server = start_server("deaf", limits=Limits(preview_seconds=0.2))
+    with (
+        server.client() as client,
+        client.open(block_file) as image,
+        pytest.raises(ServiceError, match="too long") as told,
+    ):
+        image.preview(AROUND, index=4, on_first_look=lambda _: None)
+    assert (told.value.status, told.value.problem) == (503, "slow")
 
 
 def test_prompts_in_millimetres_mean_the_same_voxels(

@@ -45,13 +45,20 @@ export class ServiceApi {
   }
 
   /**
-   * Segment one object on one slice.
+   * Segment one object on one slice: what it looks like so far, where that is known, and then the answer.
    * @param {string} image
    * @param {object} body
    * @param {AbortSignal} signal
+   * @returns {AsyncGenerator<any>}
    */
-  preview(image, body, signal) {
-    return this.json("POST", `/sessions/${image}/preview`, body, signal);
+  async *previews(image, body, signal) {
+    const answer = await this._fetch("POST", `/sessions/${image}/preview`, body, signal, "text/event-stream");
+    for await (const { kind, fields } of eventsOf(answer)) {
+      if (kind === "failed") throw problem(fields.problem, fields.problem.status);
+      yield fields;
+      if (kind === "preview") return;
+    }
+    throw unreachable();
   }
 
   /** Start a run. @param {string} image @param {object} body */
@@ -91,25 +98,7 @@ export class ServiceApi {
    * @returns {AsyncGenerator<{kind: string, fields: any}>}
    */
   async *events(run, signal) {
-    const answer = await this._fetch("GET", `/runs/${run}/events`, undefined, signal);
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      text = (text + value).replaceAll("\r\n", "\n");
-      for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
-        const fields = Object.fromEntries(
-          text
-            .slice(0, end)
-            .split("\n")
-            .filter((line) => !line.startsWith(":"))
-            .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
-        );
-        text = text.slice(end + 2);
-        if (fields.data) yield { kind: fields.event, fields: JSON.parse(fields.data) };
-      }
-    }
+    yield* eventsOf(await this._fetch("GET", `/runs/${run}/events`, undefined, signal));
   }
 
   /**
@@ -146,8 +135,9 @@ export class ServiceApi {
   }
 
   /** @returns {Promise<Response>} */
-  async _fetch(method, path, body, signal) {
+  async _fetch(method, path, body, signal, accept) {
     const headers = { Authorization: `Bearer ${this.token}` };
+    if (accept) headers.Accept = accept;
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let answer;
     try {
@@ -158,6 +148,32 @@ export class ServiceApi {
     }
     if (!answer.ok) throw problem(parsed(await answer.text()), answer.status);
     return answer;
+  }
+}
+
+/**
+ * The server-sent events of an answer, as they come.
+ * @param {Response} answer
+ * @returns {AsyncGenerator<{kind: string, fields: any}>}
+ */
+async function* eventsOf(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    text = (text + value).replaceAll("\r\n", "\n");
+    for (let end = text.indexOf("\n\n"); end >= 0; end = text.indexOf("\n\n")) {
+      const fields = Object.fromEntries(
+        text
+          .slice(0, end)
+          .split("\n")
+          .filter((line) => !line.startsWith(":"))
+          .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
+      );
+      text = text.slice(end + 2);
+      if (fields.data) yield { kind: fields.event, fields: JSON.parse(fields.data) };
+    }
   }
 }
 

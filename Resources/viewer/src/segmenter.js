@@ -54,8 +54,8 @@ export class Segmenter {
     try {
       await this._interrupt(item.id);
       signal.throwIfAborted();
-      const answer = await this._api.preview(this._image, this._previewBody(item), signal);
-      this._history.note(item.id, item.revision, { preview: maskOfSlice(answer) });
+      for await (const answer of this._api.previews(this._image, this._previewBody(item), signal))
+        this._history.note(item.id, item.revision, { preview: maskOfSlice(answer) });
     } catch (error) {
       if (error.name !== "AbortError") this._fail(item, error);
       // Another object's preview came in between: this one is still to be segmented.
