@@ -86,6 +86,21 @@ def test_objects_corrections_and_undo(viewer: Viewer) -> None:
     assert page.complaints == []
 
 
+def test_a_drag_shows_a_first_look_and_then_the_preview(viewer: Viewer) -> None:
+    page = viewer.page
+    page.evaluate(
+        "window.shown = []; const note = viewer.history.note.bind(viewer.history);"
+        "viewer.history.note = (id, revision, fields) => {"
+        "  if (fields.preview) shown.push(fields.preview.data.length); note(id, revision, fields); }; 0"
+    )
+    drag_around_the_block(viewer)
+    viewer.until_done()
+    # The stand-in's first look is all that its answer is not.
+    first, answer = page.evaluate("shown")
+    assert first == SHAPE[1] * SHAPE[2]
+    assert answer == (BLOCK[1].stop - BLOCK[1].start) * (BLOCK[2].stop - BLOCK[2].start)
+
+
 def test_the_range_the_other_reading_and_the_slices_to_look_at(viewer: Viewer) -> None:
     page = viewer.page
     drag_around_the_block(viewer)
