@@ -93,6 +93,9 @@ def write_plan(plan: Plan, out: Path, manifest: Path) -> None:
     except OSError as error:
         raise OutputError(f"{error.filename} cannot be made: {error.strerror}.", "Choose another folder.") from error
     forget_leftovers(plan.tasks)
+    if len(plan.tasks) + len(plan.done) + len(plan.failed) == len(plan.cases):
+        # Of the whole cohort; other shards may be writing it at this moment.
+        remove_leftovers(out, [PLAN])
     facts = {
         "format": 1,
         "version": __version__,

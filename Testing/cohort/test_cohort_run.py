@@ -198,6 +198,21 @@ def test_an_image_is_no_place_for_an_output(tmp_path: Path, capsys: pytest.Captu
     assert "is one of the inputs" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("shard", "left"), [((1, 1), set()), ((1, 2), {".cohort.json.0123456789ab.json"})])
+def test_a_list_of_cases_that_a_killed_driver_left_half_written_is_removed(
+    shard: tuple[int, int], left: set[str], tmp_path: Path
+) -> None:
+    """But not by one of several shards: the others write it, too."""
+    manifest, out = a_cohort(tmp_path / "images", 2), tmp_path / "out"
+    out.mkdir()
+    for name in (".cohort.json.0123456789ab.json", ".run-1-of-1.lock"):
+        (out / name).touch()
+    options, weights = RunOptions(""), {"": "0" * 64}
+    plan = make_plan(read_manifest(manifest), options, weights, root=manifest.parent, out=out, shard=shard)
+    write_plan(plan, out, manifest)
+    assert {path.name for path in out.iterdir() if path.is_file()} == {"cohort.json", ".run-1-of-1.lock"} | left
+
+
 def test_a_case_gives_the_bytes_of_a_run(
     lite_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
