@@ -15,8 +15,9 @@ demo: setup
 
 # As many files of tests at a time as JOBS says. A debugger needs JOBS=0. The order is kept: Qt's objects do not stand
 # the threads that engines leave behind in the same process.
-# Several processes compute at a time: a thread that waits for another gives its core away.
+# Several processes compute at a time: each with one thread, and one that waits for another gives its core away.
 JOBS ?= auto
+test: export OMP_NUM_THREADS ?= 1
 test: export OMP_WAIT_POLICY ?= PASSIVE
 test: setup-dev
 	$(BIN)/python -m pytest Testing -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
