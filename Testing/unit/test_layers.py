@@ -62,7 +62,7 @@ ALLOWED_LAYERS = {
     "challenge": {"inference", "io", "evaluation"},
 }
 ALLOWED_LAYERS["commands"] |= {"challenge"}
-WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
+WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap", "admission"}
 LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}
 TORCH_IN_CHECKPOINTS = {"weights"}
 
