@@ -126,13 +126,13 @@ class Bridge:
         self._http.trust_env = False
         self._http.verify = next((os.environ[n] for n in CERTIFICATE_VARIABLES if os.environ.get(n)), True)
         self._http.headers["Authorization"] = f"Bearer {token}"
-        self._facts: dict[str, Any] = {}
+        self._models: list[dict[str, str]] = []
 
     def run(self) -> NoReturn:
         """Carry frames until one of both ends is gone; then end this process."""
         threading.Thread(target=self._end_with_slicer, name="requests", daemon=True).start()
         try:
-            self._facts = self._ask("GET", "/api/v1/info").json()
+            self._models = _models(self._ask("GET", "/api/v1/info").json())
             output = self._ask("POST", "/api/v1/workers", stream=True)
             place = output.headers["Location"]
             threading.Thread(target=self._send, args=(place,), name="sender", daemon=True).start()
@@ -262,7 +262,7 @@ class Bridge:
         header = frame.header
         if header.get("kind") == "ready":
             # The process to end in an emergency is this one, never one of that number on the other machine.
-            header = {**header, "pid": os.getpid(), "server": self._address, "models": _models(self._facts)}
+            header = {**header, "pid": os.getpid(), "server": self._address, "models": self._models}
         self._write({**header}, frame.arrays)
 
     def _write(self, header: dict[str, Any], arrays: Any = None) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import threading
 import time
 import zlib
@@ -16,12 +18,13 @@ import numpy as np
 import pytest
 import requests
 from numpy.typing import NDArray
-from service_support import STAND_IN, TOKEN, WAIT, Clock, RunningServer, a_block
+from service_support import STAND_IN, TOKEN, WAIT, Clock, RunningServer, a_block, served, settings
 
 from MedSAMSegmentLib.errors import Cancelled, MedSAMError, UsageError, WorkerError
 from MedSAMSegmentLib.prompts import Box, Point
 from MedSAMSegmentLib.results import Segmentation3D
-from MedSAMSegmentLib.service.settings import Limits
+from MedSAMSegmentLib.service.service import Service
+from MedSAMSegmentLib.service.settings import ComputeSettings, Limits
 from MedSAMSegmentLib.worker.client import WorkerClient
 from MedSAMSegmentLib.worker.launch import server_command, worker_command
 from MedSAMSegmentLib.worker.popen_transport import PopenTransport
@@ -326,6 +329,68 @@ def test_a_worker_that_nobody_uses_is_ended_and_comes_back(start_server: StartSe
     until(lambda: (client.poll(), not client.running)[1])
     assert client.wait(volume_of(client).segment_slice(0, 5, AROUND), WAIT).mask.any()
     assert client.generation == 2
+
+
+@pytest.fixture
+def tls_server(lite_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server with a certificate that nobody has signed; its address. The certificate is host.pem."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(lite_checkpoint.parent))
+    certificate, key = tmp_path / "host.pem", tmp_path / "host.key"
+    made = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True)
+    service = Service(settings(certificate=certificate, key=key), command=partial(worker_command, script=STAND_IN))
+    with served(service) as server:
+        yield f"https://localhost:{server.port}"
+
+
+def test_a_certificate_is_verified(
+    tls_server: str, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(tls_server)
+    error = failure(client, volume_of(client).open())
+    assert f"The certificate of {tls_server} is not trusted" in error.message
+    assert "REQUESTS_CA_BUNDLE" in error.cure
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "host.pem"))
+    trusting = connect(tls_server)
+    assert trusting.wait(volume_of(trusting).segment_slice(0, 5, AROUND), WAIT).mask.sum() == 6 * 8
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MEDSAM_ENGINE", "torch")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_networks_masks_are_those_of_a_worker_on_this_machine(
+    lite_checkpoint: Path, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(lite_checkpoint.parent))
+    z, y, x = np.ogrid[:7, :96, :80]
+    ball = ((z - 3) / 4.5) ** 2 + ((y - 50) / 20) ** 2 + ((x - 40) / 18) ** 2 < 1
+    noise = np.random.default_rng(0).normal(0, 8, ball.shape)
+    volume = (np.where(ball, 180, 40) + noise).clip(0, 255).astype(np.uint8)
+    box = Box(i=(20, 60), j=(28, 72), k=(2, 4))
+    local = WorkerClient(worker_command, PopenTransport)
+    found = []
+    try:
+        with served(Service(settings(compute=ComputeSettings(device="cpu", engine="torch")))) as server:
+            for client in (connect(server.address), local):
+                opened = RemoteVolume(client, "lite_medsam", volume, window="none", device="cpu", engine="torch")
+                preview = client.wait(opened.segment_slice(0, 3, box), WAIT * 3)
+                run = client.wait(opened.propagate([box], names=["ball"]), WAIT * 3)
+                found.append((preview.mask, run.objects[0].mask, preview.score, run.encodes))
+    finally:
+        local.close()
+    (there, here) = found
+    np.testing.assert_array_equal(there[0], here[0])
+    np.testing.assert_array_equal(there[1], here[1])
+    assert there[2:] == here[2:]
+    assert 2 * (there[1] & ball)[2:5].sum() / (there[1].sum() + ball[2:5].sum()) > 0.9
 
 
 # What no client of ours does.

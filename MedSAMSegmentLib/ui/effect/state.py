@@ -17,6 +17,7 @@ from ..run.protocols import InferenceService
 from ..scene.editor_scene import EffectScene, SceneVolume
 from ..scene.navigation import Navigator
 from ..scene.observers import SceneObservers
+from ..server_settings import chosen_server
 from ..worker_settings import is_at_hand
 
 Later = Callable[[Callable[[], None]], None]
@@ -53,6 +54,7 @@ class EffectState:
             changed=self.refresh,
             later=later,
             at_hand=is_at_hand,
+            server=lambda: server.address if (server := chosen_server()) is not None else "",
         )
         self.navigator = Navigator(self.scene)
         self.painting = ViewPainting(host, self.scene, self.painter, views)
