@@ -90,9 +90,17 @@ def _entry(facts: Mapping[str, Any]) -> ModelEntry | None:
     except UsageError:
         if not model_id or not title:
             return None
-    told = {name: str(facts.get(name, "")) for name in ("licence", "licence_note", "good_for")}
     return replace(
-        registry.get(LIKE), id=model_id, title=title, file_name=model_id, sha256=None, md5=None, sources=(), **told
+        registry.get(LIKE),
+        id=model_id,
+        title=title,
+        file_name=model_id,
+        sha256=None,
+        md5=None,
+        sources=(),
+        licence=str(facts.get("licence", "")),
+        licence_note=str(facts.get("licence_note", "")),
+        good_for=str(facts.get("good_for", "")),
     )
 
 
