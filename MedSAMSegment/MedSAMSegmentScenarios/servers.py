@@ -90,12 +90,12 @@ def segmented_there(workspace: Workspace, server: ServerAddress) -> NDArray[np.b
 
 
 def go_back(workspace: Workspace) -> None:
-    """Let this computer compute again, and come back to the effect."""
-    section = shown_panel().server
-    User().press(section.here)
-    assert "on this computer" in section.place.text
-    slicer.util.selectModule("SegmentEditor")
-    workspace.runs.run_state_changed()
+    """Let this computer compute again, and come back to the effect, which was left with the editor."""
+    panel = shown_panel()
+    User().press(panel.server.here)
+    assert "on this computer" in panel.server.place.text
+    User().press(panel.open_editor)
+    assert workspace.state.active
     assert workspace.parts.frame.runs.place.text == ""
 
 
