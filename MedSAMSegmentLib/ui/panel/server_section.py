@@ -1,4 +1,4 @@
-"""Where it runs: on this computer, or on a server that the user names and agrees to."""
+"""The place where runs happen: this computer, or a server that the user names and agrees to."""
 
 from __future__ import annotations
 
