@@ -44,7 +44,7 @@ HERE = "choose This computer in the module MedSAM Segment"
 
 
 class Intake:
-    """What has come from Slicer and was not sent yet, at most about `limit` bytes."""
+    """The bytes that came from Slicer and were not sent yet, at most about `limit` bytes."""
 
     def __init__(self, read_fd: int) -> None:
         self.limit = LEAST_BYTES
