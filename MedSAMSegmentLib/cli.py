@@ -310,6 +310,10 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--max-sessions", type=int, default=16, metavar="N", help="images at a time; default: 16")
     serve.add_argument("--max-queue", type=int, default=16, metavar="N", help="requests that wait; default: 16")
     serve.add_argument(
+        "--max-workers", type=int, default=4, metavar="N",
+        help="3D Slicers on other machines that compute here at a time, each in a process of its own; default: 4",
+    )  # fmt: skip
+    serve.add_argument(
         "--idle-minutes", type=float, default=60.0, metavar="N", help="an unused image is deleted then; default: 60"
     )
     serve.add_argument("--gradio", action="store_true", help="also serve a page made with Gradio, under /gradio/")

@@ -23,6 +23,7 @@ FILES = (
     "surroundings",
     "two_readings",
     "first_look",
+    "servers",
 )
 
 Scenario = Callable[[], None]

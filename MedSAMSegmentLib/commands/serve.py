@@ -91,6 +91,8 @@ def _settings(options: argparse.Namespace, token: str) -> ServiceSettings:
     for name in ("max_upload", "max_sessions", "max_queue", "idle_minutes"):
         if not getattr(options, name) > 0:
             raise UsageError(f"--{name.replace('_', '-')} must be above zero.", "Leave it out for the default.")
+    if options.max_workers < 0:
+        raise UsageError("--max-workers must not be below zero.", "Use 0 to lend none.")
     return ServiceSettings(
         host=options.host,
         port=options.port,
@@ -104,6 +106,7 @@ def _settings(options: argparse.Namespace, token: str) -> ServiceSettings:
             unpacked_bytes=4 * options.max_upload * MEGABYTE,
             sessions=options.max_sessions,
             queue=options.max_queue,
+            workers=options.max_workers,
             idle_seconds=60 * options.idle_minutes,
         ),
         compute=ComputeSettings(options.model, options.device, options.precision, options.engine),

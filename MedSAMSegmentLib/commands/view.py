@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
 
     settings = ServiceSettings(
         port=options.port,
-        limits=Limits(idle_seconds=IDLE_SECONDS, runs=RUNS),
+        limits=Limits(idle_seconds=IDLE_SECONDS, runs=RUNS, workers=0),
         compute=ComputeSettings(options.model, options.device, options.precision, options.engine),
     )
     require_model(options)

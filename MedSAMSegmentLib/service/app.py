@@ -16,7 +16,7 @@ from starlette.routing import compile_path
 
 from ..errors import MedSAMError
 from ..version import __version__
-from . import routes_images, routes_runs, routes_server, routes_viewer
+from . import routes_images, routes_runs, routes_server, routes_viewer, routes_workers
 from .answers import problem_response
 from .guard import API, Guard, TooLarge
 from .problems import ServiceProblem, not_found
@@ -40,6 +40,7 @@ def create_app(service: Service) -> FastAPI:
             yield
         finally:
             expiry.cancel()
+            await service.workers.close()
             await asyncio.to_thread(service.close)
 
     # Pages of documentation that fetch their scripts from another host are not served.
@@ -53,7 +54,7 @@ def create_app(service: Service) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
-    for routes in (routes_server, routes_images, routes_runs, routes_viewer):
+    for routes in (routes_server, routes_images, routes_runs, routes_workers, routes_viewer):
         app.include_router(routes.router)
     app.include_router(routes_server.health)
     app.add_exception_handler(MedSAMError, _medsam_error)
@@ -72,6 +73,7 @@ async def _expire(service: Service) -> None:
     while True:
         await asyncio.sleep(EXPIRY_SECONDS)
         await asyncio.to_thread(service.sessions.expire)
+        service.workers.expire()
 
 
 async def _medsam_error(request: Request, error: Exception) -> JSONResponse:
@@ -87,7 +89,10 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
         return problem_response(not_found("page"))
     if error.status_code == 405:
         problem = ServiceProblem("This is not done here.", "See the API's description.", status=405, code="method")
-        problem.headers.update(error.headers or {}, Allow=", ".join(_methods_of(request)))
+        # Of an address that the description leaves out the framework's word has to do.
+        problem.headers.update(error.headers or {})
+        if described := _methods_of(request):
+            problem.headers["Allow"] = ", ".join(described)
     else:
         problem = ServiceProblem(
             "The request cannot be read.", "Send JSON in UTF-8.", status=error.status_code, code="request"

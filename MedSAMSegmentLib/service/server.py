@@ -22,16 +22,21 @@ closed at that moment looks like a server that does not answer."""
 
 
 class _Server(uvicorn.Server):
-    """Calls `ready` once it listens."""
+    """Calls `ready` once it listens. At its end the clients of workers are told, whose connections last else."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._service = service
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if not self.should_exit:
             self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await self._service.workers.close()
+        await super().shutdown(sockets)
 
 
 def make_server(service: Service, ready: Callable[[], None] = lambda: None) -> Any:
@@ -50,7 +55,7 @@ def make_server(service: Service, ready: Callable[[], None] = lambda: None) -> A
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
-    return _Server(config, ready)
+    return _Server(config, service, ready)
 
 
 def listen(host: str, port: int) -> socket.socket:

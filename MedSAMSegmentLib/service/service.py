@@ -15,6 +15,7 @@ from ..registry import ModelEntry, entries
 from ..results import SliceResult
 from ..worker.launch import LaunchCommand, worker_command
 from .owner import WorkerOwner
+from .remote_workers import RemoteWorkers
 from .runs import Job, Preview, Run, RunOrder, VolumeSetup
 from .sessions import ImageSession, SessionStore
 from .settings import ServiceSettings
@@ -47,6 +48,8 @@ class Service:
             clock=clock,
         )
         self.sessions = SessionStore(settings.limits, clock=clock, on_removed=self.owner.forget)
+        self.workers = RemoteWorkers(settings, command=command, clock=clock)
+        """Those that clients on other machines compute with; the server's own is the owner's."""
 
     def start(self) -> None:
         self.owner.start(prepare=self._prepare)

@@ -34,14 +34,16 @@ class Limits:
     sessions: int = 16
     queue: int = 16
     """Previews and runs that wait for the worker; the one that it computes is not counted."""
+    workers: int = 4
+    """Processes at a time for the effect in 3D Slicer on other machines; 0 lends none."""
     runs: int = 50
     """Runs that a session keeps; the oldest that is over gives way."""
     idle_seconds: float = 3600.0
-    """After so long without a request a session is deleted with its image."""
+    """After so long without a request a session is deleted with its image, and a client's worker is ended."""
     preview_seconds: float = 120.0
     """A preview that has no answer after so long is given up."""
     stall_seconds: float = 60.0
-    """An upload of which nothing arrives for so long is given up."""
+    """An upload of which nothing arrives for so long is given up, and a worker's client that says nothing."""
 
 
 @dataclass(frozen=True)

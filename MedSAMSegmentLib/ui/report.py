@@ -25,7 +25,7 @@ def report_text(
         "Slicer": slicer_version,
         "System": platform.platform(),
         "Interpreter": interpreter,
-        **{f"Worker {name}": value for name, value in (worker or {}).items()},
+        **{f"Worker {name}": value for name, value in (worker or {}).items() if name != "models"},
         **{f"Option {name}": value for name, value in (asdict(settings) if settings is not None else {}).items()},
     }
     lines = [f"{name}: {value}" for name, value in facts.items()]

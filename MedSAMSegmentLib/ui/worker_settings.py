@@ -1,4 +1,4 @@
-"""The settings of the application: which interpreter computes, where models are kept, how long the worker stays."""
+"""The settings of the application: what computes, where models are kept, how long the worker stays."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from ..checkpoints.custom_models import find_entry, is_custom
 from ..checkpoints.store import CheckpointStore
 from ..errors import MedSAMError
 from ..paths import MODEL_FOLDER_VARIABLE
+from ..registry import ModelEntry
 from ..worker.client import WorkerClient
-from ..worker.launch import LaunchCommand, worker_command
+from ..worker.launch import LaunchCommand, server_command, worker_command
+from ..worker.memory import available_bytes
 from ..worker.qprocess_transport import QProcessTransport
+from .server_settings import Server, chosen_server, server_models
 
 INTERPRETER_KEY = "MedSAMSegment/Interpreter"
 MODEL_FOLDER_KEY = "MedSAMSegment/ModelFolder"
@@ -70,13 +73,29 @@ def model_store() -> CheckpointStore:
 
 
 def is_at_hand(model_id: str) -> bool:
-    """Tell whether the weights of a model are in the folder, as they were when their hash was checked."""
+    """Tell whether the weights of a model are where it would run: here as they were when their hash was checked."""
+    if chosen_server() is not None:
+        return any(entry.id == model_id and state == "ready" for entry, state in server_models())
     store = model_store()
     try:
         entry = find_entry(model_id, store)
         return is_custom(model_id) or store.state(entry) == "ready"
     except MedSAMError:
         return False
+
+
+def known_entry(model_id: str) -> ModelEntry:
+    """Return what is known of a model where it would run. Raises `UsageError`, `CheckpointError`."""
+    if chosen_server() is not None:
+        for entry, _state in server_models():
+            if entry.id == model_id:
+                return entry
+    return find_entry(model_id, model_store())
+
+
+def free_memory() -> int | None:
+    """Return the bytes that are free where it computes; None where that is not known, as of a server."""
+    return available_bytes() if chosen_server() is None else None
 
 
 def idle_minutes() -> float:
@@ -121,7 +140,18 @@ def _is_inside(value: str, folder: str) -> bool:
 
 
 def launch_command() -> LaunchCommand:
+    """Return the command for the place that is chosen now."""
+    server = chosen_server()
+    return local_command() if server is None else way_to_server(server)
+
+
+def local_command() -> LaunchCommand:
     return worker_command(chosen_interpreter(), environment=worker_environment())
+
+
+def way_to_server(server: Server) -> LaunchCommand:
+    """Return the command for a worker on a server. Slicer's own Python carries the frames, whichever computes here."""
+    return server_command(server.address, server.token, environment=os.environ)
 
 
 def make_client() -> WorkerClient:

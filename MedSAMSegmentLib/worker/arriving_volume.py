@@ -12,6 +12,9 @@ from .protocol import CURE, VolumePart
 
 Convert = Callable[[NDArray], NDArray]
 
+MOST_COPIES = 4
+"""A voxel comes with its part, and once more with a slice across each axis that was asked for before."""
+
 
 class ArrivingVolume:
     """`shape` is (z,y,x[,3]), `dtype` that of the voxels.
@@ -26,6 +29,7 @@ class ArrivingVolume:
         self._rows = np.zeros(shape[:2], bool)
         self._columns: set[int] = set()
         self._parts: list[VolumePart] = []
+        self._kept_bytes = 0
         self._target: NDArray | None = None
         self._convert: Convert = lambda values: values
 
@@ -50,7 +54,8 @@ class ArrivingVolume:
         return not self._rows.take(index, axis=axis).all()
 
     def add(self, part: VolumePart) -> None:
-        """Take a part. Raises `WorkerError` for one of another volume, or that reaches beyond this one."""
+        """Take a part. Raises `WorkerError` for one of another volume, or that reaches beyond this one, and for more
+        than any volume comes in."""
         fits = (
             part.shape == self.shape
             and part.values.dtype == self.dtype
@@ -64,6 +69,9 @@ class ArrivingVolume:
             raise WorkerError("A part of a volume arrived that does not fit it.", CURE, f"{part.first_zyx}")
         self._note(part)
         if self._target is None:
+            self._kept_bytes += part.values.nbytes
+            if self._kept_bytes > MOST_COPIES * self.nbytes:
+                raise WorkerError("The parts of a volume came again and again.", CURE)
             self._parts.append(part)
         else:
             self._put(part)

@@ -52,6 +52,7 @@ class WorkerClient:
         self._clock = clock
         self._child: Child | None = None
         self._started: tuple[str, tuple[str, ...], dict[str, str]] | None = None
+        self._usual_grace = grace_seconds
         self._leaving: list[tuple[Transport, float]] = []
         # Kept a while: a Qt object must not be freed inside its own signal.
         self._gone: deque[Transport] = deque(maxlen=4)
@@ -190,14 +191,14 @@ class WorkerClient:
             else:
                 self._tell(child, Shutdown())
                 child.transport.close_input()
-            if not child.transport.reap(self._grace_seconds):
+            if not child.transport.reap(self._usual_grace):
                 child.transport.kill()
-                child.transport.reap(self._grace_seconds)
+                child.transport.reap(self._usual_grace)
             self._error_text = child.error_text
         for transport, _ in self._leaving:
             transport.on_activity = None
             transport.kill()
-            transport.reap(self._grace_seconds)
+            transport.reap(self._usual_grace)
         self._leaving.clear()
         self._fail_all(Cancelled())
 
@@ -221,6 +222,8 @@ class WorkerClient:
             transport = self._transport()
             command = self._command()
             self._started = command.identity
+            given = command.grace_seconds
+            self._grace_seconds = self._usual_grace if given is None else given
             self._child = Child(transport, lambda t: t.start(command), self._clock, self._hello_seconds)
             transport.on_activity = self.poll
             self.generation += 1
@@ -289,7 +292,7 @@ class WorkerClient:
         self._child = None
         self._tell(child, Shutdown())
         child.transport.close_input()
-        self._leaving.append((child.transport, self._clock() + self._grace_seconds))
+        self._leaving.append((child.transport, self._clock() + self._usual_grace))
 
     def _discard_child(self, error: MedSAMError) -> None:
         """Discard the child: kill what is left of it, and end every request."""

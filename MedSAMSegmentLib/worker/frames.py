@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from ..errors import WorkerError
 
 PREFIX_BYTES = 4
+READ_BYTES = 1 << 20
 MAX_DIMENSIONS = 8
 DTYPES: dict[str, np.dtype] = {
     name: np.dtype(name).newbyteorder("<")
@@ -224,3 +226,10 @@ def _is_shape(shape: object) -> bool:
         # A size of zero must not let the others be of a magnitude that numpy cannot hold.
         and math.prod(max(n, 1) for n in shape) <= 1 << 56
     )
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte; a pipe takes them in parts."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest[:READ_BYTES]) :]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import WorkerError
@@ -14,6 +14,13 @@ from .launcher import without_launcher
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
 LIBRARY_FOLDER = Path(__file__).parents[2]
+
+ADDRESS_VARIABLE = "MEDSAM_SERVER_ADDRESS"
+TOKEN_VARIABLE = "MEDSAM_SERVER_TOKEN"
+"""The token is no argument: those of a process can be seen by every user of the machine."""
+
+SERVER_GRACE_SECONDS = 15.0
+"""A cancel is on its way behind what was sent before."""
 
 OWN_PREFIX = "MEDSAM_"
 FOREIGN_VARIABLES = ("PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "PYTHONEXECUTABLE", "__PYVENV_LAUNCHER__")
@@ -27,6 +34,8 @@ class LaunchCommand:
     program: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    grace_seconds: float | None = None
+    """How long a request that is cancelled may take to stop; None leaves that to the client."""
 
     @property
     def identity(self) -> tuple[str, tuple[str, ...], dict[str, str]]:
@@ -66,6 +75,13 @@ def worker_command(
     variables.update(PYTHONUTF8="1", PYTHONNOUSERSITE="1")
     set_passive_wait_policy(variables)
     return LaunchCommand(program, ("-s", str(script), str(LIBRARY_FOLDER), *options), variables)
+
+
+def server_command(address: str, token: str, *, environment: Mapping[str, str] | None = None) -> LaunchCommand:
+    """Return the command that stands for a worker on the server at `address`; see `bridge`. Raises `WorkerError`."""
+    command = worker_command(environment=environment, options=("--server",))
+    variables = {**command.environment, ADDRESS_VARIABLE: address, TOKEN_VARIABLE: token}
+    return replace(command, environment=variables, grace_seconds=SERVER_GRACE_SECONDS)
 
 
 def foreign_environment(variables: Mapping[str, str]) -> dict[str, str]:

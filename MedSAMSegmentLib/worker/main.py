@@ -21,15 +21,18 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import MedSAMError, WorkerError
+from .admission import FRAME_COST, Admission
 from .failure import describe
-from .frames import Frame, FrameLimits, FrameParser, encode_frame
+from .frames import READ_BYTES, Frame, FrameLimits, FrameParser, encode_frame, write_all
 from .memory import available_bytes, total_bytes
 from .protocol import CURE, PROTOCOL, VolumePart, error_fields, parse_request
 from .session_host import SessionFactory, SessionHost
 
-READ_BYTES = 1 << 20
 QUIET_SECONDS = 0.4
 """Prompts on one slice often follow each other; work ahead waits so long for the next one."""
+
+MOST_CANCELS = 10_000
+"""Requests that were cancelled and have not been answered."""
 
 EXIT_PARENT_GONE = 3
 EXIT_PROTOCOL = 4
@@ -38,14 +41,25 @@ EXIT_PROTOCOL = 4
 class Worker:
     """Serves requests from `read_fd` and writes events to `write_fd` until told to stop.
 
-    `orphan_grace` is the time in seconds that a running request gets to end once the parent is gone.
+    `orphan_grace` is the time in seconds that a running request gets to end once the parent is gone. `admission` is
+    that of a client on another machine, who gets no traces.
     """
 
-    def __init__(self, read_fd: int, write_fd: int, host: SessionHost, orphan_grace: float = 2.0) -> None:
+    def __init__(
+        self,
+        read_fd: int,
+        write_fd: int,
+        host: SessionHost,
+        orphan_grace: float = 2.0,
+        admission: Admission | None = None,
+    ) -> None:
         self._read_fd = read_fd
         self._write_fd = write_fd
         self._host = host
         self._orphan_grace = orphan_grace
+        self._admission = admission
+        self._waiting_lock = threading.Lock()
+        self._waiting_bytes = 0
         self._requests: queue.SimpleQueue[Frame | MedSAMError | None] = queue.SimpleQueue()
         self._stopped: set[int] = set()
         self._parent_gone = threading.Event()
@@ -59,8 +73,9 @@ class Worker:
             if item is None:
                 break
             if isinstance(item, MedSAMError):
-                self._emit(None, "error", error_fields(item))
+                self._emit_error(None, item)
                 return EXIT_PROTOCOL
+            self._count(-_cost(item))
             if not self._handle(item):
                 break
         self._exit.set()
@@ -87,10 +102,10 @@ class Worker:
         kind, request_id = frame.header.get("kind"), frame.header.get("id")
         if type(request_id) is not int:
             # Answered by no number, as a part that cannot be read.
-            self._emit(None, "error", error_fields(WorkerError("A request has no number.", CURE)))
+            self._emit_error(None, WorkerError("A request has no number.", CURE))
             return True
         if kind == "hello":
-            self._emit(request_id, "ready", _introduction())
+            self._emit(request_id, "ready", _introduction() if self._admission is None else {"protocol": PROTOCOL})
             return True
         if kind == "shutdown":
             self._emit(request_id, "done", {})
@@ -107,7 +122,7 @@ class Worker:
         try:
             part = parse_request(frame)
         except MedSAMError as error:
-            self._emit(None, "error", error_fields(error))
+            self._emit_error(None, error)
         else:
             assert isinstance(part, VolumePart)
             self._host.receive(part)
@@ -128,7 +143,7 @@ class Worker:
             failure = describe(error)
             if not isinstance(error, MedSAMError):
                 print(failure.detail, file=sys.stderr)
-            self._emit(request_id, "error", error_fields(failure))
+            self._emit_error(request_id, failure)
 
     def _emit(
         self, request_id: Any, kind: str, fields: Mapping[str, Any], arrays: Mapping[str, NDArray] | None = None
@@ -141,8 +156,12 @@ class Worker:
             # Nobody reads any more; there is no one to tell and nothing to save.
             os._exit(EXIT_PARENT_GONE)
 
+    def _emit_error(self, request_id: Any, error: MedSAMError) -> None:
+        fields = error_fields(error)
+        self._emit(request_id, "error", fields if self._admission is None else {**fields, "detail": ""})
+
     def _read(self) -> None:
-        parser = FrameParser(FrameLimits(body_bytes=total_bytes() or FrameLimits.body_bytes))
+        parser = FrameParser(self._frame_limits())
         try:
             while data := os.read(self._read_fd, READ_BYTES):
                 for frame in parser.iter_feed(data):
@@ -156,13 +175,28 @@ class Worker:
             pass
         self._end_with_parent()
 
+    def _frame_limits(self) -> FrameLimits:
+        if self._admission is not None:
+            return self._admission.frame_limits
+        return FrameLimits(body_bytes=total_bytes() or FrameLimits.body_bytes)
+
     def _receive(self, frame: Frame) -> None:
+        """Queue a request. Raises `WorkerError` for more than a client on another machine may have waiting here."""
         if frame.header.get("kind") != "cancel":
+            waiting = self._count(_cost(frame))
+            if self._admission is not None and waiting > self._admission.waiting_bytes:
+                raise WorkerError("More was sent than the server takes at a time.", CURE)
             self._requests.put(frame)
             return
         target = frame.header.get("target")
-        if isinstance(target, int):
+        if isinstance(target, int) and len(self._stopped) < MOST_CANCELS:
             self._stopped.add(target)
+
+    def _count(self, size: int) -> int:
+        """Add to the bytes that wait, and return them."""
+        with self._waiting_lock:
+            self._waiting_bytes += size
+            return self._waiting_bytes
 
     def _end_with_parent(self) -> None:
         self._parent_gone.set()
@@ -171,11 +205,8 @@ class Worker:
             os._exit(EXIT_PARENT_GONE)
 
 
-def write_all(fd: int, data: bytes | memoryview) -> None:
-    """Write every byte; a pipe takes them in parts."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest[:READ_BYTES]) :]
+def _cost(frame: Frame) -> int:
+    return FRAME_COST + sum(array.nbytes for array in frame.arrays.values())
 
 
 def _widen(pipe: int) -> None:
@@ -207,12 +238,20 @@ def run(
     """Serve until the parent says or goes. `session_factory` and `memory` stand in for the library's own in tests."""
     parser = argparse.ArgumentParser(prog="worker")
     parser.add_argument("--orphan-grace", type=float, default=2.0, help="seconds to end in when the parent is gone")
+    parser.add_argument("--confined", metavar="BOUNDS", help="the client is on another machine; see `Admission`")
+    parser.add_argument("--server", action="store_true", help="the worker is one on a server; see `bridge`")
     options = parser.parse_args(list(arguments))
+    admission = Admission.from_text(options.confined) if options.confined else None
     faulthandler.enable()
     _widen(read_fd)
     # Ctrl+C in a terminal reaches the whole group; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    status = Worker(read_fd, write_fd, SessionHost(session_factory, memory), options.orphan_grace).serve()
+    if options.server:
+        from .bridge import run as run_bridge
+
+        run_bridge(read_fd, write_fd)
+    host = SessionHost(session_factory, memory, admission)
+    status = Worker(read_fd, write_fd, host, options.orphan_grace, admission).serve()
     sys.stderr.flush()
     # Interpreter shutdown would wait for the library's threads and run into the reader's blocking read.
     os._exit(status)

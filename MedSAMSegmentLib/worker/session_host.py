@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import Cancelled, MedSAMError, WorkerError
+from ..errors import Cancelled, InputError, MedSAMError, WorkerError
 from ..intensity import WindowedVolume, scaling_of
 from ..results import Progress, Segmentation3D, SliceResult
+from .admission import Admission
 from .arriving_volume import ArrivingVolume
 from .failure import describe
 from .frames import DTYPES
@@ -27,6 +28,7 @@ from .protocol import (
     Propagate,
     SegmentSlice,
     SelfCheck,
+    SessionRequest,
     VolumePart,
 )
 from .self_check import self_check
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from ..inference.session import Counters
     from ..inference.slice_predictor import SlicePredictor
 
+R = TypeVar("R", bound=SessionRequest)
 Answer = tuple[dict[str, Any], dict[str, NDArray]]
 Emit = Callable[[str, Mapping[str, Any], Mapping[str, NDArray]], None]
 ShouldStop = Callable[[], bool]
@@ -145,17 +148,28 @@ def _windowed(request: OpenVolume, arriving: ArrivingVolume, options: dict[str, 
     return WindowedVolume(volume_u8, scaling.window, scaling.description)
 
 
+MOST_FAILED = 1000
+"""Volumes of which is known why they could not be opened; the oldest are forgotten."""
+
+
 class SessionHost:
-    """Answers requests one after the other. `memory` tells how many bytes are free."""
+    """Answers requests one after the other. `memory` tells how many bytes are free.
+
+    `admission` bounds what a client on another machine may ask for; None for one on this.
+    """
 
     def __init__(
-        self, factory: SessionFactory | None = None, memory: Callable[[], int | None] = available_bytes
+        self,
+        factory: SessionFactory | None = None,
+        memory: Callable[[], int | None] = available_bytes,
+        admission: Admission | None = None,
     ) -> None:
         library = LibrarySessions()
         self._factory = factory or library
         self._load = library.load if factory is None else None
         self._warm_up: Callable[[], None] | None = library.warm_up if factory is None else None
         self._memory = memory
+        self._admission = admission
         self._sessions: dict[int, Session] = {}
         self._failed: dict[int, MedSAMError] = {}
         self._arriving: dict[int, ArrivingVolume] = {}
@@ -190,12 +204,13 @@ class SessionHost:
         if number in self._failed:
             return
         try:
+            self._admit(part)
             if number not in self._arriving:
                 self._expect(number, part.shape, part.values.dtype)
             self._arriving[number].add(part)
         except (MedSAMError, MemoryError) as error:
             self._drop(number)
-            self._failed[number] = describe(error)
+            self._note_failure(number, error)
 
     def answer(self, request: AnsweredRequest, emit: Emit, should_stop: ShouldStop) -> Answer:
         """Return the fields and arrays of the `done` event. Raises what the library raises, and `Cancelled`."""
@@ -209,6 +224,7 @@ class SessionHost:
 
         self._prefetch.forget()
         self._warm_up = None
+        request = self._admit(request)
         if isinstance(request, Prepare):
             if self._load is not None:
                 self._load(request.model, request.options, report)
@@ -227,10 +243,21 @@ class SessionHost:
         for number in list(self._sessions):
             self._drop(number)
 
+    def _admit(self, request: R) -> R:
+        """Return the request as it is to be answered. Raises for what a client on another machine may not ask for."""
+        return request if self._admission is None else self._admission.admit(request)
+
+    def _note_failure(self, number: int, error: BaseException) -> None:
+        self._failed[number] = describe(error)
+        while len(self._failed) > MOST_FAILED:
+            del self._failed[next(iter(self._failed))]
+
     def _expect(self, number: int, shape: tuple[int, ...], dtype: np.dtype) -> None:
         """Make room for a volume. One that was never opened is given up for it: its request was taken back."""
         for other in [n for n in self._arriving if n not in self._sessions]:
             del self._arriving[other]
+        if self._admission is not None and len(self._sessions) >= self._admission.volumes:
+            raise InputError("Too many volumes are open on the server.", "Close one of them.")
         arriving = ArrivingVolume(shape, dtype)
         check_volume_fits(arriving.nbytes, arriving.voxels, self._memory())
         self._arriving[number] = arriving
@@ -249,7 +276,7 @@ class SessionHost:
         except Exception as error:
             # A request for this volume may already be on its way; it gets the same answer.
             self._drop(number)
-            self._failed[number] = describe(error)
+            self._note_failure(number, error)
             raise
         self._sessions[number] = session
         return {"device": str(session.device), "window": session.volume.description}, {}

@@ -89,12 +89,13 @@ def long_texts(frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from MedSAMSegmentLib.results import FLAG_AREA_JUMP, FLAG_EMPTY, FLAG_LOW_SCORE, SliceScore
     from MedSAMSegmentLib.ui.objects.queue import ObjectState
     from MedSAMSegmentLib.ui.run.events import Failed, RunEstimate, RunProgress
-    from MedSAMSegmentLib.ui.widgets import choice_section
+    from MedSAMSegmentLib.ui.server_settings import Server
+    from MedSAMSegmentLib.ui.widgets import choice_section, run_section
 
     parts, workspace = frame.parts, frame.workspace
-    known = choice_section.model_choices()
+    known = choice_section.offered_choices()
     longest = [replace(c, state="damaged", entry=replace(c.entry, title=LONG_NAME)) for c in known]
-    monkeypatch.setattr(choice_section, "model_choices", lambda store: longest)
+    monkeypatch.setattr(choice_section, "offered_choices", lambda: longest)
     parts.choices.update_models()
     for number in (0, 1):
         workspace.draw_box(frame.phantom, number)
@@ -118,6 +119,8 @@ def long_texts(frame: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     parts.runs.progress.visible = True
     parts.show_progress(RunProgress(10**5, 10**6, 10**5, 100, 1000))
     parts.show_device(f"cuda ({LONG_NAME})")
+    monkeypatch.setattr(run_section, "chosen_server", lambda: Server(f"https://{LONG_WORD}.example.org:8000", ""))
+    parts.runs.show_place()
     roi = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", LONG_WORD)
     parts.advanced.roi.setCurrentNode(roi)
     workspace.parts.running.choose_roi(roi)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ NEED_WEIGHTS = {
     "the_network_is_asked_for_a_first_look",
     "weights_of_the_users_own_are_imported_and_used",
 }
+NEED_SERVER = {"a_server_computes_once_the_user_has_agreed"}
 
 
 def scenario_names() -> list[str]:
@@ -49,11 +51,26 @@ def case(shared_application: Any, chest_ct_path: Path) -> Iterator[Any]:
 def test_scenario(
     case: Any, shared_application: Any, name: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name in NEED_WEIGHTS:
+    if name in NEED_WEIGHTS | NEED_SERVER:
         checkpoint = request.getfixturevalue("lite_checkpoint")
         monkeypatch.setenv("MEDSAM_MODEL_DIR", str(checkpoint.parent))
-    case.run_scenario(name)
+    with a_server(name in NEED_SERVER) as line:
+        monkeypatch.setenv("MEDSAM_TEST_SERVER", line)
+        case.run_scenario(name)
     assert [str(error) for error in shared_application.errors] == [], "the application printed and swallowed errors"
+
+
+@contextmanager
+def a_server(wanted: bool) -> Iterator[str]:
+    """Run `medsam-segment serve`, if it is wanted; the line that it prints."""
+    if not wanted:
+        yield ""
+        return
+    pytest.importorskip("fastapi")
+    from service_support import served_process
+
+    with served_process("--offline", "--device", "cpu", environment={}) as (_process, line):
+        yield line
 
 
 def test_the_test_class_runs_all_of_them(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,7 @@ def test_the_rarely_used_sections_are_collapsed(host: Any) -> None:
         "Segment Editor": False,
         "Models": False,
         "Interpreter and device": True,
+        "Where it runs": True,
         "Licences and citation": True,
         "Help": True,
     }

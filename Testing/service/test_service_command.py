@@ -59,6 +59,7 @@ def test_without_the_extra_one_sentence_says_how_to_get_it(
         (("--idle-minutes", "nan"), "--idle-minutes must be above zero"),
         (("--port", "99999"), "no port 99999"),
         (("--port", "-1"), "no port -1"),
+        (("--max-workers", "-1"), "--max-workers must not be below zero"),
     ],
 )
 def test_a_server_that_cannot_be_is_refused_at_once(

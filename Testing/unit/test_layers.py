@@ -62,7 +62,7 @@ ALLOWED_LAYERS = {
     "challenge": {"inference", "io", "evaluation"},
 }
 ALLOWED_LAYERS["commands"] |= {"challenge"}
-WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
+WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap", "admission"}
 LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}
 TORCH_IN_CHECKPOINTS = {"weights"}
 
@@ -129,6 +129,8 @@ def _check_package(path: Path, layer: str, top: str) -> None:
         forbidden = forbidden | {"qt"}
         if path.stem not in WORKER_CHILD:
             forbidden = forbidden | {"torch"}
+        if path.stem != "bridge":
+            forbidden = forbidden | {"requests", "urllib3"}
     if layer == "checkpoints" and path.stem not in TORCH_IN_CHECKPOINTS:
         forbidden = forbidden | {"torch"}
     assert top not in forbidden, f"{path} ({layer}) imports {top}"

@@ -177,7 +177,8 @@ def main():
     for folder in (f.removeprefix("path=") for f in FAULTS if f.startswith("path=")):
         sys.path.insert(0, str(Path(folder)))
     memory = {"memory": lambda: 1000} if fault("no-memory") else {}
-    return run(requests, events, ["--orphan-grace", "0.3"], session_factory=factory, **memory)
+    confined = FAULTS[FAULTS.index("--confined") :][:2] if fault("--confined") else []
+    return run(requests, events, ["--orphan-grace", "0.3", *confined], session_factory=factory, **memory)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import Any, get_args
 import qt
 import slicer
 
-from ...checkpoints.custom_models import find_entry
 from ...errors import MedSAMError
 from ...mrml.interaction_mode import is_mouse_captured
 from ..drawing.interaction import SliceInteraction
@@ -20,11 +19,12 @@ from ..report import report_text
 from ..run.error_boundary import guarded
 from ..run.protocols import InferenceService
 from ..run.worker_service import WorkerService
+from ..server_settings import chosen_server
 from ..widgets.controls import Commands
 from ..widgets.messages import LINK_ALIGN, LINK_PANEL, LINK_REPORT, parse_slice_link
 from ..widgets.model_choice import LINK_LICENCE, licence_text
 from ..widgets.options_frame import OptionsFrame
-from ..worker_settings import chosen_interpreter, make_client, model_store
+from ..worker_settings import chosen_interpreter, known_entry, make_client
 from .controller import EffectController
 from .drawing_commands import DrawingCommands
 from .list_commands import ListCommands
@@ -125,7 +125,7 @@ class Effect:
 
     def _show_licence(self, model_id: str) -> None:
         try:
-            entry = find_entry(model_id, model_store())
+            entry = known_entry(model_id)
         except MedSAMError as error:
             self.state.runs.show_error(error)
         else:
@@ -133,9 +133,10 @@ class Effect:
 
     def report(self) -> str:
         client = self.service.client if isinstance(self.service, WorkerService) else None
+        server = chosen_server()
         return report_text(
             slicer.app.applicationVersion,
-            chosen_interpreter(),
+            chosen_interpreter() if server is None else server.address,
             settings=self.state.settings,
             error=self.state.runs.last_error,
             worker=client.worker if client is not None else None,

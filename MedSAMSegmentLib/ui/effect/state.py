@@ -16,6 +16,7 @@ from ..run.coordinator import EffectPanel, RunCoordinator
 from ..run.protocols import InferenceService
 from ..scene.editor_scene import EffectScene, SceneVolume
 from ..scene.observers import SceneObservers
+from ..server_settings import chosen_server
 from ..worker_settings import is_at_hand
 
 Later = Callable[[Callable[[], None]], None]
@@ -52,6 +53,7 @@ class EffectState:
             changed=self.refresh,
             later=later,
             at_hand=is_at_hand,
+            server=lambda: server.address if (server := chosen_server()) is not None else "",
         )
         self.painting = ViewPainting(host, self.scene, self.painter, views)
         self.observers = SceneObservers()

@@ -11,8 +11,9 @@ from slicer.i18n import tr as _
 
 from ...errors import Cancelled, MedSAMError
 from ...worker.client import WorkerClient
+from ...worker.qprocess_transport import QProcessTransport
 from ..widgets.controls import link_label, push_button, row
-from ..worker_settings import choose_interpreter, chosen_interpreter, make_client
+from ..worker_settings import choose_interpreter, chosen_interpreter, local_command
 from .error_text import error_text
 from .help_texts import self_check_text
 from .installer import install_missing
@@ -79,7 +80,7 @@ class InterpreterSection:
         self.cleanup()
         say(self.status, _("Checking ..."))
         self.result.visible = False
-        self._client = make_client()
+        self._client = WorkerClient(local_command, QProcessTransport)
         try:
             self._client.self_check(self._checked, self._failed)
         except MedSAMError as error:

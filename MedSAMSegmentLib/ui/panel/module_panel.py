@@ -9,13 +9,16 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..report import report_text
+from ..server_settings import chosen_server
 from ..widgets.controls import link_label, push_button
 from ..widgets.messages import LINK_REPORT
 from ..worker_settings import chosen_interpreter, model_store
+from .error_text import breakable
 from .help_texts import licences_html, offline_help
 from .interpreter_section import InterpreterSection
 from .models_section import ModelsSection
 from .section import BrokenSection, collapsible, named, say, section_or_message
+from .server_section import ServerSection, place_html
 
 EFFECT_NAME = "MedSAM"
 MAIN_BUTTON_HEIGHT = 36
@@ -30,10 +33,12 @@ class ModulePanel:
         self.interpreter = section_or_message(
             _("Interpreter and device"), lambda: InterpreterSection(self._follow, self.models.refresh)
         )
+        self.server = section_or_message(_("Where it runs"), lambda: ServerSection(self._follow, self._show_place))
         for section in (
             self._make_start(),
             self.models.frame,
             self.interpreter.frame,
+            self.server.frame,
             self._make_licences(),
             self._make_help(),
         ):
@@ -43,12 +48,9 @@ class ModulePanel:
     def _make_start(self) -> Any:
         """Make the section that says what the module is for, with the button that most users need here."""
         frame, layout = collapsible(_("Segment Editor"), "SegmentEditor")
-        about = _(
-            "Segment an object in 3D: in the Segment Editor choose the effect <b>MedSAM</b>, drag a box around the "
-            "object on one slice, press <b>Propagate</b>. Everything is computed on this computer; nothing is sent."
-        )
-        self.about = named(qt.QLabel(about), "AboutLabel")
+        self.about = named(qt.QLabel(), "AboutLabel")
         self.about.wordWrap = True
+        self._show_place()
         self.open_editor = named(
             push_button(
                 _("Open in Segment Editor"), _("Show the Segment Editor with the effect chosen."), self._open_editor
@@ -64,6 +66,14 @@ class ModulePanel:
             layout.addWidget(widget)
         say(self.status, "")
         return frame
+
+    def _show_place(self) -> None:
+        """Say what the module is for, and where it computes."""
+        about = _(
+            "Segment an object in 3D: in the Segment Editor choose the effect <b>MedSAM</b>, drag a box around the "
+            "object on one slice, press <b>Propagate</b>."
+        )
+        self.about.text = f"{about} {breakable(place_html(chosen_server()))}"
 
     def _make_licences(self) -> Any:
         self.licences_section, layout = collapsible(_("Licences and citation"), "Licences")
@@ -92,17 +102,22 @@ class ModulePanel:
         for widget in (self.copy_report, self.help_title, self.help):
             layout.addWidget(widget)
         # A broken section asks for the report.
-        self.help_section.collapsed = not any(isinstance(s, BrokenSection) for s in (self.models, self.interpreter))
+        self.help_section.collapsed = not any(
+            isinstance(s, BrokenSection) for s in (self.models, self.interpreter, self.server)
+        )
         self.help_section.connect("contentsCollapsed(bool)", self._show_help)
         return self.help_section
 
     def refresh(self) -> None:
         self.models.refresh()
         self.interpreter.refresh()
+        self.server.refresh()
+        self._show_place()
 
     def cleanup(self) -> None:
         self.models.cleanup()
         self.interpreter.cleanup()
+        self.server.cleanup()
 
     def _open_editor(self) -> None:
         missing = _("The effect MedSAM is missing from the Segment Editor. Restart Slicer.")
@@ -113,7 +128,7 @@ class ModulePanel:
             self.help.setPlainText(offline_help(_folder()))
 
     def _copy_report(self) -> None:
-        error = self.interpreter.last_error or self.models.last_error
+        error = self.server.last_error or self.interpreter.last_error or self.models.last_error
         text = report_text(slicer.app.applicationVersion, chosen_interpreter(), error=error)
         facts = self.interpreter.facts()
         if facts:

@@ -29,6 +29,7 @@ from .events import (
     RunCancelled,
     RunEstimate,
     RunProgress,
+    RunsOn,
     SliceWritten,
 )
 from .measuring import DeferredMeasurement
@@ -55,7 +56,8 @@ class RunCoordinator:
     """The `RunView` of its own `requests`. `changed()` is called when what is shown may have changed.
 
     `writing` is true while segments and selection change by our own hand: that is no news to the effect. `later` calls
-    a function when the event loop runs again. `at_hand` tells whether a model's weights are on this machine, verified.
+    a function when the event loop runs again. `at_hand` tells whether a model's weights are where it would run,
+    verified, and `server` the address of the server that computes, "" for this computer.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class RunCoordinator:
         clock: Callable[[], float] = time.monotonic,
         later: Callable[[Callable[[], None]], None] = lambda action: action(),
         at_hand: Callable[[str], bool] = lambda model: False,
+        server: Callable[[], str] = lambda: "",
     ) -> None:
         self.requests = RequestScheduler(service, GuardedView(self, self.fail))
         self.preview = LivePreview(self.requests, scene, painter)
@@ -86,6 +89,7 @@ class RunCoordinator:
         self._clock = clock
         self._later = later
         self._at_hand = at_hand
+        self._server = server
         self.measuring = DeferredMeasurement(
             lambda action: later(guarded(action, self.fail)), guarded(self._measured, self.fail)
         )
@@ -193,7 +197,7 @@ class RunCoordinator:
 
         self.show_estimate(rows, volume, settings)
         self.clear_results()
-        self._panel.show_event(Message(""))
+        self._panel.show_event(RunsOn(self._server()))
         batch = Batch(
             rows,
             volume,

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ...checkpoints.custom_models import find_entry
 from ...errors import MedSAMError
 from ...prompts import Box
 from ...registry import ModelEntry
-from ...worker.memory import available_bytes, volume_bytes_needed
+from ...worker.memory import volume_bytes_needed
 from ..objects.queue import QueuedObject
 from ..objects.settings import EffectSettings
 from ..scene.editor_scene import EffectScene, SceneVolume
-from ..worker_settings import model_store
+from ..worker_settings import free_memory, known_entry
 from .events import RunEstimate
 from .planning import sent_part, wanted_range
 from .protocols import RunOutcome, SessionTarget, SlicePreview
@@ -30,13 +29,13 @@ class RunEstimator:
         scene: EffectScene,
         *,
         entry_of: Callable[[str], ModelEntry] | None = None,
-        memory: Callable[[], int | None] = available_bytes,
+        memory: Callable[[], int | None] = free_memory,
     ) -> None:
         self.throughput = Throughput()
         self.device = ""
         self.memory = memory
         self._scene = scene
-        self._entry_of = entry_of or (lambda model_id: find_entry(model_id, model_store()))
+        self._entry_of = entry_of or known_entry
 
     def of(
         self, rows: Sequence[QueuedObject], volume: SceneVolume, settings: EffectSettings, opened: SessionTarget | None

@@ -23,6 +23,13 @@ class Message:
 
 
 @dataclass(frozen=True)
+class RunsOn:
+    """A run begins; `server` is the address of the server that computes it, "" for this computer."""
+
+    server: str = ""
+
+
+@dataclass(frozen=True)
 class RunIsOn:
     """A command was refused because a run is on."""
 
@@ -85,6 +92,7 @@ class Failed:
 Event: TypeAlias = (
     Ready
     | Message
+    | RunsOn
     | RunIsOn
     | Cancelling
     | PreviewCancelled

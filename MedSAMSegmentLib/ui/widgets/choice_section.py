@@ -10,9 +10,8 @@ from slicer.i18n import tr as _
 
 from ...intensity import PRESETS
 from ..objects.settings import AS_DISPLAYED, EffectSettings, Tool
-from ..worker_settings import model_store
 from .controls import Commands, choose, chosen, combo_box, labelled, link_label, note_choice, quietly, row, tool_button
-from .model_choice import ModelChoice, missing_html, model_choices, state_html
+from .model_choice import ModelChoice, missing_html, offered_choices, state_html
 
 
 class ChoiceSection:
@@ -62,8 +61,7 @@ class ChoiceSection:
 
     def update_models(self) -> None:
         """Read the models' states again: one may have been downloaded or removed."""
-        self._choices = model_choices(model_store())
-
+        self._choices = offered_choices()
         before = chosen(self.model) if self.model.count else self._choices[0].entry.id
 
         def fill() -> None:

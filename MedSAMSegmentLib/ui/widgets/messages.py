@@ -34,6 +34,7 @@ from ..run.events import (
     RunEstimate,
     RunIsOn,
     RunProgress,
+    RunsOn,
     SliceWritten,
 )
 
@@ -104,6 +105,8 @@ def _event_text(event: Event) -> str:
             text = _("{n} object(s) wait. Press Propagate (P).").format(n=waiting)
         case Ready():
             text = _("Drag a box around the object on a slice, then press Propagate (P).")
+        case RunsOn(server) if server:
+            text = _("Running on {address} ...").format(address=server)
         case RunIsOn():
             text = _("A run is on. Wait for its end or cancel it.")
         case Cancelling():
@@ -279,6 +282,12 @@ def estimate_html(estimate: RunEstimate) -> str:
     short = _("{free} of memory are free, {model} with these slices needs {needed}: choose fewer, or another model.")
     sizes = {"free": human_bytes(estimate.free_bytes), "needed": human_bytes(estimate.needed_bytes)}
     return f"{text} <b>{escape(short.format(model=estimate.model, **sizes))}</b>"
+
+
+def server_html(address: str) -> str:
+    """Return that a server computes, and where that can be changed."""
+    text = _("Runs on {address}: the images are sent there.").format(address=address)
+    return f"{escape(text)} {_link(LINK_PANEL, _('Change'))}"
 
 
 def remedy_of(error: MedSAMError) -> str:

@@ -11,6 +11,8 @@ from ...checkpoints.custom_models import CustomModels, is_custom
 from ...checkpoints.store import CheckpointStore
 from ...registry import ModelEntry, entries
 from ...worker.memory import available_bytes
+from ..server_settings import chosen_server, server_models
+from ..worker_settings import model_store
 from .messages import LINK_PANEL
 
 LINK_LICENCE = "licence:"
@@ -18,11 +20,15 @@ LINK_LICENCE = "licence:"
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """`state` is the store's word, or "unknown" where the folder cannot be found; `short_of_memory` is in bytes."""
+    """`state` is the store's word, or "unknown" where the folder cannot be found; `short_of_memory` is in bytes.
+
+    `on_server` tells that it is the word of a server's.
+    """
 
     entry: ModelEntry
     state: str
     short_of_memory: int = 0
+    on_server: bool = False
 
     @property
     def usable(self) -> bool:
@@ -37,8 +43,17 @@ def model_choices(store: CheckpointStore | None = None) -> list[ModelChoice]:
     return [ModelChoice(entry, _state(store, entry), _shortage(entry, free)) for entry in listed]
 
 
+def offered_choices() -> list[ModelChoice]:
+    """Return the models of the place that is chosen: the server's own, or those of this computer. Never raises."""
+    if chosen_server() is None:
+        return model_choices(model_store())
+    return [ModelChoice(entry, state, on_server=True) for entry, state in server_models()] or model_choices()
+
+
 def state_text(choice: ModelChoice) -> str:
     """One short word or two for the line of the model."""
+    if choice.on_server:
+        return _("ready") if choice.usable else _("not on the server")
     if is_custom(choice.entry.id) and choice.state in ("missing", "damaged"):
         return _("missing or damaged: import it again")
     if choice.state == "missing":
@@ -53,7 +68,7 @@ def state_text(choice: ModelChoice) -> str:
 def state_html(choice: ModelChoice) -> str:
     """The state, a link to the panel where something is to be done, and the licence one click away."""
     text = escape(state_text(choice))
-    if not choice.usable:
+    if not choice.usable and not choice.on_server:
         text = f'<a href="{LINK_PANEL}{choice.entry.id}">{text}</a>'
     return f'{text} · <a href="{LINK_LICENCE}{choice.entry.id}">{escape(choice.entry.licence)}</a>'
 

@@ -11,8 +11,9 @@ from slicer.i18n import tr as _
 
 from ..run.events import RunEstimate, RunProgress
 from ..run.protocols import RunState
+from ..server_settings import chosen_server
 from .controls import Commands, link_label, main_button, push_button, row, say, stack
-from .messages import estimate_html, progress_text
+from .messages import estimate_html, progress_text, server_html
 
 
 class RunSection:
@@ -39,6 +40,7 @@ class RunSection:
         self.progress.objectName = "RunProgressBar"
         self.progress.visible = False
         self.status = link_label(link, "StatusLabel")
+        self.place = link_label(link, "RunsOnLabel")
         self.estimate = link_label(link, "EstimateLabel")
         self.results = link_label(link, "ResultsLabel")
         self._propagates = False
@@ -47,8 +49,10 @@ class RunSection:
     def add_to(self, host: Any) -> None:
         host.addOptionsWidget(row(self.propagate))
         host.addOptionsWidget(row(self.segment_slice, self.cancel))
-        host.addOptionsWidget(stack(*(row(w) for w in (self.progress, self.status, self.estimate, self.results))))
-        for label in (self.status, self.estimate, self.results):
+        host.addOptionsWidget(
+            stack(*(row(w) for w in (self.place, self.progress, self.status, self.estimate, self.results)))
+        )
+        for label in (self.place, self.status, self.estimate, self.results):
             say(label, "")
 
     def show_run(self, state: RunState, propagates: bool, waiting: int) -> None:
@@ -60,8 +64,14 @@ class RunSection:
         if state in (RunState.OPENING, RunState.PREVIEWING, RunState.CANCELLING):
             self.progress.setRange(0, 0)  # shows that something goes on, without a figure
             self.progress.format = {RunState.OPENING: _("loading"), RunState.PREVIEWING: _("preview")}.get(state, "")
+        self.show_place()
         self._propagates = propagates
         self._say_estimate()
+
+    def show_place(self) -> None:
+        """Show the server that computes; nothing where this computer does."""
+        server = chosen_server()
+        say(self.place, "" if server is None else server_html(server.address))
 
     def show_estimate(self, estimate: RunEstimate | None) -> None:
         """Show what the next run takes; nothing where there is nothing to say."""
