@@ -175,3 +175,78 @@ def test_a_slice_without_prompts_is_refused() -> None:
 def test_points_without_labels_are_refused() -> None:
     with pytest.raises(PromptError, match="1 points, but 0 labels"):
         SlicePrompts(points_xy=np.array([[1.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "count", "expected"),
+    [
+        (3, 5, 16, (2, 7)),
+        (0, 0, 16, (0, 2)),
+        (0, 15, 16, (0, 16)),
+        (15, 15, 16, (14, 16)),
+        (14, 14, 16, (13, 16)),
+        (20, 22, 16, (15, 16)),
+        (-9, -8, 16, (0, 1)),
+        (1, 1, 16, (0, 3)),
+    ],
+)
+def test_a_part_of_the_cells_has_one_more_on_each_side_and_is_never_empty(
+    first: int, last: int, count: int, expected: tuple[int, int]
+) -> None:
+    found = slice_networks._around(first, last, count)
+    assert (found.start, found.stop) == expected
+
+
+@pytest.mark.parametrize(
+    ("within", "rows", "columns"),
+    [
+        (None, (0, 4), (0, 4)),
+        ((16.0, 32.0, 31.9, 47.9), (1, 4), (0, 3)),
+        ((0.0, 48.0, 15.9, 63.0), (2, 4), (0, 2)),
+        ((16.0, 0.0, 47.0, 15.0), (0, 2), (0, 4)),
+    ],
+)
+def test_the_cells_that_are_asked_for_are_those_that_a_box_covers(
+    predictor: SlicePredictor,
+    within: tuple[float, float, float, float] | None,
+    rows: tuple[int, int],
+    columns: tuple[int, int],
+) -> None:
+    """A cell has 16 of the network's 64 pixels."""
+    adapter = slice_networks.SamAdapter(predictor.module)  # type: ignore[arg-type]
+    found = adapter._cells(within)
+    assert [(part.start, part.stop) for part in found] == [rows, columns]
+
+
+def test_what_was_not_asked_for_is_surely_outside(predictor: SlicePredictor) -> None:
+    adapter = slice_networks.SamAdapter(predictor.module)  # type: ignore[arg-type]
+    part = torch.full((2, 8, 4), 3.0)
+    whole = adapter._extend_to_whole(part, slice(1, 3), slice(2, 3))
+    expected = torch.full((2, 16, 16), -32.0)
+    expected[:, 4:12, 8:12] = 3.0
+    assert torch.equal(whole, expected)
+    full = torch.zeros(1, 16, 16)
+    assert adapter._extend_to_whole(full, slice(0, 4), slice(0, 4)) is full
+
+
+def test_sam2_takes_a_box_as_two_corners_before_the_clicks_of_each_object() -> None:
+    boxes = torch.tensor([[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]])
+    points, labels = torch.tensor([[[9.0, 9.0]], [[8.0, 8.0]]]), torch.tensor([[1], [0]])
+    masks = torch.arange(2.0)[:, None, None, None].expand(2, 1, 4, 4)
+    found = slice_networks._as_points(slice_networks.NetworkPrompts(points, labels, boxes, masks))
+    assert [prompt.points.tolist() for prompt, _ in found if prompt] == [
+        [[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]],
+        [[[5.0, 6.0], [7.0, 8.0], [8.0, 8.0]]],
+    ]
+    assert [prompt.labels.tolist() for prompt, _ in found if prompt] == [[[2, 3, 1]], [[2, 3, 0]]]
+    assert [mask.shape for _, mask in found if mask is not None] == [(1, 1, 4, 4)] * 2
+    assert [float(mask.mean()) for _, mask in found if mask is not None] == [0.0, 1.0]
+
+
+def test_sam2_takes_a_mask_alone_and_nothing_as_nothing() -> None:
+    masks = torch.zeros(2, 1, 4, 4)
+    found = slice_networks._as_points(slice_networks.NetworkPrompts(masks=masks))
+    assert [(prompt, mask.shape) for prompt, mask in found if mask is not None] == [(None, (1, 1, 4, 4))] * 2
+    assert slice_networks._as_points(slice_networks.NetworkPrompts()) == []
+    alone = slice_networks._as_points(slice_networks.NetworkPrompts(boxes=torch.ones(1, 4)))
+    assert [mask for _, mask in alone] == [None]
