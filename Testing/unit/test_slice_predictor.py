@@ -250,3 +250,62 @@ def test_sam2_takes_a_mask_alone_and_nothing_as_nothing() -> None:
     assert slice_networks._as_points(slice_networks.NetworkPrompts()) == []
     alone = slice_networks._as_points(slice_networks.NetworkPrompts(boxes=torch.ones(1, 4)))
     assert [mask for _, mask in alone] == [None]
+
+
+def test_moved_prompts_are_those_of_a_slice_that_begins_elsewhere() -> None:
+    logits = np.zeros((4, 4), dtype=np.float32)
+    prompts = SlicePrompts((1, 2, 3, 4), np.array([[5.0, 6.0]]), np.array([1]), logits, (7, 8, 9, 10), (11, 12, 13, 14))
+    moved = prompts.moved(100, 1000)
+    assert moved.box_xyxy == (101, 1002, 103, 1004)
+    assert moved.within == (111, 1012, 113, 1014)
+    assert moved.points_xy is not None
+    assert moved.points_xy.tolist() == [[105, 1006]]
+    assert moved.network_box == (7, 8, 9, 10)
+    assert moved.mask_logits is logits
+    only = SlicePrompts(mask_logits=logits).moved(1, 1)
+    assert (only.box_xyxy, only.points_xy, only.within) == (None, None, None)
+
+
+def test_one_kind_of_prompt_is_enough_and_points_need_their_labels() -> None:
+    box = (1.0, 2.0, 3.0, 4.0)
+    for given in ({"box_xyxy": box}, {"network_box": box}, {"mask_logits": np.zeros((4, 4), dtype=np.float32)}):
+        SlicePrompts(**given)  # type: ignore[arg-type]
+    points = SlicePrompts(points_xy=np.array([3.0, 4.0]), labels=np.array(1))
+    assert points.points_xy is not None
+    assert points.labels is not None
+    assert (points.points_xy.shape, points.labels.shape) == ((1, 2), (1,))
+    for wrong in ({}, {"within": box}, {"points_xy": np.zeros((0, 2)), "labels": np.zeros(0)}):
+        with pytest.raises(PromptError, match="no prompt"):
+            SlicePrompts(**wrong)  # type: ignore[arg-type]
+    for labels in (None, np.array([1, 0])):
+        with pytest.raises(PromptError, match="labels"):
+            SlicePrompts(box_xyxy=box, points_xy=np.array([[3.0, 4.0]]), labels=labels)
+
+
+def test_smoothing_cuts_sure_logits_and_passes_a_gaussian_of_one_low_res_pixel(predictor: SlicePredictor) -> None:
+    from scipy import ndimage
+
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 15, (16, 16)).astype(np.float32)
+    transform = predictor.transform((64, 64))
+    found = predictor.smooth(SlicePrediction(np.zeros((64, 64), dtype=bool), 0.9, logits, 1.0), transform)
+    smooth = ndimage.gaussian_filter(np.clip(logits, -12, 12), 1.0)
+    assert np.array_equal(found, transform.mask_to_image(torch.from_numpy(smooth)[None])[0].numpy())
+
+
+def test_stability_compares_the_areas_one_logit_inside_and_outside(
+    predictor: SlicePredictor, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = torch.full((1, 16, 16), -5.0)
+    logits[0, 0, :4], logits[0, 1, :4], logits[0, 2, :2], logits[0, 3, :3] = 1.5, 0.5, 1.0, -0.5
+    embedding = predictor.encode(image)
+    for answer, stability in ((logits, 4 / 13), (torch.full((1, 16, 16), -5.0), 0.0)):
+        monkeypatch.setattr(predictor._network, "answer", lambda *_, answer=answer: (answer, torch.tensor([0.7])))
+        prediction = predictor.predict(embedding, CLICK)
+        assert prediction.stability == pytest.approx(stability)
+        assert prediction.score == pytest.approx(0.7)
+
+
+def test_an_embedding_is_as_large_as_its_features(predictor: SlicePredictor, image: np.ndarray) -> None:
+    embedding = predictor.encode(image)
+    assert embedding.nbytes == 4 * 256 * 4 * 4

@@ -13,7 +13,14 @@ from MedSAMSegmentLib.errors import Cancelled
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
-from MedSAMSegmentLib.inference.strategies.termination import SliceEvidence, TerminationRule
+from MedSAMSegmentLib.inference.strategies.termination import (
+    CONTINUE,
+    FADE_OUT,
+    RESUME,
+    SliceEvidence,
+    TerminationRule,
+    TerminationThresholds,
+)
 from MedSAMSegmentLib.inference.strategies.unbounded import search_bounds
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
@@ -307,3 +314,59 @@ def test_a_mask_may_reach_a_quarter_beyond_its_neighbour_within_the_slice() -> N
     assert search_bounds((100, 100, 140, 120), (0, 0, 255, 255)) == (90, 95, 150, 125)
     assert search_bounds((100, 100, 104, 104), (0, 0, 255, 255)) == (96, 96, 108, 108)
     assert search_bounds((0, 100, 200, 250), (0, 0, 219, 255)) == (0, 62, 219, 255)
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [(256, (96, 96, 108, 108)), (512, (92, 92, 112, 112)), (200, (96, 96, 108, 108)), (128, (98, 98, 106, 106))],
+)
+def test_a_small_mask_may_reach_four_of_256_pixels_beyond(side: int, expected: tuple[int, int, int, int]) -> None:
+    assert search_bounds((100, 100, 104, 104), (0, 0, side - 1, 60)) == (
+        expected[0],
+        expected[1],
+        min(expected[2], side - 1),
+        60,
+    )
+    assert search_bounds((100, 100, 104, 104), (0, 0, 120, side - 1))[:2] == expected[:2]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "share", "likeness", "dice", "contrast"),
+    [(CONTINUE, 0.3, 0.65, 0.2, 0.09), (RESUME, 0.5, 0.9, 0.5, 0.25), (FADE_OUT, 0.0, 0.8, 0.3, 0.0)],
+)
+def test_a_threshold_is_reached_by_its_own_value_and_by_nothing_less(
+    thresholds: TerminationThresholds, share: float, likeness: float, dice: float, contrast: float
+) -> None:
+    """Shares are of the usual quality, 0.5 here."""
+    least = SliceEvidence(np.ones((1, 1), dtype=bool), 0.9, 0.5 * share, 0.9, likeness, dice, contrast)
+    assert least.reaches(thresholds, 0.5)
+    for name in ("quality", "likeness", "dice", "contrast"):
+        value = getattr(least, name)
+        assert not replace(least, **{name: value - 0.001}).reaches(thresholds, 0.5), name
+
+
+@pytest.mark.parametrize(("area", "small"), [(22, True), (23, False), (24, False)])
+def test_an_area_is_small_below_a_quarter_of_the_largest(area: int, small: bool) -> None:
+    judge = TerminationRule(StopRule(), [1.0], 92)
+    judge.record(evidence(1.0, area=20))
+    assert judge.has_collapsed(evidence(0.87, area=area)) is small
+    assert judge.resumes(evidence(1.0, area=area), 90) is not small
+
+
+@pytest.mark.parametrize(("quality", "collapsed"), [(0.43, True), (0.44, False)])
+def test_what_is_told_as_well_as_usual_has_not_collapsed(quality: float, collapsed: bool) -> None:
+    """0.88 of the median, which is 0.5."""
+    judge = TerminationRule(StopRule(), [0.25, 0.5, 1.0], 90)
+    judge.record(evidence(0.5, area=5))
+    assert judge.has_collapsed(evidence(quality, area=5)) is collapsed
+    judge = TerminationRule(StopRule(), [0.5], 90)
+    assert not judge.has_collapsed(evidence(0.1, area=5)), "the slice before was as large as ever"
+
+
+def test_the_caller_s_limits_hold_besides() -> None:
+    judge = TerminationRule(StopRule(growth=2.0, low_score=0.95), [1.0], 90)
+    assert not judge.continues(evidence(1.0), 90)
+    judge = TerminationRule(StopRule(growth=2.0), [1.0], 90)
+    assert judge.continues(evidence(1.0, area=80), 40)
+    assert not judge.continues(evidence(1.0, area=81), 40)
+    assert evidence(1.0, area=37).area == 37
