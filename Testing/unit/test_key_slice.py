@@ -319,4 +319,4 @@ def test_what_spans_a_slice_counts_less_in_a_3d_box() -> None:
     for prompt in prompts:
         (plan,) = plan_objects([prompt], settings)
         powers.append(span_power(plan))
-    assert powers[0] > powers[1] > 0
+    assert powers == [1.0, 0.5]
