@@ -258,3 +258,82 @@ def test_area_resize_keeps_the_mean_when_it_shrinks() -> None:
 def test_nearest_resize_takes_every_other_pixel() -> None:
     image = np.arange(36).reshape(6, 6)
     np.testing.assert_array_equal(resize_nearest(image, 3, 3), image[::2, ::2])
+
+
+def test_stock_sam_and_sam2_subtract_a_mean_and_divide_by_a_deviation_for_each_channel() -> None:
+    """On the values of the image for SAM, on shares of 255 for SAM 2; red, green, blue."""
+    image = np.full((16, 16), 100, np.uint8)
+    for transform, value, mean, deviation in (
+        (SamTransform((16, 16), 16), 100.0, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        (Sam2Transform((16, 16), 16), 100.0 / 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ):
+        network_input = transform.network_input(image)
+        expected = [(value - centre) / spread for centre, spread in zip(mean, deviation, strict=True)]
+        np.testing.assert_allclose(network_input[:, 3, 5], expected, rtol=1e-5)
+        assert (network_input == network_input[:, :1, :1]).all()
+
+
+@pytest.mark.parametrize("kind", [LiteMedSamTransform, MedSamTransform])
+def test_lite_medsam_and_medsam_stretch_a_slice_from_zero_to_one(kind: type[SliceTransform]) -> None:
+    image = np.array([[50, 100], [150, 250]], np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    network_input = kind((16, 16), 16).network_input(image)
+    np.testing.assert_allclose(network_input[0, ::15, ::15], [[0.0, 0.25], [0.5, 1.0]], atol=0.02)
+    assert network_input.min() == 0.0
+    assert network_input.max() == 1.0
+    colours = np.stack([image, np.full_like(image, 0), np.full_like(image, 250)], axis=-1)
+    of_colours = kind((16, 16), 16).network_input(colours)
+    assert not of_colours[1].any()
+    assert (of_colours[2] == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "resized"),
+    [((512, 512), (256, 256)), ((100, 200), (128, 256)), ((201, 100), (256, 127)), ((1, 999), (1, 256))],
+)
+def test_the_longer_side_becomes_the_network_s_and_the_other_is_rounded(
+    shape: tuple[int, int], resized: tuple[int, int]
+) -> None:
+    for kind in (LiteMedSamTransform, SamTransform):
+        assert kind(shape, 256).resized_shape == resized
+    for square in (MedSamTransform, Sam2Transform):
+        assert square(shape, 256).resized_shape == (256, 256)
+
+
+def test_stock_sam_multiplies_points_and_boxes_by_how_much_each_side_was_resized() -> None:
+    transform = SamTransform((201, 100), 256)
+    np.testing.assert_allclose(transform.points_to_network(np.array([[50.0, 67.0]])), [[50 * 1.27, 67 * 256 / 201]])
+    assert transform.box_to_network((10, 20, 50, 67)) == pytest.approx((12.7, 20 * 256 / 201, 63.5, 67 * 256 / 201))
+
+
+def test_medsam_hands_a_box_over_with_five_pixels_of_its_own_grid() -> None:
+    mask = np.zeros((64, 64), bool)
+    mask[20:30, 10:40] = True
+    prompts = MedSamTransform((64, 64), 128).handover_prompts(mask)
+    assert prompts is not None
+    assert prompts.network_box == (20 - 5, 40 - 5, 79 + 5, 59 + 5)
+    corner = np.zeros((64, 64), bool)
+    corner[0, 0] = corner[63, 63] = True
+    prompts = MedSamTransform((64, 64), 128).handover_prompts(corner)
+    assert prompts is not None
+    assert prompts.network_box == (0, 0, 128, 128)
+
+
+def test_other_models_hand_over_the_box_of_the_mask_itself() -> None:
+    mask = np.zeros((50, 60), bool)
+    mask[20:30, 10:40] = True
+    for kind in (SamTransform, Sam2Transform):
+        prompts = kind((50, 60), 64).handover_prompts(mask)
+        assert prompts is not None
+        assert (prompts.box_xyxy, prompts.network_box) == ((10, 20, 39, 29), None)
+
+
+@pytest.mark.parametrize("kind", [LiteMedSamTransform, MedSamTransform, SamTransform, Sam2Transform])
+def test_a_logit_of_zero_is_outside(kind: type[SliceTransform]) -> None:
+    transform = kind((16, 16), 64)
+    assert not transform.mask_to_image(torch.zeros(1, 64, 64)).any()
+    assert transform.mask_to_image(torch.full((1, 64, 64), 0.01)).all()
+
+
+def test_lite_medsam_s_logits_below_a_ten_millionth_are_outside_as_officially() -> None:
+    assert not LiteMedSamTransform((16, 16), 64).mask_to_image(torch.full((1, 64, 64), 1e-8)).any()
+    assert SamTransform((16, 16), 64).mask_to_image(torch.full((1, 64, 64), 1e-8)).all()
