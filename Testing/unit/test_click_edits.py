@@ -253,6 +253,10 @@ def test_the_core_is_the_disc_that_reaches_a_fifth_beyond_the_depth() -> None:
     assert region.look is None
     assert region.depth == pytest.approx(np.hypot(1, 12))
     assert np.array_equal(region.pixels, mask & disc(60, 30, 1.2 * region.depth))
+    region = region_of_click(flat, block(20, 20, 100, 80), Middle(60, 24, False))
+    assert region is not None
+    assert region.depth == 5.0
+    assert np.array_equal(region.pixels, disc(60, 24, 6) & block(20, 20, 100, 80)), "its rim included"
 
 
 @pytest.mark.parametrize(("thirds", "belongs"), [(65, True), (67, False)])
@@ -267,11 +271,11 @@ def test_a_core_without_a_part_ends_where_grey_values_differ_by_22(thirds: int, 
     assert region.pixels[26, 68] == belongs
 
 
-@pytest.mark.parametrize("radius", [1, 2, 5, 12, 16])
-def test_the_grey_value_of_a_click_is_the_median_within_half_its_depth(radius: int) -> None:
+@pytest.mark.parametrize("radius", [1, 2, 3.9, 5, 12, 16])
+def test_the_grey_value_of_a_click_is_the_median_within_half_its_depth(radius: float) -> None:
     """Of nine pixels at least; the part is all that is missed of a large object, so it is set off."""
     hole = disc(60, 48, radius)
-    pixels = np.random.default_rng(radius).integers(100, 130, SHAPE, dtype=np.uint8)
+    pixels = np.random.default_rng(int(10 * radius)).integers(100, 130, SHAPE, dtype=np.uint8)
     region = region_of_click(pixels, ~hole, Middle(60, 48, True))
     assert region is not None
     inner = hole & disc(60, 48, max(1.5, 0.5 * region.depth))

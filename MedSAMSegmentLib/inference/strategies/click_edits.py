@@ -159,7 +159,7 @@ def _part(
         contrast = contrast_behind(difference, open_, part)
         if contrast < SET_OFF * tolerance:
             continue
-        if ndimage.distance_transform_edt(np.pad(part, 1)).max() > widest:
+        if ndimage.distance_transform_edt(part).max() > widest:
             continue
         return to_edge(part, difference, open_, contrast), tolerance
     return None, None
