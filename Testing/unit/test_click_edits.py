@@ -478,11 +478,24 @@ def test_a_part_goes_on_where_it_is_set_off_there_too(step: int, goes_on: bool) 
     assert (beside is not None) is goes_on
 
 
-def test_a_part_goes_on_in_the_pieces_that_lie_on_it_and_a_pixel_beyond() -> None:
-    """A piece that only its neighbourhood touches is another part."""
-    pixels = np.where(disc(60, 48, 10) | block(75, 40, 76, 41), 200, 60).astype(np.uint8)
-    before = disc(62, 48, 7) | block(75, 42, 76, 43)
-    first = Region(disc(60, 48, 10), 1.0, Look(200.0, 45.0))
-    beside = region_beside(pixels, np.zeros(SHAPE, dtype=bool), Middle(60, 48, True), before, first, steps=5)
-    if beside is not None:
-        assert not beside[40:42, 75:77].any()
+def test_a_part_goes_on_in_the_pieces_that_lie_on_it() -> None:
+    """Of which a pixel may lie beside it; what only begins beside it is another part."""
+    before, alike = disc(60, 48, 7), disc(58, 48, 4) | block(68, 40, 76, 56)
+    pixels = np.where(alike, 200, 60).astype(np.uint8)
+    first = Region(disc(58, 48, 5), 1.0, Look(200.0, 45.0))
+    beside = region_beside(pixels, np.zeros(SHAPE, dtype=bool), Middle(60, 48, True), before, first, steps=2)
+    assert beside is not None
+    assert not beside[:, 65:].any()
+    assert (beside ^ disc(58, 48, 4)).sum() <= 0.2 * beside.sum()
+
+
+@pytest.mark.parametrize("steps", [29, 30, 31])
+def test_a_part_goes_on_for_three_times_its_radius(steps: int) -> None:
+    """Of a disc as large: 314 pixels are one with a radius of just less than 10."""
+    part = block(50, 40, 70, 54).copy()
+    part[40, 50] = False
+    pixels = np.where(part, 200, 60).astype(np.uint8)
+    assert part.sum() == 314
+    first = Region(part, 1.0, Look(200.0, 45.0))
+    beside = region_beside(pixels, np.zeros(SHAPE, dtype=bool), Middle(60, 48, True), part, first, steps=steps)
+    assert (beside is not None) is (steps <= 29)

@@ -302,7 +302,7 @@ def region_beside(
         alike = open_ & (difference <= first.look.tolerance) & ndimage.binary_dilation(before[window])
         pieces, _ = ndimage.label(_opened(alike, first.depth))
         touching = np.unique(pieces[before[window] & (pieces > 0)])
-        part = np.isin(pieces, touching) & (pieces > 0)
+        part = np.isin(pieces, touching)
         contrast = contrast_behind(difference, open_, part)
         small = part.sum() <= GROWTH * first.pixels.sum()
         if part.any() and small and contrast >= SET_OFF * first.look.tolerance:
