@@ -251,3 +251,49 @@ def test_openvino_needs_its_plug_in_for_the_processor(
 
     monkeypatch.setattr(openvino, "Core", lambda: SimpleNamespace(available_devices=devices))
     assert openvino_model.openvino_trouble() == trouble
+
+
+class SharedBias(nn.Module):
+    """Two convolutions with one bias, and a sum that is none of a convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        random = torch.Generator().manual_seed(3)
+        self.first, self.second = (nn.Parameter(torch.randn(3, 2, 3, 3, generator=random)) for _ in range(2))
+        self.bias = nn.Parameter(torch.tensor([1.0, 2.0, 3.0]))
+        self.offset = nn.Parameter(torch.randn(1, 2, 1, 1, generator=random))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = x + self.offset
+        return nn.functional.conv2d(x, self.first, self.bias), nn.functional.conv2d(x, self.second, self.bias, 2)
+
+
+def test_convolutions_that_share_a_bias_get_one_each() -> None:
+    module = SharedBias()
+    images = torch.randn(1, 2, 9, 9, generator=torch.Generator().manual_seed(4))
+    model = convert(Graph("", module, lambda: (images,), ((1, 2, -1, -1),)))
+    biases = [
+        node.input_value(1).get_node()
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "Add" and node.input_value(0).get_node().get_type_name() == "Convolution"
+    ]
+    assert [(bias.get_type_name(), bias.data.flatten().tolist()) for bias in biases] == [
+        ("Constant", [1.0, 2.0, 3.0])
+    ] * 2
+    assert [list(bias.shape) for bias in biases] == [[1, 3, 1, 1]] * 2
+    assert biases[0].get_friendly_name() != biases[1].get_friendly_name()
+    found = compile_graph(model, torch.float32).run((images,))
+    with torch.no_grad():
+        for mine, theirs in zip(found, module(images), strict=True):
+            torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_converted_answers_as_it_does_when_it_is_not_trained() -> None:
+    """Also where the module was left in training; sizes that may differ do."""
+    module = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2)).train()
+    images = torch.randn(1, 1, 5, 5, generator=torch.Generator().manual_seed(4))
+    graph = compile_graph(convert(Graph("", module, lambda: (images,), ((1, 1, -1, -1),))), torch.float32)
+    larger = torch.randn(1, 1, 7, 6, generator=torch.Generator().manual_seed(5))
+    with torch.no_grad():
+        expected = module.eval()(larger)
+    torch.testing.assert_close(graph.run((larger,))[0], expected, atol=1e-4, rtol=1e-4)
