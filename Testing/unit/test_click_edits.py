@@ -345,13 +345,17 @@ def test_a_piece_is_connected_by_sides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "half", "rows", "columns"),
-    [(60, 48, 10, (38, 59), (50, 71)), (3, 2, 10, (0, 13), (0, 14)), (118, 93, 10, (83, 96), (108, 120))],
+    ("box", "rows", "columns"),
+    [
+        ((60, 48, 62, 50), (38, 61), (50, 73)),
+        ((3, 2, 3, 2), (0, 13), (0, 14)),
+        ((118, 93, 119, 95), (83, 96), (108, 120)),
+    ],
 )
 def test_a_window_reaches_as_far_as_the_slice(
-    x: int, y: int, half: int, rows: tuple[int, int], columns: tuple[int, int]
+    box: tuple[int, int, int, int], rows: tuple[int, int], columns: tuple[int, int]
 ) -> None:
-    window = click_edits._window(Middle(x, y, True), half, SHAPE)
+    window = click_edits._window(box, 10, SHAPE)
     assert [(part.start, part.stop) for part in window] == [rows, columns]
 
 

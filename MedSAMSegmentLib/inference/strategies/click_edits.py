@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plan import PixelBox
+from .slicewise import mask_box
 
 CORE_SHARE = 1.2
 """Of the depth: the radius of the core. Nobody clicks on the very middle, and few errors are round."""
@@ -111,7 +112,7 @@ def region_of_click(
     depth = max(1.0, max(mask.shape) / 32) if known is None else known
     widest = np.inf if known is None else CENTRED * depth + 1
     half = int(WINDOW_DEPTHS * depth) + WINDOW_MARGIN
-    window = _window(middle, half, mask.shape)
+    window = _window((middle.x, middle.y, middle.x, middle.y), half, mask.shape)
     top, left = window[0].start, window[1].start
     at = (middle.y - top, middle.x - left)
     open_ = _open(mask, middle, window, against, bounds)
@@ -243,9 +244,14 @@ def _touches_border(part: NDArray[np.bool_]) -> bool:
     return bool(part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any())
 
 
-def _window(middle: Middle, half: int, shape: tuple[int, int]) -> tuple[slice, slice]:
-    x, y = middle.x, middle.y
-    return slice(max(0, y - half), min(shape[0], y + half + 1)), slice(max(0, x - half), min(shape[1], x + half + 1))
+def _window(box: PixelBox, margin: int, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of a box with a margin, as far as a slice of `shape` reaches."""
+    x0, y0, x1, y1 = box
+    rows, columns = shape
+    return (
+        slice(max(0, y0 - margin), min(rows, y1 + margin + 1)),
+        slice(max(0, x0 - margin), min(columns, x1 + margin + 1)),
+    )
 
 
 def _distances(window: tuple[slice, slice], x: int, y: int) -> NDArray[np.float64]:
@@ -279,14 +285,10 @@ def region_beside(
     """
     from scipy import ndimage
 
-    rows, columns = np.flatnonzero(before.any(axis=1)), np.flatnonzero(before.any(axis=0))
-    if not rows.size:
+    box = mask_box(before)
+    if box is None:
         return None
-    margin = 4
-    window = (
-        slice(max(0, int(rows[0]) - margin), min(mask.shape[0], int(rows[-1]) + margin + 1)),
-        slice(max(0, int(columns[0]) - margin), min(mask.shape[1], int(columns[-1]) + margin + 1)),
-    )
+    window = _window(box, EDGE_RING + 1, mask.shape)  # a part grows by a pixel, and is compared with the ring behind
     open_ = mask[window] != middle.label
     if middle.label and bounds is not None and _contains(bounds, middle):
         open_ &= _within(bounds, window)
