@@ -13,6 +13,7 @@ from MedSAMSegmentLib.errors import Cancelled
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
+from MedSAMSegmentLib.inference.strategies.appearance import edge_contrast
 from MedSAMSegmentLib.inference.strategies.termination import (
     CONTINUE,
     FADE_OUT,
@@ -21,7 +22,7 @@ from MedSAMSegmentLib.inference.strategies.termination import (
     TerminationRule,
     TerminationThresholds,
 )
-from MedSAMSegmentLib.inference.strategies.unbounded import search_bounds
+from MedSAMSegmentLib.inference.strategies.unbounded import _contrast, _has_area, search_bounds
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
 from MedSAMSegmentLib.propagation import StopRule
@@ -370,3 +371,19 @@ def test_the_caller_s_limits_hold_besides() -> None:
     assert judge.continues(evidence(1.0, area=80), 40)
     assert not judge.continues(evidence(1.0, area=81), 40)
     assert evidence(1.0, area=37).area == 37
+
+
+def test_the_contrast_of_a_mask_is_that_of_its_neighbourhood_and_none_where_it_is_empty() -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (40, 50), dtype=np.uint8)
+    mask = np.zeros((40, 50), dtype=bool)
+    for rows, columns in ((slice(10, 20), slice(15, 30)), (slice(0, 9), slice(0, 12)), (slice(35, 40), slice(45, 50))):
+        mask[:] = False
+        mask[rows, columns] = True
+        assert _contrast(pixels, mask) == pytest.approx(edge_contrast(pixels, mask))
+    assert _contrast(pixels, np.zeros_like(mask)) == 0.0
+
+
+def test_a_box_has_an_area_where_both_sides_are_longer_than_a_pixel() -> None:
+    assert _has_area((3, 4, 4, 5))
+    assert not _has_area((3, 4, 3, 9))
+    assert not _has_area((3, 4, 9, 4))
