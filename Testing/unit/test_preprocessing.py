@@ -337,3 +337,52 @@ def test_a_logit_of_zero_is_outside(kind: type[SliceTransform]) -> None:
 def test_lite_medsam_s_logits_below_a_ten_millionth_are_outside_as_officially() -> None:
     assert not LiteMedSamTransform((16, 16), 64).mask_to_image(torch.full((1, 64, 64), 1e-8)).any()
     assert SamTransform((16, 16), 64).mask_to_image(torch.full((1, 64, 64), 1e-8)).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "width", "expected"),
+    [
+        ([0, 30, 60], 2, [10, 50]),
+        ([10, 20, 30, 40, 90], 2, [18, 58]),  # (10 + 20 + 15) / 2.5 and (15 + 40 + 90) / 2.5
+        ([7, 8, 9], 1, [8]),
+        ([0, 100], 3, [0, 50, 100]),
+        ([0, 100], 4, [0, 0, 100, 100]),
+        ([5], 3, [5, 5, 5]),
+    ],
+)
+def test_area_resize_weighs_pixels_by_what_is_covered_of_them(row: list[int], width: int, expected: list[int]) -> None:
+    image = np.array([row] * 3, np.uint8)
+    assert resize_area_uint8(image, 3, width).tolist() == [expected] * 3
+    assert resize_area_uint8(image.T.copy(), width, 3).T.tolist() == [expected] * 3
+
+
+def test_area_resize_by_two_rounds_half_up_and_by_others_half_to_even() -> None:
+    assert resize_area_uint8(np.array([[1, 2], [3, 4]], np.uint8), 1, 1).tolist() == [[3]]
+    assert resize_area_uint8(np.array([[1, 2], [3, 3]], np.uint8), 1, 1).tolist() == [[2]]
+    assert resize_area_uint8(np.array([[0], [1]], np.uint8), 1, 1).tolist() == [[0]]
+    assert resize_area_uint8(np.array([[1], [2]], np.uint8), 1, 1).tolist() == [[2]]
+    assert resize_area_uint8(np.full((6, 6), 255, np.uint8), 2, 3).tolist() == [[255] * 3] * 2
+
+
+def test_an_image_of_the_right_size_is_copied() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    same = resize_area_uint8(image, 3, 4)
+    assert np.array_equal(same, image)
+    assert not np.shares_memory(same, image)
+
+
+def test_splines_stay_within_the_image_and_smooth_what_they_shrink() -> None:
+    step = np.zeros((8, 8), np.uint8)
+    step[:, 4:] = 200
+    larger = resize_spline(step, 16, 16)
+    assert (larger.min(), larger.max()) == (0.0, 200.0)
+    assert np.allclose(larger[:, ::-1], 200.0 - larger)
+    smaller = resize_spline(step, 4, 4)
+    assert np.allclose(smaller[0, ::-1], 200.0 - smaller[0])
+
+
+def test_nearest_takes_the_pixel_at_the_share_of_the_way() -> None:
+    image = np.array([[1, 2, 3, 4, 5]])
+    assert resize_nearest(image, 1, 3).tolist() == [[1, 2, 4]]
+    assert resize_nearest(image, 2, 7).tolist() == [[1, 1, 2, 3, 3, 4, 5]] * 2
+    assert resize_nearest(image.T, 3, 1).T.tolist() == [[1, 2, 4]]
