@@ -297,3 +297,13 @@ def test_what_is_converted_answers_as_it_does_when_it_is_not_trained() -> None:
     with torch.no_grad():
         expected = module.eval()(larger)
     torch.testing.assert_close(graph.run((larger,))[0], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_is_written_into_a_mapped_graph_never_reaches_its_file(saved: Path) -> None:
+    found = read_compiled(saved, torch.float32)
+    assert found is not None
+    mapped, _ = found._file  # type: ignore[misc]
+    del found
+    mapped[-1] ^= 1
+    mapped.flush()
+    assert is_whole(saved)

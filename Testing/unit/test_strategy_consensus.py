@@ -32,6 +32,7 @@ from MedSAMSegmentLib.inference.strategies.candidates import (
 from MedSAMSegmentLib.inference.strategies.consensus import ConsensusStrategy
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, Point
+from MedSAMSegmentLib.propagation import StopRule
 
 SHAPE = (20, 40, 50)
 BOX = Box(i=(15, 34), j=(10, 29), k=(3, 17))
@@ -426,3 +427,13 @@ def test_a_box_is_begun_where_its_first_reading_is_clearer_by_a_third(
 def test_a_box_is_begun_within_the_range_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert begun(monkeypatch, {7: (0.1,), 4: (0.9,), 8: (0.5,)}, (5, 10)) == 8
     assert begun(monkeypatch, {4: (0.1,), 8: (0.5,)}, (2, 7)) == 4
+
+
+def test_the_callers_stop_rule_ends_a_3d_box_as_well() -> None:
+    """In either direction by itself; without a rule it is filled to its end."""
+    pixels = a_ball()
+    pixels[13] = 0
+    box = Box.around(a_ball() > 0)
+    slices = a_session(pixels).propagate([box], strategy="consensus", stop=StopRule()).objects[0].slices
+    assert sorted(slices) == list(range(3, 13))
+    assert sorted(a_session(pixels).propagate([box], strategy="consensus").objects[0].slices) == list(range(3, 18))

@@ -387,3 +387,25 @@ def test_a_box_has_an_area_where_both_sides_are_longer_than_a_pixel() -> None:
     assert _has_area((3, 4, 4, 5))
     assert not _has_area((3, 4, 3, 9))
     assert not _has_area((3, 4, 9, 4))
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (25, 35)])
+def test_an_object_in_the_corner_of_its_slices_is_found_to_the_edge(corner: tuple[int, int]) -> None:
+    row, column = corner
+    pixels = np.zeros(SHAPE, dtype=np.uint8)
+    pixels[3:16, row : row + 15, column : column + 15] = 255
+    box = Box(i=(column, column + 14), j=(row, row + 14), k=(KEY, KEY))
+    found = a_session(pixels).propagate([box]).objects[0]
+    assert np.array_equal(found.mask, pixels > 0)
+
+
+def test_a_slice_is_asked_with_the_box_as_it_was_drawn() -> None:
+    """And first with that of the mask before, three of 256 pixels wider."""
+    model = BrightPixels()
+    pixels = a_ball()
+    a_session(pixels, model).propagate([DISC], slice_range=(KEY - 2, KEY))
+    before = Box.around(pixels[KEY - 1 : KEY] > 0).in_plane(0)
+    margin = 50 * 3 / 256
+    widened = (before[0] - margin, before[1] - margin, before[2] + margin, before[3] + margin)
+    assert [asked.box_xyxy for asked in model.asked[-3:]] == [widened, widened, DISC.in_plane(0)]
+    assert [asked.mask_logits is None for asked in model.asked[-3:]] == [True, False, True]

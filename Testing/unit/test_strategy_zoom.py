@@ -327,6 +327,8 @@ def test_a_part_is_half_of_the_longer_side_of_a_slice_at_most(side: int, near: b
         (390, 399, 66, 400, (334, 399)),
         (20, 29, 66, 60, (0, 59)),
         (100, 109, 6, 400, (102, 107)),
+        (100, 100, 7, 400, (97, 103)),
+        (100, 101, 8, 400, (97, 104)),
         (104, 105, 80, 400, (60, 139)),  # steps of ten: begins at 65, and an even number of them is nearest
     ],
 )
