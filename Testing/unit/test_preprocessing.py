@@ -386,3 +386,15 @@ def test_nearest_takes_the_pixel_at_the_share_of_the_way() -> None:
     assert resize_nearest(image, 1, 3).tolist() == [[1, 2, 4]]
     assert resize_nearest(image, 2, 7).tolist() == [[1, 1, 2, 3, 3, 4, 5]] * 2
     assert resize_nearest(image.T, 3, 1).T.tolist() == [[1, 2, 4]]
+
+
+@pytest.mark.parametrize("shape", [(8, 4), (32, 4)])
+def test_splines_smooth_along_the_side_that_shrinks_alone(shape: tuple[int, int]) -> None:
+    """Stripes that are too fine to be told apart become grey."""
+    stripes = np.zeros((8, 32), np.uint8)
+    stripes[:, ::2] = 200
+    resized = resize_spline(stripes, *shape)
+    assert resized.shape == shape
+    assert np.abs(resized - 100).max() < 20
+    turned = resize_spline(stripes.T.copy(), *shape[::-1])
+    assert np.allclose(turned.T, resized)

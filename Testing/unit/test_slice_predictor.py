@@ -309,3 +309,19 @@ def test_stability_compares_the_areas_one_logit_inside_and_outside(
 def test_an_embedding_is_as_large_as_its_features(predictor: SlicePredictor, image: np.ndarray) -> None:
     embedding = predictor.encode(image)
     assert embedding.nbytes == 4 * 256 * 4 * 4
+
+
+def test_a_predictor_that_moves_takes_its_network_along() -> None:
+    """To torch's device without numbers, which every machine has."""
+    module = Sam(
+        SamViT(dim=32, depth=1, heads=2, global_blocks=(), image_size=64, out_dim=256, window=3),
+        PromptEncoder(256, (4, 4), (64, 64)),
+        MaskDecoder(256),
+    )
+    entry = dataclasses.replace(registry.get("medsam"), input_size=64)
+    mover = SlicePredictor(module, entry, DeviceChoice(torch.device("cpu"), torch.float32, "asked for"))
+    elsewhere = DeviceChoice(torch.device("meta"), torch.float32, "for a test")
+    mover.move_to(elsewhere)
+    assert {tensor.device.type for tensor in module.state_dict().values()} == {"meta"}
+    assert mover.device is elsewhere
+    assert mover.title == "meta float32, torch"
