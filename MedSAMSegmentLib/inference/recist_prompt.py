@@ -103,7 +103,7 @@ def prompt_by_line(
     The predicted IoU of the result is that of the box's mask.
     """
     box = line.box(tracker.frame_shape, aspect)
-    answer = tracker.add_points(object_id, frame, box_xyxy=box, keep_earlier=False)
+    answer = tracker.add_points(object_id, frame, box_xyxy=box)
     return replace(tracker.add_mask(object_id, frame, answer.mask), iou=answer.iou, ious=answer.ious)
 
 

@@ -59,7 +59,7 @@ class VolumeSession:
     """One volume, one model. Use as a context manager, or call `close`.
 
     `volume` is the windowed 8-bit volume (z,y,x[,3]). The cache of embeddings never passes `cache_bytes`.
-    With `reference` the official scripts' behaviour is repeated even where ours sides_differ by design. `time_series`
+    With `reference` the official scripts' behaviour is repeated even where ours differs by design. `time_series`
     says that k counts frames in time. With `keep_speckle` small parts beside the largest of a slice stay.
     """
 

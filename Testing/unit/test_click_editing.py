@@ -8,7 +8,9 @@ from fake_model import BrightPixels
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.geometry import VolumeGeometry, take_slice
-from MedSAMSegmentLib.inference.session import VolumeSession
+from MedSAMSegmentLib.inference.plan import Click, ObjectPlan
+from MedSAMSegmentLib.inference.session import AxisView, VolumeSession
+from MedSAMSegmentLib.inference.strategies.click_editing import _against, _Answer, _labelled
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
 from MedSAMSegmentLib.results import Progress, SliceResult
@@ -117,3 +119,75 @@ def test_progress_counts_every_slice_once_and_slices_come_again() -> None:
     assert len(seen) > count
     last = {item.index: item.mask for item in seen}
     assert all(np.array_equal(result.mask[k], mask) for k, mask in last.items())
+
+
+def a_click(index: int = 12, x: int = 20, y: int = 22, *, positive: bool = True) -> Click:
+    return Click(index, x, y, positive)
+
+
+def test_a_click_is_against_earlier_ones_of_the_other_kind_on_the_same_slice_and_another_pixel() -> None:
+    before = [
+        a_click(x=1, positive=False),
+        a_click(x=2, positive=True),
+        a_click(11, x=3, positive=False),
+        a_click(positive=False),
+        a_click(y=5, positive=False),
+    ]
+    assert _against(a_click(), before, 12) == [(1, 22), (20, 5)]
+    assert _against(a_click(positive=False), before, 12) == [(2, 22)]
+    # On a slice beside, an earlier click counts where this one has its own pixel, too.
+    assert _against(a_click(), before, 11) == [(3, 22)]
+    assert _against(a_click(), [a_click(11, positive=False)], 11) == [(20, 22)]
+
+
+def test_a_region_is_added_or_taken() -> None:
+    mask, region = np.array([[True, True, False, False]]), np.array([[True, False, True, False]])
+    assert _labelled(mask, region, True).tolist() == [[True, True, True, False]]
+    assert _labelled(mask, region, False).tolist() == [[False, True, False, False]]
+
+
+@pytest.mark.parametrize(
+    ("box", "click", "first", "last"),
+    [
+        (None, a_click(5), 2, 15),
+        ((4, 9), a_click(4), 4, 9),
+        ((4, 9), a_click(9), 4, 9),
+        ((4, 9), a_click(3), 2, 15),
+        ((4, 9), a_click(10), 2, 15),
+        ((4, 9), a_click(5, positive=False), 2, 15),
+        ((0, 19), a_click(5), 2, 15),
+    ],
+)
+def test_what_is_added_in_the_3d_box_stays_in_its_slices(
+    box: tuple[int, int] | None, click: Click, first: int, last: int
+) -> None:
+    whole = None if box is None else Box(i=(3, 9), j=(3, 9), k=box)
+    plan = ObjectPlan("object", {}, 2, 15, False, box=whole)
+    answer = _Answer(AxisView(a_session(), 0, lambda: False), 0, plan)
+    assert answer._reach(click) == range(first, last + 1)
+    assert answer._bounds() == (None if box is None else (3, 3, 9, 9))
+
+
+def test_a_changed_slice_keeps_its_score_and_stays_a_key_slice() -> None:
+    answer = _Answer(AxisView(a_session(), 0, lambda: False), 3, ObjectPlan("object", {}, 0, 19, False))
+    mask = np.zeros(SHAPE[1:], dtype=bool)
+    new = answer._change(7, mask)
+    assert (new.object_index, new.index, new.score, new.key) == (3, 7, 1.0, False), "the user says that it is there"
+    answer.keep(SliceResult(3, 0, 7, mask, 0.25, ("low-score",), key=True))
+    answer.keep(SliceResult(3, 0, 7, ~mask, 0.5, ("low-score",)))
+    assert answer._mask(7).all()
+    assert not answer._mask(8).any()
+    assert answer._mask(8).shape == SHAPE[1:]
+    changed = answer._change(7, mask)
+    assert (changed.score, changed.flags, changed.key) == (0.5, ("low-score",), True)
+    assert not answer._mask(7).any()
+    answer.keep(SliceResult(3, 0, 9, mask, 0.5))
+    assert [answer._change(9, mask, key=key).key for key in (False, True, False)] == [False, True, True]
+
+
+def test_the_official_behaviour_hears_clicks_itself() -> None:
+    """It hands over what the clicked slice shows, and edits nothing."""
+    session = a_session()
+    session.reference = True
+    mask = session.propagate([[BOX, MISSED, WRONG]]).mask
+    assert not mask[10, 20, 27]

@@ -11,7 +11,7 @@ import pytest
 from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.inference.engines.base import EngineFiles
 from MedSAMSegmentLib.inference.engines.sealed_files import is_whole, note_if_altered, seal, seal_path, unseal
-from MedSAMSegmentLib.inference.engines.unused_files import DAYS, remove_unused, touch_files
+from MedSAMSegmentLib.inference.engines.unused_files import remove_unused, touch_files
 
 DAY = 24 * 3600
 
@@ -67,7 +67,7 @@ def test_what_was_not_used_for_two_weeks_goes_and_nothing_else(tmp_path: Path) -
     old = tmp_path / f"{files.weights_stem}1.xml"
     recent = tmp_path / f"{files.weights_stem}2.xml"
     others = tmp_path / "other.0123456789ab.s1.xml"
-    for path, days in ((old, DAYS + 0.1), (recent, DAYS - 0.1), (others, 99)):
+    for path, days in ((old, 14.002), (recent, 13.998), (others, 99)):
         path.write_bytes(b"derived")
         then = time.time() - days * DAY
         os.utime(path, (then, then))

@@ -300,7 +300,7 @@ def test_a_damaged_compiled_graph_is_compiled_anew(kept: Path, damage: Callable[
 
 
 @needs_openvino
-@pytest.mark.parametrize(("seconds", "runs"), [(0.1, 2), (5.0, 1)])
+@pytest.mark.parametrize(("seconds", "runs"), [(0.5, 2), (0.6, 1)])
 def test_a_quick_encoder_is_warm_when_it_is_open(
     kept: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, runs: int
 ) -> None:
@@ -388,6 +388,73 @@ def test_auto_counts_the_opening_where_few_slices_follow(
     assert choose_engine(encoder, slices=slices).engine.name == winner
 
 
+@pytest.mark.parametrize(
+    ("in_torch", "in_openvino", "slices", "best"),
+    [
+        (1.0, 0.9, None, "openvino"),
+        (0.9, 0.9, None, "torch"),
+        (0.9, 0.6, 1, "torch"),
+        (0.9, 0.6, 2, "openvino"),
+        (1.2, 0.6, 0, "openvino"),
+        (1.0, 0.6, 0, "torch"),
+    ],
+)
+def test_the_best_is_done_first_with_half_a_second_to_open_openvino(
+    in_torch: float, in_openvino: float, slices: int | None, best: str
+) -> None:
+    known = {"torch": EngineBenchmark(0.0, in_torch), "openvino": EngineBenchmark(0.0, in_openvino)}
+    assert choose._best(known, {"openvino": Precision()}, slices) == best
+
+
+@pytest.mark.parametrize(("slices", "pays"), [(None, True), (64, True), (63, False), (0, False)])
+def test_openvino_is_prepared_for_64_slices_or_more(slices: int | None, pays: bool) -> None:
+    assert choose.pays_to_prepare(slices) is pays
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(0.125, 5), (0.875, 3), (1.0, 2), (1.5, 2), (5.0, 2)])
+def test_an_engine_is_measured_five_times_or_for_two_seconds_but_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, runs: int
+) -> None:
+    """By a clock of the test's own: every other time that is asked for is the end of a run, the first is slower."""
+    encoder = toy_encoder(tmp_path)
+    times = [0.0]
+
+    def perf_counter() -> float:
+        if len(times) % 2 == 0:
+            times.append(times[-1] + seconds + (0.0625 if len(times) == 2 else 0.0))
+        else:
+            times.append(times[-1])
+        return times[-1]
+
+    monkeypatch.setattr(choose.time, "perf_counter", perf_counter)
+    benchmark = choose._measure(encoder, TorchEngine(encoder.network, CPU))
+    assert benchmark == EngineBenchmark(0.0, seconds)
+    assert (len(times) - 1) // 2 == runs
+    assert BenchmarkStore(encoder.files).get("torch float32") == benchmark
+
+
+@needs_openvino
+@pytest.mark.parametrize(("error", "complete"), [(1e-3, {"torch float32", "openvino"}), (1.1e-3, {"torch float32"})])
+def test_what_is_remembered_to_give_other_numbers_is_known_but_not_used(
+    tmp_path: Path, error: float, complete: set[str]
+) -> None:
+    encoder = toy_encoder(tmp_path)
+    in_torch = TorchEngine(encoder.network, CPU)
+    known = BenchmarkStore(encoder.files)
+    known.put("torch float32", EngineBenchmark(0.0, 1.0))
+    assert choose._remembered(encoder, {"openvino": Precision()}, in_torch)[1] is False
+    known.put("openvino", EngineBenchmark(error, 0.1))
+    usable, all_known = choose._remembered(encoder, {"openvino": Precision()}, in_torch)
+    assert set(usable) == complete
+    assert all_known
+
+
+def test_what_was_found_altered_is_told_once_with_the_reason(tmp_path: Path) -> None:
+    encoder = toy_encoder(tmp_path)
+    encoder.files.notes.extend(["a was altered", "b was altered", "a was altered"])
+    assert choose_engine(encoder, "torch").reason == "asked for; a was altered; b was altered"
+
+
 @needs_openvino
 def test_auto_measures_once(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = choose_engine(toy_encoder(kept))
@@ -454,6 +521,10 @@ def test_an_unknown_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_environment_stands_in_for_auto_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEDSAM_ENGINE", "torch")
     assert choose_engine(toy_encoder(None)).engine.name == "torch"
+    assert choose.resolve_engine("openvino") == "openvino"
+    for nothing in ("", "  "):
+        monkeypatch.setenv("MEDSAM_ENGINE", nothing)
+        assert choose.resolve_engine("auto") == "auto"
 
 
 def test_bfloat16_in_torch_returns_float32() -> None:

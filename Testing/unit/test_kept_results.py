@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.inference.embedding_cache import EmbeddingCache, EmbeddingKey, SliceView
-from MedSAMSegmentLib.inference.kept_runs import MAXIMUM_RUNS, KeptRuns
+from MedSAMSegmentLib.inference.kept_runs import KeptRuns
 from MedSAMSegmentLib.results import SliceResult
 
 
@@ -50,7 +50,7 @@ def test_what_is_asked_anew_is_computed_and_kept_in_place_of_the_old() -> None:
 
 def test_the_run_that_was_not_used_longest_goes_first() -> None:
     runs = Runs()
-    names = [str(number) for number in range(MAXIMUM_RUNS)]
+    names = [str(number) for number in range(4)]
     for name in names:
         runs.ask(name)
     runs.ask(names[0])

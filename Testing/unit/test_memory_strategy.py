@@ -15,14 +15,16 @@ from MedSAMSegmentLib.cancellation import never_cancel
 from MedSAMSegmentLib.errors import Cancelled, PromptError
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.device import DeviceChoice
-from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, TrackedFrame
+from MedSAMSegmentLib.inference.memory_tracker import MemoryTracker, ObjectOnFrame, TrackedFrame
 from MedSAMSegmentLib.inference.recist_prompt import RecistLine
 from MedSAMSegmentLib.inference.session import AxisView, VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePredictor
+from MedSAMSegmentLib.inference.strategies.memory import _merge_sweeps, _TrackedStopRule
 from MedSAMSegmentLib.inference.tracker_options import TrackerOptions
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, Line, MaskPrompt, Point
 from MedSAMSegmentLib.propagation import StopRule
+from MedSAMSegmentLib.results import SliceResult
 
 DEPTH = 10
 BOX_A = (7, 7, 24, 22)
@@ -295,3 +297,28 @@ def test_a_long_run_keeps_few_features_and_few_memories(
     assert session.cache.nbytes <= 200_000
     assert len(session.cache) < 30
     assert result.objects[0].packed.nbytes <= depth * (SHAPE[0] * SHAPE[1] // 8)
+
+
+@pytest.mark.parametrize(
+    ("upwards", "expected"), [(True, [(0, 1), (1, 1), (1, 2), (0, 3)]), (False, [(0, 3), (1, 2), (1, 1), (0, 1)])]
+)
+def test_the_sweeps_of_several_trackers_pass_a_slice_together(upwards: bool, expected: list[tuple[int, int]]) -> None:
+    mask = np.ones((1, 1), dtype=bool)
+    indices = ((0, (1, 3)), (1, (1, 2))) if upwards else ((0, (3, 1)), (1, (2, 1)))
+    sweeps = [iter([SliceResult(number, 0, k, mask, 1.0) for k in places]) for number, places in indices]
+    merged = [(result.object_index, result.index) for result in _merge_sweeps(sweeps, upwards)]
+    assert sorted(merged) == sorted(expected)
+    assert [index for _, index in merged] == [index for _, index in expected]
+    alone = [SliceResult(0, 0, k, mask, 1.0) for k in (5, 2)]
+    assert list(_merge_sweeps([iter(alone)], upwards)) == alone
+
+
+def test_a_stop_rule_knows_the_area_on_the_slice_before() -> None:
+    rule = _TrackedStopRule(StopRule(growth=2.0))
+    answer = ObjectOnFrame(np.ones((3, 3), dtype=bool), np.zeros((4, 4), np.float32), 0.9, (0.9,), 5.0, False, (0, 0))
+    assert not rule.is_met(answer), "nothing is known of the slice before"
+    rule.previous = 5
+    assert not rule.is_met(answer)
+    rule.previous = 4
+    assert rule.is_met(answer)
+    assert rule.is_met(replace(answer, object_score=-1.0)), "what is absent has no confidence"

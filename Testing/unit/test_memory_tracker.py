@@ -292,8 +292,9 @@ def test_wrong_calls_are_refused_with_a_sentence(model: Sam2) -> None:
     tracker = toy_tracker(model, depth=5)
     with pytest.raises(PromptError, match="nothing to track"):
         next(tracker.propagate(1))
-    with pytest.raises(PromptError, match="outside 0 to 4"):
-        tracker.add_points("a", 5, box_xyxy=BOX_A)
+    for frame in (5, -1):
+        with pytest.raises(PromptError, match="outside 0 to 4"):
+            tracker.add_points("a", frame, box_xyxy=BOX_A)
     assert tracker.object_ids == []
     with pytest.raises(PromptError, match="neither"):
         tracker.add_points("a", 0)
@@ -304,8 +305,9 @@ def test_wrong_calls_are_refused_with_a_sentence(model: Sam2) -> None:
     tracker.add_points("a", 0, box_xyxy=BOX_A)
     with pytest.raises(UsageError, match="direction"):
         next(tracker.propagate(2))
-    with pytest.raises(UsageError, match="frame 9"):
-        next(tracker.propagate(1, start=9))
+    for start in (9, 5, -1):
+        with pytest.raises(UsageError, match=f"frame {start} is outside 0 to 4"):
+            next(tracker.propagate(1, start=start))
     with pytest.raises(UsageError, match="no object 'z'"):
         tracker.key_frames("z")
     with pytest.raises(InputError):
@@ -328,3 +330,85 @@ def test_without_overlap_only_the_highest_object_keeps_a_pixel() -> None:
     logits = torch.tensor([[3.0, 1.0, -20.0], [2.0, 4.0, -30.0]])[:, None, None]
     expected = torch.tensor([[3.0, -10.0, -20.0], [-10.0, 4.0, -30.0]])[:, None, None]
     assert torch.equal(without_overlap(logits), expected)
+
+
+@pytest.mark.parametrize(
+    ("direction", "stop", "route"),
+    [
+        (1, None, [1, 2, 3, 4]),
+        (1, 3, [1, 2, 3]),
+        (1, 9, [1, 2, 3, 4]),
+        (1, 1, [1]),
+        (1, 0, []),
+        (-1, None, [3, 2, 1, 0]),
+        (-1, 2, [3, 2]),
+        (-1, -7, [3, 2, 1, 0]),
+        (-1, 4, []),
+    ],
+)
+def test_a_pass_goes_from_the_outermost_key_frame_to_where_it_stops(
+    model: Sam2, direction: int, stop: int | None, route: list[int]
+) -> None:
+    tracker = toy_tracker(model, depth=5)
+    assert list(tracker._route({"a": 1, "b": 3}, direction, stop)) == route
+
+
+def test_a_pass_may_start_anywhere_and_has_no_object_before_its_first_frame(model: Sam2) -> None:
+    tracker = toy_tracker(model, depth=5)
+    tracker.add_points("a", 1, box_xyxy=BOX_A)
+    assert [t.index for t in tracker.propagate(1, start=0)] == [1, 2, 3, 4]
+    assert [t.index for t in tracker.propagate(1, start=4)] == [4]
+    assert [t.index for t in tracker.propagate(-1, start=3)] == [1, 0]
+
+
+def test_extents_bound_the_frames_of_each_object_and_name_those_to_track(model: Sam2) -> None:
+    tracker = toy_tracker(model, depth=6)
+    for name in ("a", "b", "c"):
+        tracker.add_points(name, 1, box_xyxy=BOX_A)
+    seen = {"a": [], "b": [], "c": []}  # type: dict[str, list[int]]
+    for tracked in tracker.propagate(1, extents={"a": (1, 3), "b": (2, 4)}):
+        for name in tracked.objects:
+            seen[str(name)].append(tracked.index)
+    assert seen == {"a": [1, 2, 3], "b": [2, 3, 4], "c": []}
+
+
+def test_what_is_remembered_is_forgotten_at_a_reset(model: Sam2) -> None:
+    tracker = toy_tracker(model, depth=3)
+    tracker.add_points("a", 1, box_xyxy=BOX_A)
+    assert tracker.remembered("a", 1) is not None
+    assert tracker.remembered("a", 2) is None
+    tracker.reset()
+    assert tracker.object_ids == []
+
+
+@pytest.mark.parametrize(
+    ("frame", "direction", "stop", "ahead"),
+    [(1, 1, None, True), (4, 1, None, False), (1, 1, 3, False), (1, 1, 4, True), (5, -1, 4, True), (5, -1, 5, False)],
+)
+def test_a_key_frame_ahead_keeps_a_pass_going_unless_it_stops_before(
+    model: Sam2, frame: int, direction: int, stop: int | None, ahead: bool
+) -> None:
+    tracker = toy_tracker(model, depth=8)
+    tracker.add_points("a", 4, box_xyxy=BOX_A)
+    tracker._settle_pending()
+    assert tracker._key_ahead(frame, direction, stop) is ahead
+
+
+def test_an_absent_object_has_no_confidence(model: Sam2) -> None:
+    tracker = toy_tracker(model, depth=1)
+    answer = tracker.add_points("a", 0, box_xyxy=BOX_A)
+    assert replace(answer, object_score=0.5).confidence == answer.iou
+    assert replace(answer, object_score=0.0).confidence == 0.0
+
+
+def test_a_mask_is_the_logits_at_the_size_of_the_frame(model: Sam2) -> None:
+    tracker = toy_tracker(model, depth=1)
+    answer = tracker.add_points("a", 0, box_xyxy=BOX_A)
+    logits = torch.from_numpy(answer.low_res_logits)[None, None]
+    full = torch.nn.functional.interpolate(logits, size=SHAPE, mode="bilinear", align_corners=False)
+    assert np.array_equal(answer.mask, (full[0, 0] > 0).numpy())
+
+
+def test_objects_are_kept_apart_on_the_device_that_they_are_on() -> None:
+    """Torch's device without numbers stands in for a GPU."""
+    assert without_overlap(torch.zeros(2, 1, 3, 4, device="meta")).device.type == "meta"

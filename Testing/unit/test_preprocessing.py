@@ -258,3 +258,143 @@ def test_area_resize_keeps_the_mean_when_it_shrinks() -> None:
 def test_nearest_resize_takes_every_other_pixel() -> None:
     image = np.arange(36).reshape(6, 6)
     np.testing.assert_array_equal(resize_nearest(image, 3, 3), image[::2, ::2])
+
+
+def test_stock_sam_and_sam2_subtract_a_mean_and_divide_by_a_deviation_for_each_channel() -> None:
+    """On the values of the image for SAM, on shares of 255 for SAM 2; red, green, blue."""
+    image = np.full((16, 16), 100, np.uint8)
+    for transform, value, mean, deviation in (
+        (SamTransform((16, 16), 16), 100.0, (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+        (Sam2Transform((16, 16), 16), 100.0 / 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ):
+        network_input = transform.network_input(image)
+        expected = [(value - centre) / spread for centre, spread in zip(mean, deviation, strict=True)]
+        np.testing.assert_allclose(network_input[:, 3, 5], expected, rtol=1e-5)
+        assert (network_input == network_input[:, :1, :1]).all()
+
+
+@pytest.mark.parametrize("kind", [LiteMedSamTransform, MedSamTransform])
+def test_lite_medsam_and_medsam_stretch_a_slice_from_zero_to_one(kind: type[SliceTransform]) -> None:
+    image = np.array([[50, 100], [150, 250]], np.uint8).repeat(8, axis=0).repeat(8, axis=1)
+    network_input = kind((16, 16), 16).network_input(image)
+    np.testing.assert_allclose(network_input[0, ::15, ::15], [[0.0, 0.25], [0.5, 1.0]], atol=0.02)
+    assert network_input.min() == 0.0
+    assert network_input.max() == 1.0
+    colours = np.stack([image, np.full_like(image, 0), np.full_like(image, 250)], axis=-1)
+    of_colours = kind((16, 16), 16).network_input(colours)
+    assert not of_colours[1].any()
+    assert (of_colours[2] == 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("shape", "resized"),
+    [((512, 512), (256, 256)), ((100, 200), (128, 256)), ((201, 100), (256, 127)), ((1, 999), (1, 256))],
+)
+def test_the_longer_side_becomes_the_network_s_and_the_other_is_rounded(
+    shape: tuple[int, int], resized: tuple[int, int]
+) -> None:
+    for kind in (LiteMedSamTransform, SamTransform):
+        assert kind(shape, 256).resized_shape == resized
+    for square in (MedSamTransform, Sam2Transform):
+        assert square(shape, 256).resized_shape == (256, 256)
+
+
+def test_stock_sam_multiplies_points_and_boxes_by_how_much_each_side_was_resized() -> None:
+    transform = SamTransform((201, 100), 256)
+    np.testing.assert_allclose(transform.points_to_network(np.array([[50.0, 67.0]])), [[50 * 1.27, 67 * 256 / 201]])
+    assert transform.box_to_network((10, 20, 50, 67)) == pytest.approx((12.7, 20 * 256 / 201, 63.5, 67 * 256 / 201))
+
+
+def test_medsam_hands_a_box_over_with_five_pixels_of_its_own_grid() -> None:
+    mask = np.zeros((64, 64), bool)
+    mask[20:30, 10:40] = True
+    prompts = MedSamTransform((64, 64), 128).handover_prompts(mask)
+    assert prompts is not None
+    assert prompts.network_box == (20 - 5, 40 - 5, 79 + 5, 59 + 5)
+    corner = np.zeros((64, 64), bool)
+    corner[0, 0] = corner[63, 63] = True
+    prompts = MedSamTransform((64, 64), 128).handover_prompts(corner)
+    assert prompts is not None
+    assert prompts.network_box == (0, 0, 128, 128)
+
+
+def test_other_models_hand_over_the_box_of_the_mask_itself() -> None:
+    mask = np.zeros((50, 60), bool)
+    mask[20:30, 10:40] = True
+    for kind in (SamTransform, Sam2Transform):
+        prompts = kind((50, 60), 64).handover_prompts(mask)
+        assert prompts is not None
+        assert (prompts.box_xyxy, prompts.network_box) == ((10, 20, 39, 29), None)
+
+
+@pytest.mark.parametrize("kind", [LiteMedSamTransform, MedSamTransform, SamTransform, Sam2Transform])
+def test_a_logit_of_zero_is_outside(kind: type[SliceTransform]) -> None:
+    transform = kind((16, 16), 64)
+    assert not transform.mask_to_image(torch.zeros(1, 64, 64)).any()
+    assert transform.mask_to_image(torch.full((1, 64, 64), 0.01)).all()
+
+
+def test_lite_medsam_s_logits_below_a_ten_millionth_are_outside_as_officially() -> None:
+    assert not LiteMedSamTransform((16, 16), 64).mask_to_image(torch.full((1, 64, 64), 1e-8)).any()
+    assert SamTransform((16, 16), 64).mask_to_image(torch.full((1, 64, 64), 1e-8)).all()
+
+
+@pytest.mark.parametrize(
+    ("row", "width", "expected"),
+    [
+        ([0, 30, 60], 2, [10, 50]),
+        ([10, 20, 30, 40, 90], 2, [18, 58]),  # (10 + 20 + 15) / 2.5 and (15 + 40 + 90) / 2.5
+        ([7, 8, 9], 1, [8]),
+        ([0, 100], 3, [0, 50, 100]),
+        ([0, 100], 4, [0, 0, 100, 100]),
+        ([5], 3, [5, 5, 5]),
+    ],
+)
+def test_area_resize_weighs_pixels_by_what_is_covered_of_them(row: list[int], width: int, expected: list[int]) -> None:
+    image = np.array([row] * 3, np.uint8)
+    assert resize_area_uint8(image, 3, width).tolist() == [expected] * 3
+    assert resize_area_uint8(image.T.copy(), width, 3).T.tolist() == [expected] * 3
+
+
+def test_area_resize_by_two_rounds_half_up_and_by_others_half_to_even() -> None:
+    assert resize_area_uint8(np.array([[1, 2], [3, 4]], np.uint8), 1, 1).tolist() == [[3]]
+    assert resize_area_uint8(np.array([[1, 2], [3, 3]], np.uint8), 1, 1).tolist() == [[2]]
+    assert resize_area_uint8(np.array([[0], [1]], np.uint8), 1, 1).tolist() == [[0]]
+    assert resize_area_uint8(np.array([[1], [2]], np.uint8), 1, 1).tolist() == [[2]]
+    assert resize_area_uint8(np.full((6, 6), 255, np.uint8), 2, 3).tolist() == [[255] * 3] * 2
+
+
+def test_an_image_of_the_right_size_is_copied() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    same = resize_area_uint8(image, 3, 4)
+    assert np.array_equal(same, image)
+    assert not np.shares_memory(same, image)
+
+
+def test_splines_stay_within_the_image_and_smooth_what_they_shrink() -> None:
+    step = np.zeros((8, 8), np.uint8)
+    step[:, 4:] = 200
+    larger = resize_spline(step, 16, 16)
+    assert (larger.min(), larger.max()) == (0.0, 200.0)
+    assert np.allclose(larger[:, ::-1], 200.0 - larger)
+    smaller = resize_spline(step, 4, 4)
+    assert np.allclose(smaller[0, ::-1], 200.0 - smaller[0])
+
+
+def test_nearest_takes_the_pixel_at_the_share_of_the_way() -> None:
+    image = np.array([[1, 2, 3, 4, 5]])
+    assert resize_nearest(image, 1, 3).tolist() == [[1, 2, 4]]
+    assert resize_nearest(image, 2, 7).tolist() == [[1, 1, 2, 3, 3, 4, 5]] * 2
+    assert resize_nearest(image.T, 3, 1).T.tolist() == [[1, 2, 4]]
+
+
+@pytest.mark.parametrize("shape", [(8, 10), (32, 10)])
+def test_splines_smooth_along_the_side_that_shrinks_alone(shape: tuple[int, int]) -> None:
+    """Stripes that are too fine to be told apart become grey."""
+    stripes = np.zeros((8, 30), np.uint8)
+    stripes[:, ::2] = 200
+    resized = resize_spline(stripes, *shape)
+    assert resized.shape == shape
+    assert np.abs(resized - 100).max() < 20
+    turned = resize_spline(stripes.T.copy(), *shape[::-1])
+    assert np.allclose(turned.T, resized)

@@ -96,3 +96,47 @@ def test_a_line_prompts_with_the_mask_that_its_box_gives() -> None:
     expected = by_hand.add_mask("a", 1, box.mask)
     np.testing.assert_array_equal(answer.low_res_logits, expected.low_res_logits)
     assert answer.object_score == 10.0
+
+
+def test_on_pixels_that_are_not_square_the_box_is_a_square_in_mm() -> None:
+    """Pixels twice as high as wide: 30 pixels across are 15 down, and 10 down are 20 across."""
+    assert RecistLine((20, 30), (50, 30)).box((60, 80), aspect=2.0) == (20, 23, 50, 37)
+    assert RecistLine((30, 20), (30, 30)).box((60, 80), aspect=2.0) == (20, 20, 40, 30)
+    # 6 across and 4 down of 2 are 10 long: 5 pixels across and 2 down from the middle at 33, 22.
+    assert RecistLine((30, 20), (36, 24)).box((60, 80), aspect=2.0) == (28, 20, 38, 24)
+
+
+def test_length_and_centre_lie_between_the_ends() -> None:
+    line = RecistLine((11.0, 10.0), (14.0, 6.0))
+    assert (line.length, line.centre) == (5.0, (12.5, 8.0))
+
+
+def test_two_pixels_are_a_line() -> None:
+    assert RecistLine.from_mask(drawn([(3, 3), (5, 4)])) == RecistLine((3.0, 3.0), (5.0, 4.0))
+    assert RecistLine.from_mask(drawn([(3, 3), (9, 3)])) == RecistLine((3.0, 3.0), (9.0, 3.0))
+
+
+def test_all_of_a_grid_lies_on_the_box() -> None:
+    grid = RecistLine((10, 20), (40, 20)).points("grid", (60, 80))
+    assert sorted(set(grid[:, 0])) == [10, 25, 40]
+    assert sorted(set(grid[:, 1])) == [5, 20, 35]
+    assert grid[1].tolist() == [25, 5]
+
+
+def test_slices_end_at_the_volume_on_both_sides() -> None:
+    line = RecistLine((10, 20), (41, 20))
+    for reference in (False, True):
+        assert line.slice_range(0, 3, (1.0, 1.0, 1.0), reference=reference) == (0, 2)
+        assert line.slice_range(20, 100, (1.0, 1.0, 1.0), reference=reference) == (5, 35)
+    assert line.slice_range(20, 100, (2.0, 1.0, 3.0)) == (5, 35), "31 pixels of 2 mm on the average, in slices of 2 mm"
+
+
+def test_the_quality_of_a_line_s_answer_is_that_of_its_box() -> None:
+    model = toy_model()
+    tracker, by_hand = toy_tracker(model, depth=3), toy_tracker(model, depth=3)
+    line = RecistLine((8, 14), (22, 15))
+    answer = prompt_by_line(tracker, "a", 1, line)
+    box = by_hand.add_points("a", 1, box_xyxy=line.box((40, 48)))
+    assert (answer.iou, answer.ious) == (box.iou, box.ious)
+    assert answer.prompted
+    assert tracker.key_frames("a") == [1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from fake_model import BrightPixels
@@ -11,6 +13,8 @@ from MedSAMSegmentLib.errors import Cancelled, PromptError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry, take_slice
 from MedSAMSegmentLib.inference.embedding_cache import PLAIN_VIEW, EmbeddingKey, SliceView
 from MedSAMSegmentLib.inference.session import AxisView, VolumeSession
+from MedSAMSegmentLib.inference.slice_prompts import SlicePrompts
+from MedSAMSegmentLib.inference.strategies import default_strategy, make_strategy
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
 from MedSAMSegmentLib.propagation import StopRule
@@ -222,3 +226,131 @@ def test_prompts_that_do_not_fit_raise_a_prompt_error(call: object) -> None:
 def test_options_that_do_not_exist_raise_a_usage_error(options: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         a_session(a_ball()).propagate([Box.around(a_ball())], **options)  # type: ignore[arg-type]
+
+
+def test_a_session_is_plain_unless_it_is_told_otherwise() -> None:
+    session = a_session(a_ball())
+    assert session.device == "cpu"
+    assert session.cache.limit_bytes == 400 * 1024 * 1024
+    assert (session.reference, session.time_series, session.keep_speckle) == (False, False, False)
+    assert vars(session.counters) == {"encodes": 0, "predictions": 0}
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_crop_is_shown_alone_and_its_answer_lies_where_it_belongs(axis: int) -> None:
+    ball = a_ball()
+    session = a_session(ball)
+    rows, columns = take_slice(ball, axis, 0).shape
+    crop = (5, 1, columns - 4, rows - 2)
+    whole = AxisView(session, axis, lambda: False)
+    assert whole.longer_side == max(rows, columns)
+    assert whole.count == SHAPE[axis]
+    view = whole.seen(SliceView(crop))
+    assert view.longer_side == max(columns - 8, rows - 2)
+    index = (10, 20, 25)[axis]
+    assert view.embedding(index).pixels.shape == (rows - 2, columns - 8)  # type: ignore[attr-defined]
+    box = Box.around(ball).in_plane(axis)
+    found = view.predict(index, SlicePrompts(box_xyxy=box))
+    assert np.array_equal(found.mask, take_slice(ball, axis, index))
+    assert np.array_equal(view.smoothed_mask(found), found.mask)
+    handed_over = view.handover_prompts(found.mask, 1)
+    assert handed_over is not None
+    assert handed_over.box_xyxy == (box[0] - 2, box[1] - 2, box[2] + 2, box[3] + 2)
+    assert view.handover_prompts(np.zeros((rows, columns), dtype=bool), 1) is None
+    assert np.array_equal(view.mask_to_low_res(found.mask, (rows - 2, columns - 8)), found.mask[1:-1, 5:-3])
+
+
+def test_an_inverted_view_is_the_complement_of_what_is_there() -> None:
+    session = a_session(a_ball())
+    view = AxisView(session, 0, lambda: False, SliceView(inverted=True))
+    assert np.array_equal(view.embedding(10).pixels, 255 - view.pixels(10))  # type: ignore[attr-defined]
+    assert view.seen(SliceView(inverted=True)) is view
+    assert session.counters.encodes == 1
+
+
+def test_decisions_are_made_once_for_an_axis_slice_and_question_and_the_oldest_go() -> None:
+    session = a_session(a_ball())
+    view = AxisView(session, 0, lambda: False)
+    made: list[int] = []
+
+    def decide(index: int, about: object = "box", axis: AxisView = view) -> None:
+        axis.cached_decision(index, about, lambda: made.append(index) or SliceView(inverted=True))  # type: ignore[func-returns-value]
+
+    for _ in range(2):
+        decide(1)
+        decide(1, "another")
+        decide(1, axis=AxisView(session, 1, lambda: False))
+    assert made == [1, 1, 1]
+    for index in range(2, 2 + 253):
+        decide(index)
+    assert len(session.decisions) == 256
+    decide(1)
+    assert len(made) == 256, "the first is still known"
+    decide(999)
+    assert len(session.decisions) == 256
+    decide(1, "another")
+    assert len(made) == 257, "only the oldest went"
+    decide(1)
+    assert len(made) == 258
+
+
+def test_crops_are_remembered_to_a_number_the_latest_ones() -> None:
+    session = a_session(a_ball())
+    view = AxisView(session, 0, lambda: False)
+    crops = [(1000 * n, 0, 1000 * n + 9, 9) for n in range(70)]
+    assert [view.key_crop(crop) for crop in crops] == crops
+    assert list(session.key_crops[0]) == crops[-64:]
+    later = AxisView(session, 0, lambda: False)
+    near = (crops[-1][0] + 1, 0, crops[-1][2] + 1, 9)
+    assert later.key_crop(near) == crops[-1]
+    assert view.key_crop(near) == near, "what was not known when the view was made is not taken"
+    assert AxisView(session, 1, lambda: False).key_crop(near) == near
+
+
+def test_a_closed_session_has_forgotten_what_it_found() -> None:
+    ball = a_ball()
+    with a_session(ball) as session:
+        session.propagate([Box.around(ball)])
+        assert len(session.cache)
+        assert session.preferred_views
+    assert not len(session.cache)
+    assert (session.decisions, session.preferred_views, session.key_crops) == ({}, {}, {})
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_in_the_reference_the_number_of_an_object_enters_the_handover(
+    monkeypatch: pytest.MonkeyPatch, reference: bool
+) -> None:
+    ball = a_ball()
+    session = a_session(ball, reference=reference)
+    asked: set[int] = set()
+    honest = AxisView.handover_prompts
+    monkeypatch.setattr(
+        AxisView, "handover_prompts", lambda view, mask, label: asked.add(label) or honest(view, mask, label)
+    )
+    session.propagate([Box.around(ball), Box.around(ball)], strategy="handover")
+    assert asked == ({1, 2} if reference else {1})
+
+
+def test_behind_an_empty_slice_the_key_slice_s_box_is_used_again() -> None:
+    ball = a_ball()
+    ball[11] = False
+    result = a_session(ball).propagate([Box.around(ball)], strategy="handover").objects[0]
+    assert np.array_equal(result.mask, ball)
+    painted = MaskPrompt(0, 10, ball[10])
+    result = a_session(ball).propagate([painted], strategy="handover", slice_range=(9, 13)).objects[0]
+    assert np.array_equal(result.mask[9:14], ball[9:14])
+
+
+@pytest.mark.parametrize(
+    ("kind", "reference", "name"),
+    [
+        ("slice", False, "consensus"),
+        ("slice", True, "handover"),
+        ("memory", False, "memory"),
+        ("memory", True, "memory"),
+    ],
+)
+def test_each_kind_of_model_has_its_strategy(kind: str, reference: bool, name: str) -> None:
+    assert default_strategy(SimpleNamespace(kind=kind), reference) == name  # type: ignore[arg-type]
+    assert make_strategy(name).name == name

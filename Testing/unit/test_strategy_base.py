@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.geometry import VolumeGeometry
-from MedSAMSegmentLib.inference.plan import ObjectPlan, PlanSettings, plan_objects
+from MedSAMSegmentLib.inference.plan import KeyPrompt, ObjectPlan, PlanSettings, plan_objects
 from MedSAMSegmentLib.inference.strategies.base import RunOptions, objects_sharing_slices
+from MedSAMSegmentLib.inference.strategies.slicewise import box_prompts, clicks, key_prompts, mask_box
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.propagation import StopRule
 
@@ -64,3 +65,35 @@ def test_the_rule_is_met_by_nothing_by_growth_and_by_a_low_score(
     area: int, before: int, score: float, met: bool
 ) -> None:
     assert bool(np.bool_(StopRule().is_met(area, before, score))) is met
+
+
+def test_the_box_of_a_mask_is_inclusive_and_none_where_it_is_empty() -> None:
+    mask = np.zeros((9, 12), dtype=bool)
+    assert mask_box(mask) is None
+    mask[3, 7] = True
+    assert mask_box(mask) == (7, 3, 7, 3)
+    mask[8, 0] = mask[0, 11] = True
+    assert mask_box(mask) == (0, 0, 11, 8)
+
+
+def test_a_key_s_prompts_are_its_box_and_its_points() -> None:
+    both = key_prompts(KeyPrompt(box=(1, 2, 3, 4), points_xy=[(5.5, 6.0), (7.0, 8.0)], labels=[1, 0]))
+    assert both.box_xyxy == (1, 2, 3, 4)
+    assert both.points_xy is not None
+    assert both.labels is not None
+    assert both.points_xy.tolist() == [[5.5, 6.0], [7.0, 8.0]]
+    assert both.labels.tolist() == [1, 0]
+    assert clicks(KeyPrompt(box=(1, 2, 3, 4))) == {"points_xy": None, "labels": None}
+    assert box_prompts((1.0, 2.0, 3.0, 4.0)).box_xyxy == (1.0, 2.0, 3.0, 4.0)
+
+
+def test_objects_that_end_where_others_begin_share_a_slice() -> None:
+    assert [list(group) for group in objects_sharing_slices([a_plan(0, 4), a_plan(4, 6), a_plan(7, 9)])] == [
+        [0, 1],
+        [2],
+    ]
+    assert objects_sharing_slices([]) == []
+
+
+def test_options_are_those_of_a_plain_run() -> None:
+    assert RunOptions() == RunOptions("both", None, False, False, 1, False)

@@ -11,20 +11,28 @@ from numpy.typing import NDArray
 
 from MedSAMSegmentLib.errors import Cancelled
 from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.inference.plan import KeyPrompt, PlanSettings, plan_objects
 from MedSAMSegmentLib.inference.session import VolumeSession
-from MedSAMSegmentLib.inference.strategies import default_strategy
+from MedSAMSegmentLib.inference.strategies import consensus, default_strategy
 from MedSAMSegmentLib.inference.strategies.appearance import Appearance
+from MedSAMSegmentLib.inference.strategies.base import RunOptions
 from MedSAMSegmentLib.inference.strategies.candidates import (
+    HANDOVER_MARGIN,
+    SAME_BOX,
     Candidate,
     ellipse_mask,
     ellipsoid_box,
     fuse,
     inside_box,
+    mask_dice,
+    pixels_of,
     sides_differ,
     widen_box,
 )
+from MedSAMSegmentLib.inference.strategies.consensus import ConsensusStrategy
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, Point
+from MedSAMSegmentLib.propagation import StopRule
 
 SHAPE = (20, 40, 50)
 BOX = Box(i=(15, 34), j=(10, 29), k=(3, 17))
@@ -217,3 +225,215 @@ def test_a_thin_rim_is_not_taken_for_foreign() -> None:
     rimmed = left.copy()
     rimmed[:, 10:13] = True
     assert np.array_equal(Appearance(pixels, left, (0, 0, 19, 19)).without_foreign(pixels, rimmed), rimmed)
+
+
+@pytest.mark.parametrize(
+    ("index", "share"),
+    [(4, 1.0), (0, (1 - (4 / 4.5) ** 2) ** 0.5), (7, (1 - (3 / 4.5) ** 2) ** 0.5), (-1, 0.3), (9, 0.3)],
+)
+def test_the_ellipsoid_fills_the_slices_of_the_box_to_their_outer_faces(index: int, share: float) -> None:
+    """Nine slices are 4.5 to each side of the middle. It is as high as the box is, about the box's middle."""
+    x0, y0, x1, y1 = ellipsoid_box((10, 20, 30, 80), (0, 8), index)
+    assert (x1 - x0, y1 - y0) == pytest.approx((20 * share, 60 * share))
+    assert (x0 + x1, y0 + y1) == pytest.approx((40, 100))
+
+
+def test_of_an_even_number_of_slices_the_two_in_the_middle_are_alike() -> None:
+    assert ellipsoid_box((10, 20, 30, 80), (2, 5), 3) == pytest.approx(ellipsoid_box((10, 20, 30, 80), (2, 5), 4))
+    assert ellipsoid_box((10, 20, 30, 80), (2, 5), 3)[0] == pytest.approx(20 - 10 * (1 - (0.5 / 2) ** 2) ** 0.5)
+
+
+def test_an_ellipse_holds_the_pixels_whose_middle_lies_in_it() -> None:
+    """Of a box of 7 x 5 pixels, whose halves are 3.5 and 2.5."""
+    ellipse = ellipse_mask((3, 2, 9, 6), (10, 14))
+    rows = ["".join("#" if pixel else "." for pixel in row) for row in ellipse]
+    assert rows == [
+        "..............",
+        "..............",
+        "....#####.....",
+        "...#######....",
+        "...#######....",
+        "...#######....",
+        "....#####.....",
+        "..............",
+        "..............",
+        "..............",
+    ]
+
+
+@pytest.mark.parametrize("side", range(4))
+def test_boxes_differ_by_any_side_from_the_given_distance_on(side: int) -> None:
+    box = (10.0, 20.0, 30.0, 40.0)
+    for change in (-2.0, 2.0):
+        other = tuple(value + (change if place == side else 0.0) for place, value in enumerate(box))
+        assert sides_differ(box, other, by=2.0)  # type: ignore[arg-type]
+        assert not sides_differ(box, other, by=2.1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("box", "margin", "expected"),
+    [
+        ((10, 10, 20, 20), 2, (8, 8, 22, 22)),
+        ((10, 10, 20, 20), 20, (0, 1, 29, 30)),
+        ((31, 10, 40, 20), 2, (29, 8, 29, 22)),
+        ((32, 10, 40, 20), 2, None),
+        ((10, 32, 20, 40), 2, (8, 30, 22, 30)),
+        ((10, 33, 20, 40), 2, None),
+    ],
+)
+def test_a_widened_box_ends_at_the_bounds_and_may_be_a_line_there(
+    box: tuple[int, int, int, int], margin: int, expected: tuple[int, int, int, int] | None
+) -> None:
+    assert widen_box(box, margin, (0, 1, 29, 30)) == expected
+
+
+def test_pixels_of_a_box_are_inclusive_and_its_margin_ends_at_the_first_pixel() -> None:
+    assert pixels_of((3, 5, 8, 9)) == (slice(5, 10), slice(3, 9))
+    assert pixels_of((3, 5, 8, 9), 2) == (slice(3, 12), slice(1, 11))
+    assert pixels_of((3, 1, 8, 9), 4) == (slice(0, 14), slice(0, 13))
+    full = np.ones((20, 20), dtype=bool)
+    inside = inside_box(full, (3, 5, 8, 9))
+    assert inside[5:10, 3:9].all()
+    assert inside.sum() == 5 * 6
+
+
+def test_dice_is_twice_the_common_part_by_both() -> None:
+    first, second = np.zeros((2, 10), dtype=bool), np.zeros((2, 10), dtype=bool)
+    first[0, :4], second[0, 2:8] = True, True
+    assert mask_dice(first, second) == 2 * 2 / 10
+    assert mask_dice(first, first) == 1.0
+
+
+def test_margins_are_those_of_a_network_that_sees_256_pixels() -> None:
+    assert (256 * HANDOVER_MARGIN, 256 * SAME_BOX) == (3.0, 1.0)
+
+
+def test_votes_count_by_the_fourth_power_of_their_quality() -> None:
+    """Against two of 0.5 one of 0.6 has more than half of the weight: 0.6 ** 4 is 0.13, and 2 * 0.5 ** 4 is 0.125."""
+    one, other = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
+    one[0], other[3] = True, True
+    for quality, winner in ((0.6, one), (0.59, other)):
+        vote, _ = fuse([Candidate(one, quality, 1.0), Candidate(other, 0.5, 1.0), Candidate(other, 0.5, 1.0)], (4, 4))
+        assert np.array_equal(vote, winner)
+
+
+def test_half_of_the_vote_is_enough() -> None:
+    one, other = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
+    one[0, :2], other[3, 1:] = True, True
+    vote, confidence = fuse([Candidate(one, 0.5, 1.0), Candidate(other, 0.5, 1.0)], (4, 4))
+    assert np.array_equal(vote, one | other)
+    assert confidence == pytest.approx((0.5 * (2 * 2 / 7 + 2 * 3 / 8) / 2) ** (1 / 3))
+
+
+def test_confidence_is_the_cube_root_of_quality_agreement_and_stability_and_at_most_one() -> None:
+    mask = np.zeros((4, 4), dtype=bool)
+    mask[1:3, 1:3] = True
+    confidence = fuse([Candidate(mask, 0.5, 0.4), Candidate(mask, 0.25, 0.8)], (4, 4))[1]
+    weight = 0.5**4 / (0.5**4 + 0.25**4)
+    assert confidence == pytest.approx((0.5 * (0.4 * weight + 0.8 * (1 - weight))) ** (1 / 3))
+    assert fuse([Candidate(mask, 2.0, 1.0)], (4, 4))[1] == 1.0
+
+
+def test_nothing_is_voted_for_without_masks_qualities_or_agreement() -> None:
+    empty, mask = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
+    mask[0, 0] = True
+    thirds = [np.zeros((4, 4), dtype=bool) for _ in range(3)]
+    for place, third in enumerate(thirds):
+        third[place, place] = True
+    for candidates in (
+        [Candidate(empty, 0.9, 1.0)],
+        [Candidate(mask, 0.0, 1.0)],
+        [Candidate(third, 0.9, 1.0) for third in thirds],
+    ):
+        vote, confidence = fuse(candidates, (4, 4))
+        assert (vote.any(), confidence, vote.shape) == (False, 0.0, (4, 4))
+
+
+def test_prompts_are_held_by_a_crop_to_its_last_pixel() -> None:
+    crop = (10, 20, 30, 40)
+    for x, y, held in (
+        (10, 20, True),
+        (30, 40, True),
+        (9, 30, False),
+        (31, 30, False),
+        (20, 19, False),
+        (20, 41, False),
+    ):
+        assert consensus._holds_prompts(crop, KeyPrompt(points_xy=[(20, 30), (x, y)], labels=[1, 1])) is held
+    assert consensus._holds_prompts(crop, KeyPrompt(box=(10, 20, 30, 40)))
+    assert not consensus._holds_prompts(crop, KeyPrompt(box=(10, 20, 31, 40), points_xy=[(20, 30)], labels=[1]))
+
+
+def test_only_the_drawn_box_alone_is_asked_in_several_views() -> None:
+    box = (1, 2, 3, 4)
+    assert consensus._is_only_box(KeyPrompt(box=box), box)
+    for key in (
+        KeyPrompt(box=(1, 2, 3, 5)),
+        KeyPrompt(box=box, points_xy=[(2, 3)], labels=[1]),
+        KeyPrompt(box=box, mask=np.ones((9, 9), dtype=bool)),
+    ):
+        assert not consensus._is_only_box(key, box)
+
+
+def test_the_outline_of_a_key_slice_is_its_box_or_that_of_its_mask() -> None:
+    mask = np.zeros((9, 12), dtype=bool)
+    mask[2:5, 3:8] = True
+    assert consensus._outline(KeyPrompt(mask=mask)) == (3, 2, 7, 4)
+    assert consensus._outline(KeyPrompt(box=(0, 0, 5, 5), mask=mask)) == (0, 0, 5, 5)
+    assert consensus._outline(KeyPrompt(points_xy=[(2, 2)], labels=[1])) is None
+
+
+def begun(
+    monkeypatch: pytest.MonkeyPatch, qualities: dict[int, tuple[float, ...]], slice_range: tuple[int, int] | None = None
+) -> int:
+    """Return the key slice on which a 3D box on the slices 2 to 10 is begun, by the qualities of its readings."""
+    asked: list[int] = []
+
+    def readings(_: object, slices: object, state: object, plan: object, index: int, box: object) -> list:
+        asked.append(index)
+        return [SimpleNamespace(quality=quality) for quality in qualities[index]]
+
+    monkeypatch.setattr(ConsensusStrategy, "_readings", readings)
+    settings = PlanSettings(VolumeGeometry.from_spacing(SHAPE), 0, slice_range)
+    (plan,) = plan_objects([Box(i=(15, 34), j=(10, 29), k=(2, 10))], settings)
+    strategy = ConsensusStrategy()
+    strategy._objects = {0: SimpleNamespace()}  # type: ignore[dict-item]
+    moved = strategy._begun_clearly(SimpleNamespace(axis=0), 0, plan, RunOptions())  # type: ignore[arg-type]
+    (key,) = moved.keys
+    assert asked[0] == next(iter(plan.keys))
+    return key
+
+
+@pytest.mark.parametrize(
+    ("qualities", "key"),
+    [
+        ({6: (0.35,)}, 6),
+        ({6: (0.34, 0.9), 4: (0.45,), 8: (0.40,)}, 4),
+        ({6: (0.34,), 4: (0.44,), 8: (0.44,)}, 6),
+        ({6: (0.34,), 4: (0.40,), 8: (0.45,)}, 8),
+        ({6: (0.2,), 4: (0.3,), 8: (0.31,)}, 8),
+        ({6: (0.2,), 4: (0.31,), 8: (0.3,)}, 4),
+        ({6: (0.2, 0.0), 4: (0.3, 0.1), 8: (0.1, 0.9)}, 4),
+        ({6: (0.0,), 4: (0.0,), 8: (0.0,)}, 6),
+    ],
+)
+def test_a_box_is_begun_where_its_first_reading_is_clearer_by_a_third(
+    monkeypatch: pytest.MonkeyPatch, qualities: dict[int, tuple[float, ...]], key: int
+) -> None:
+    """Its middle is left below 0.35 for a slice that is 1.3 times better, a quarter or three quarters on the way."""
+    assert begun(monkeypatch, qualities) == key
+
+
+def test_a_box_is_begun_within_the_range_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert begun(monkeypatch, {7: (0.1,), 4: (0.9,), 8: (0.5,)}, (5, 10)) == 8
+    assert begun(monkeypatch, {4: (0.1,), 8: (0.5,)}, (2, 7)) == 4
+
+
+def test_the_callers_stop_rule_ends_a_3d_box_as_well() -> None:
+    """In either direction by itself; without a rule it is filled to its end."""
+    pixels = a_ball()
+    pixels[13] = 0
+    box = Box.around(a_ball() > 0)
+    slices = a_session(pixels).propagate([box], strategy="consensus", stop=StopRule()).objects[0].slices
+    assert sorted(slices) == list(range(3, 13))
+    assert sorted(a_session(pixels).propagate([box], strategy="consensus").objects[0].slices) == list(range(3, 18))

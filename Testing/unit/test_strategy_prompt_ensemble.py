@@ -13,6 +13,7 @@ from MedSAMSegmentLib.inference.strategies.appearance import Appearance, edge_co
 from MedSAMSegmentLib.inference.strategies.candidates import Candidate
 from MedSAMSegmentLib.inference.strategies.outline import without_speckle
 from MedSAMSegmentLib.inference.strategies.prompt_ensemble import MASK_PROMPT_LOGIT, PromptEnsemble, spanned_share
+from MedSAMSegmentLib.measurements import roughness
 from MedSAMSegmentLib.results import FLAG_TWO_READINGS, SliceScore, flag_slices
 
 
@@ -178,3 +179,78 @@ def test_an_object_that_is_doubtful_altogether_is_flagged_but_for_its_key_slice(
     flagged = flag_slices({index: SliceScore(0.45, 100, (), index == 1) for index in range(3)})
     assert [index for index, score in flagged.items() if score.flags] == [0, 2]
     assert flag_slices({}) == {}
+
+
+def test_a_quality_is_a_product_of_powers() -> None:
+    """Of an answer whose edge is as sharp as can be: the IoU, times the contrast to the fifth root, and so on."""
+    pixels = a_square()
+    right = pixels == 200
+    contrast = edge_contrast(pixels, right)
+    candidate = the_answer(Answers(pixels, [right], stability=0.5), power=0.5)
+    spanned = spanned_share(right, (2, 2, 27, 27))
+    assert spanned == 10 / 26
+    assert candidate.quality == pytest.approx(0.8 * contrast**0.2 * 0.5**0.25 * spanned**0.5)
+    assert (candidate.predicted_iou, candidate.stability) == (0.8, 0.5)
+
+
+def test_roughness_counts_by_its_square_root_and_no_doubt_makes_an_answer_nothing() -> None:
+    pixels = a_square()
+    right = pixels == 200
+    plain = the_answer(Answers(pixels, [right])).quality
+    comb = right.copy()
+    comb[9, 10:20:2] = comb[20, 10:20:2] = True
+    smooth = 1.0 - roughness(comb)
+    assert the_answer(Answers(pixels, [comb], smoothed=right)).quality == pytest.approx(plain * smooth**0.5)
+    checkerboard = np.indices(pixels.shape).sum(axis=0) % 2 == 0
+    within = np.zeros_like(checkerboard)
+    within[2:28, 2:28] = checkerboard[2:28, 2:28]
+    assert roughness(within) > 0.99
+    all_rough = the_answer(Answers(pixels, [checkerboard], smoothed=right)).quality
+    assert all_rough == pytest.approx(plain * 0.01**0.5)
+
+
+def test_contrasts_below_a_twentieth_are_alike() -> None:
+    flat = np.full((30, 30), 40, dtype=np.uint8)
+    right = a_square() == 200
+    assert edge_contrast(flat, right) == pytest.approx(0.0, abs=1e-5)
+    assert the_answer(Answers(flat, [right])).quality == pytest.approx(0.8 * 0.05**0.2)
+
+
+def test_the_best_quality_is_that_of_the_best_and_nothing_without_answers() -> None:
+    pixels = a_square()
+    right, too_large = pixels == 200, np.zeros((30, 30), dtype=bool)
+    too_large[5:25, 5:25] = True
+    ensemble = PromptEnsemble(Answers(pixels, [too_large, right]), 0, (2, 2, 27, 27))  # type: ignore[arg-type]
+    assert ensemble.best_quality == 0.0
+    for _ in range(2):
+        ensemble.add((2, 2, 27, 27))
+    assert ensemble.best_quality == max(candidate.quality for candidate in ensemble.candidates)
+    assert ensemble.shape == (30, 30)
+
+
+def test_likeness_to_the_key_slice_counts_squared() -> None:
+    pixels = a_square()
+    inside, bounds = pixels == 200, (5, 5, 24, 24)
+    darker = np.where(inside, 184, pixels).astype(np.uint8)
+    looks = Appearance(pixels, inside, bounds)
+    free = the_answer(Answers(darker, [inside]), bounds).quality
+    ensemble = PromptEnsemble(Answers(darker, [inside]), 0, bounds, looks)  # type: ignore[arg-type]
+    ensemble.add(bounds)
+    likeness = looks.likeness(darker[2:28, 2:28], inside[2:28, 2:28])
+    assert likeness < 0.99
+    assert ensemble.candidates[0].quality == pytest.approx(free * likeness**2)
+
+
+def test_a_prompted_mask_is_as_sure_as_eight_and_the_answer_is_kept_within_the_bounds() -> None:
+    pixels = a_square()
+    everything = np.ones((30, 30), dtype=bool)
+    answers = Answers(pixels, [everything, everything])
+    ensemble = PromptEnsemble(answers, 0, (8, 9, 21, 22))  # type: ignore[arg-type]
+    ensemble.add((8, 9, 21, 22))
+    ensemble.add((8, 9, 21, 22), pixels == 200)
+    logits = answers.asked[1].mask_logits
+    assert logits is not None
+    assert set(np.unique(logits)) == {-8.0, 8.0}
+    assert [asked.within for asked in answers.asked] == [(8, 9, 21, 22)] * 2
+    rows, columns = np.nonzero(ensemble.candidates[0].mask)
+    assert (columns.min(), rows.min(), columns.max(), rows.max()) == (8, 9, 21, 22)

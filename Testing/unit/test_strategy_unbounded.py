@@ -13,8 +13,16 @@ from MedSAMSegmentLib.errors import Cancelled
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
-from MedSAMSegmentLib.inference.strategies.termination import SliceEvidence, TerminationRule
-from MedSAMSegmentLib.inference.strategies.unbounded import search_bounds
+from MedSAMSegmentLib.inference.strategies.appearance import edge_contrast
+from MedSAMSegmentLib.inference.strategies.termination import (
+    CONTINUE,
+    FADE_OUT,
+    RESUME,
+    SliceEvidence,
+    TerminationRule,
+    TerminationThresholds,
+)
+from MedSAMSegmentLib.inference.strategies.unbounded import _contrast, _has_area, search_bounds
 from MedSAMSegmentLib.intensity import to_uint8
 from MedSAMSegmentLib.prompts import Box, MaskPrompt, Point
 from MedSAMSegmentLib.propagation import StopRule
@@ -307,3 +315,97 @@ def test_a_mask_may_reach_a_quarter_beyond_its_neighbour_within_the_slice() -> N
     assert search_bounds((100, 100, 140, 120), (0, 0, 255, 255)) == (90, 95, 150, 125)
     assert search_bounds((100, 100, 104, 104), (0, 0, 255, 255)) == (96, 96, 108, 108)
     assert search_bounds((0, 100, 200, 250), (0, 0, 219, 255)) == (0, 62, 219, 255)
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [(256, (96, 96, 108, 108)), (512, (92, 92, 112, 112)), (200, (96, 96, 108, 108)), (128, (98, 98, 106, 106))],
+)
+def test_a_small_mask_may_reach_four_of_256_pixels_beyond(side: int, expected: tuple[int, int, int, int]) -> None:
+    assert search_bounds((100, 100, 104, 104), (0, 0, side - 1, 60)) == (
+        expected[0],
+        expected[1],
+        min(expected[2], side - 1),
+        60,
+    )
+    assert search_bounds((100, 100, 104, 104), (0, 0, 120, side - 1))[:2] == expected[:2]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "share", "likeness", "dice", "contrast"),
+    [(CONTINUE, 0.3, 0.65, 0.2, 0.09), (RESUME, 0.5, 0.9, 0.5, 0.25), (FADE_OUT, 0.0, 0.8, 0.3, 0.0)],
+)
+def test_a_threshold_is_reached_by_its_own_value_and_by_nothing_less(
+    thresholds: TerminationThresholds, share: float, likeness: float, dice: float, contrast: float
+) -> None:
+    """Shares are of the usual quality, 0.5 here."""
+    least = SliceEvidence(np.ones((1, 1), dtype=bool), 0.9, 0.5 * share, 0.9, likeness, dice, contrast)
+    assert least.reaches(thresholds, 0.5)
+    for name in ("quality", "likeness", "dice", "contrast"):
+        value = getattr(least, name)
+        assert not replace(least, **{name: value - 0.001}).reaches(thresholds, 0.5), name
+
+
+@pytest.mark.parametrize(("area", "small"), [(22, True), (23, False), (24, False)])
+def test_an_area_is_small_below_a_quarter_of_the_largest(area: int, small: bool) -> None:
+    judge = TerminationRule(StopRule(), [1.0], 92)
+    judge.record(evidence(1.0, area=20))
+    assert judge.has_collapsed(evidence(0.87, area=area)) is small
+    assert judge.resumes(evidence(1.0, area=area), 90) is not small
+
+
+@pytest.mark.parametrize(("quality", "collapsed"), [(0.43, True), (0.44, False)])
+def test_what_is_told_as_well_as_usual_has_not_collapsed(quality: float, collapsed: bool) -> None:
+    """0.88 of the median, which is 0.5."""
+    judge = TerminationRule(StopRule(), [0.25, 0.5, 1.0], 90)
+    judge.record(evidence(0.5, area=5))
+    assert judge.has_collapsed(evidence(quality, area=5)) is collapsed
+    judge = TerminationRule(StopRule(), [0.5], 90)
+    assert not judge.has_collapsed(evidence(0.1, area=5)), "the slice before was as large as ever"
+
+
+def test_the_caller_s_limits_hold_besides() -> None:
+    judge = TerminationRule(StopRule(growth=2.0, low_score=0.95), [1.0], 90)
+    assert not judge.continues(evidence(1.0), 90)
+    judge = TerminationRule(StopRule(growth=2.0), [1.0], 90)
+    assert judge.continues(evidence(1.0, area=80), 40)
+    assert not judge.continues(evidence(1.0, area=81), 40)
+    assert evidence(1.0, area=37).area == 37
+
+
+def test_the_contrast_of_a_mask_is_that_of_its_neighbourhood_and_none_where_it_is_empty() -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (40, 50), dtype=np.uint8)
+    mask = np.zeros((40, 50), dtype=bool)
+    for rows, columns in ((slice(10, 20), slice(15, 30)), (slice(0, 9), slice(0, 12)), (slice(35, 40), slice(45, 50))):
+        mask[:] = False
+        mask[rows, columns] = True
+        assert _contrast(pixels, mask) == pytest.approx(edge_contrast(pixels, mask))
+    assert _contrast(pixels, np.zeros_like(mask)) == 0.0
+
+
+def test_a_box_has_an_area_where_both_sides_are_longer_than_a_pixel() -> None:
+    assert _has_area((3, 4, 4, 5))
+    assert not _has_area((3, 4, 3, 9))
+    assert not _has_area((3, 4, 9, 4))
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (25, 35)])
+def test_an_object_in_the_corner_of_its_slices_is_found_to_the_edge(corner: tuple[int, int]) -> None:
+    row, column = corner
+    pixels = np.zeros(SHAPE, dtype=np.uint8)
+    pixels[3:16, row : row + 15, column : column + 15] = 255
+    box = Box(i=(column, column + 14), j=(row, row + 14), k=(KEY, KEY))
+    found = a_session(pixels).propagate([box]).objects[0]
+    assert np.array_equal(found.mask, pixels > 0)
+
+
+def test_a_slice_is_asked_with_the_box_as_it_was_drawn() -> None:
+    """And first with that of the mask before, three of 256 pixels wider."""
+    model = BrightPixels()
+    pixels = a_ball()
+    a_session(pixels, model).propagate([DISC], slice_range=(KEY - 2, KEY))
+    before = Box.around(pixels[KEY - 1 : KEY] > 0).in_plane(0)
+    margin = 50 * 3 / 256
+    widened = (before[0] - margin, before[1] - margin, before[2] + margin, before[3] + margin)
+    assert [asked.box_xyxy for asked in model.asked[-3:]] == [widened, widened, DISC.in_plane(0)]
+    assert [asked.mask_logits is None for asked in model.asked[-3:]] == [True, False, True]

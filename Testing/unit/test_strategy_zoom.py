@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from MedSAMSegmentLib.geometry import VolumeGeometry
 from MedSAMSegmentLib.inference.session import VolumeSession
 from MedSAMSegmentLib.inference.slice_predictor import SlicePrediction, SlicePrompts
+from MedSAMSegmentLib.inference.strategies import zoom
 from MedSAMSegmentLib.inference.strategies.zoom import (
     CONTEXT_FACTOR,
     MAXIMUM_SHARE,
@@ -295,3 +296,62 @@ def test_a_part_of_a_narrow_slice_is_as_wide_as_that() -> None:
     following = following_crop(part, (4, 210, 53, 250), (512, 60))
     assert following is not None
     assert following[3] - following[1] == part[3] - part[1]
+
+
+@pytest.mark.parametrize(
+    ("side", "crop_side"),
+    # Possible sides are powers of 13/12, rounded up: 60, 65, 70, 76, ..., 122, 132, 143, ...
+    [(1, 65), (16, 65), (17, 70), (30, 122), (33, 132), (34, 143)],
+)
+def test_the_part_is_four_times_as_wide_as_the_box_and_64_pixels_at_least(side: int, crop_side: int) -> None:
+    for box in ((200, 200, 199 + side, 200), (200, 200, 200, 199 + side)):
+        part = zoom_crop(box, (512, 512))
+        assert part is not None
+        assert (part[2] - part[0] + 1, part[3] - part[1] + 1) == (crop_side, crop_side)
+
+
+@pytest.mark.parametrize(("side", "near"), [(64, True), (65, False)])
+def test_a_part_is_half_of_the_longer_side_of_a_slice_at_most(side: int, near: bool) -> None:
+    box = (100, 100, 99 + side, 110)
+    for shape in ((512, 512), (512, 400), (400, 512)):
+        assert (zoom_crop(box, shape) is not None) is near
+    assert (zoom_crop((10, 10, 14, 14), (128, 100)) is not None) is True
+    assert (zoom_crop((10, 10, 14, 14), (127, 100)) is not None) is False
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "side", "count", "expected"),
+    [
+        (100, 109, 66, 400, (72, 137)),  # about 105, in steps of eight
+        (0, 9, 66, 400, (0, 65)),
+        (390, 399, 66, 400, (334, 399)),
+        (20, 29, 66, 60, (0, 59)),
+        (100, 109, 6, 400, (102, 107)),
+        (100, 100, 7, 400, (97, 103)),
+        (100, 101, 8, 400, (97, 104)),
+        (104, 105, 80, 400, (60, 139)),  # steps of ten: begins at 65, and an even number of them is nearest
+    ],
+)
+def test_a_part_moves_in_eighths_of_its_side_and_stays_in_the_slice(
+    low: int, high: int, side: int, count: int, expected: tuple[int, int]
+) -> None:
+    assert zoom._span(low, high, side, count) == expected
+
+
+@pytest.mark.parametrize(
+    ("box", "side"),
+    [((200, 200, 210, 210), 65), ((200, 200, 234, 210), 70), ((200, 200, 235, 210), 76), ((200, 200, 210, 235), 76)],
+)
+def test_a_part_that_follows_is_twice_as_wide_as_what_the_object_may_fill(
+    box: tuple[int, int, int, int], side: int
+) -> None:
+    part = following_crop((180, 180, 244, 244), box, (512, 512))
+    assert part is not None
+    assert (part[2] - part[0] + 1, part[3] - part[1] + 1) == (side, side)
+
+
+def test_a_box_on_the_edge_of_a_part_lies_within_it() -> None:
+    crop = (10, 20, 30, 40)
+    assert contains(crop, crop)
+    for box in ((9, 20, 30, 40), (10, 19, 30, 40), (10, 20, 31, 40), (10, 20, 30, 41)):
+        assert not contains(crop, box)

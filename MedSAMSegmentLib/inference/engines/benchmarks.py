@@ -50,7 +50,7 @@ class BenchmarkStore:
         with contextlib.suppress(OSError):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             unseal(self._path)
-            write_atomically(self._path, json.dumps(known, indent=1, sort_keys=True))
+            write_atomically(self._path, json.dumps(known))
             seal(self._path)
 
     def _all(self) -> dict[str, dict[str, dict[str, float]]]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plan import PixelBox
+from .slicewise import mask_box
 
 CORE_SHARE = 1.2
 """Of the depth: the radius of the core. Nobody clicks on the very middle, and few errors are round."""
@@ -108,16 +109,15 @@ def region_of_click(
         return None
     known = _depth(mask != middle.label, middle, bounds)
     # Where there is no edge, as in an empty mask, a click says little about the size.
-    depth = max(mask.shape) / 32 if known is None else max(1.0, known)
+    depth = max(1.0, max(mask.shape) / 32) if known is None else known
     widest = np.inf if known is None else CENTRED * depth + 1
     half = int(WINDOW_DEPTHS * depth) + WINDOW_MARGIN
-    window = _window(middle, half, mask.shape)
+    window = _window((middle.x, middle.y, middle.x, middle.y), half, mask.shape)
     top, left = window[0].start, window[1].start
     at = (middle.y - top, middle.x - left)
     open_ = _open(mask, middle, window, against, bounds)
     from_click = _distances(window, middle.x, middle.y)
-    core = open_ & (from_click <= max(1.0, CORE_SHARE * depth))
-    core[at] = True
+    core = open_ & (from_click <= CORE_SHARE * depth)
     inner = open_ & (from_click <= max(1.5, INNER_SHARE * depth))
     discs = np.inf if known is None else ADDED_DISCS if middle.label else TAKEN_DISCS
     most = discs * np.pi * depth**2
@@ -160,7 +160,7 @@ def _part(
         contrast = contrast_behind(difference, open_, part)
         if contrast < SET_OFF * tolerance:
             continue
-        if ndimage.distance_transform_edt(np.pad(part, 1)).max() > widest:
+        if ndimage.distance_transform_edt(part).max() > widest:
             continue
         return to_edge(part, difference, open_, contrast), tolerance
     return None, None
@@ -173,7 +173,7 @@ def contrast_behind(difference: NDArray[np.float64], open_: NDArray[np.bool_], p
     """
     from scipy import ndimage
 
-    near = ndimage.binary_dilation(part, iterations=1)
+    near = ndimage.binary_dilation(part)
     ring = ndimage.binary_dilation(near, iterations=EDGE_RING - 1) & open_ & ~near
     return float(np.median(difference[ring])) if ring.any() else np.inf
 
@@ -196,22 +196,14 @@ def smooth_grey(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _depth(wrong: NDArray[np.bool_], middle: Middle, bounds: PixelBox | None) -> float | None:
-    """Return the distance in pixels from the middle to the nearest pixel that is not wrong; None without one.
-
-    Looked for in growing windows: the mask's edge is near most of the time.
-    """
-    half = 24
-    while True:
-        window = _window(middle, half, wrong.shape)
-        right = ~wrong[window]
-        if bounds is not None and middle.label and _contains(bounds, middle):
-            right = right | ~_within(bounds, window)
-        away = _distances(window, middle.x, middle.y)[right]
-        nearest = float(away.min()) if away.size else np.inf
-        if nearest <= half or half > max(wrong.shape):
-            break
-        half *= 3
-    return nearest if np.isfinite(nearest) else None
+    """Return the distance in pixels from the middle to the nearest pixel that is not wrong; None without one."""
+    whole = slice(0, wrong.shape[0]), slice(0, wrong.shape[1])
+    right = ~wrong
+    if bounds is not None and middle.label and _contains(bounds, middle):
+        right |= ~_within(bounds, whole)
+    v, u = np.ogrid[whole]
+    squares = ((u - middle.x) ** 2 + (v - middle.y) ** 2)[right]  # of whole numbers: a third of the time
+    return float(np.sqrt(squares.min())) if squares.size else None
 
 
 def _open(
@@ -252,9 +244,14 @@ def _touches_border(part: NDArray[np.bool_]) -> bool:
     return bool(part[0].any() or part[-1].any() or part[:, 0].any() or part[:, -1].any())
 
 
-def _window(middle: Middle, half: int, shape: tuple[int, int]) -> tuple[slice, slice]:
-    x, y = middle.x, middle.y
-    return slice(max(0, y - half), min(shape[0], y + half + 1)), slice(max(0, x - half), min(shape[1], x + half + 1))
+def _window(box: PixelBox, margin: int, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of a box with a margin, as far as a slice of `shape` reaches."""
+    x0, y0, x1, y1 = box
+    rows, columns = shape
+    return (
+        slice(max(0, y0 - margin), min(rows, y1 + margin + 1)),
+        slice(max(0, x0 - margin), min(columns, x1 + margin + 1)),
+    )
 
 
 def _distances(window: tuple[slice, slice], x: int, y: int) -> NDArray[np.float64]:
@@ -288,14 +285,10 @@ def region_beside(
     """
     from scipy import ndimage
 
-    rows, columns = np.flatnonzero(before.any(axis=1)), np.flatnonzero(before.any(axis=0))
-    if not rows.size:
+    box = mask_box(before)
+    if box is None:
         return None
-    margin = 4
-    window = (
-        slice(max(0, int(rows[0]) - margin), min(mask.shape[0], int(rows[-1]) + margin + 1)),
-        slice(max(0, int(columns[0]) - margin), min(mask.shape[1], int(columns[-1]) + margin + 1)),
-    )
+    window = _window(box, EDGE_RING + 1, mask.shape)  # a part grows by a pixel, and is compared with the ring behind
     open_ = mask[window] != middle.label
     if middle.label and bounds is not None and _contains(bounds, middle):
         open_ &= _within(bounds, window)
@@ -308,10 +301,10 @@ def region_beside(
     found = disc
     if first.look is not None and steps <= REACH * np.sqrt(first.pixels.sum() / np.pi):
         difference = np.abs(smooth_grey(pixels[window]) - first.look.typical)
-        alike = open_ & (difference <= first.look.tolerance) & ndimage.binary_dilation(before[window], iterations=1)
+        alike = open_ & (difference <= first.look.tolerance) & ndimage.binary_dilation(before[window])
         pieces, _ = ndimage.label(_opened(alike, first.depth))
         touching = np.unique(pieces[before[window] & (pieces > 0)])
-        part = np.isin(pieces, touching) & (pieces > 0)
+        part = np.isin(pieces, touching)
         contrast = contrast_behind(difference, open_, part)
         small = part.sum() <= GROWTH * first.pixels.sum()
         if part.any() and small and contrast >= SET_OFF * first.look.tolerance:
