@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 import time
 import zlib
@@ -25,6 +26,7 @@ from .records import RecordParser
 if TYPE_CHECKING:
     import requests
 
+PLACE = re.compile(r"/api/v1/workers/[0-9a-f]{1,64}")
 CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 CONNECT_SECONDS = 10.0
@@ -134,7 +136,7 @@ class Bridge:
         try:
             self._models = _models(self._ask("GET", "/api/v1/info").json())
             output = self._ask("POST", "/api/v1/workers", stream=True)
-            place = output.headers["Location"]
+            place = _place(output.headers["Location"])
             threading.Thread(target=self._send, args=(place,), name="sender", daemon=True).start()
             last = self._receive(output)
         except MedSAMError as error:
@@ -149,7 +151,7 @@ class Bridge:
         # The connection closes with this process, and the worker ends with the connection.
         os._exit(0)
 
-    def _ask(self, method: str, path: str, *, ping: bool = False, **options: Any) -> requests.Response:
+    def _ask(self, method: str, path: str, **options: Any) -> requests.Response:
         """Return an answer that is a result. Raises `WorkerError`, or the error that it is."""
         failure = self._requests.exceptions
         try:
@@ -293,6 +295,13 @@ class Bridge:
             f"Start again when the network is back, or {HERE}.",
             "" if error is None else str(error),
         )
+
+
+def _place(location: str) -> str:
+    """Return the path of the worker. Raises ValueError for another: the token goes to this server alone."""
+    if PLACE.fullmatch(location) is None:
+        raise ValueError("Location")
+    return location
 
 
 def _models(facts: Any) -> list[dict[str, str]]:

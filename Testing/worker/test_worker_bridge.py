@@ -215,6 +215,7 @@ FRAME_HALF = READY + READY[:20]
         (answer(200, b"<html>"), output(b""), "is no server of this version"),
         (answer(200, b"[]"), output(b""), "is no server of this version"),
         (answer(200, INFO), answer(201, b""), "is no server of this version"),
+        (answer(200, INFO), answer(201, b"", Location="@example.org/api/v1/workers/1"), "is no server of this version"),
         (answer(404, b"no"), output(b""), "It answered with 404"),
         (answer(301, Location="https://example.org"), output(b""), "It answered with 301"),
         (answer(401, b"{}"), output(b""), "does not accept the token"),
