@@ -116,7 +116,9 @@ def fine_tune(
     if not split.is_validated:
         say("not validated: there is one patient alone, so nothing is known of how the model does on others")
     hashes = hash_files((*split.training, *split.validation))
-    stores = _Encoding(request, base, split, hashes, folder).run(store, say, on_progress, cancel)
+    encoding = _Encoding(request, base, split, hashes, folder)
+    folder.claim(encoding.key)
+    stores = encoding.run(store, say, on_progress, cancel)
     trainer = Trainer(stores.network, stores.training, stores.validation, request.settings, key=stores.key)
     judged = stores.validation or stores.training
     if request.resume and folder.state.exists():
@@ -236,7 +238,7 @@ class _Encoding:
         device = predictor.device.device
         network = TrainableSam(module, self._request.settings.encoder, device, self._request.settings.seed)
         slices = {str(source.image): len(found) for plan in plans.values() for source, found in plan.items()}
-        return _Stores(network, stores["training"], stores.get("validation"), self._training_key(), slices, device.type)
+        return _Stores(network, stores["training"], stores.get("validation"), self.key, slices, device.type)
 
     def _plan(
         self, sources: Sequence[TrainingSource], most: int, say: Say, cancel: CancelCheck
@@ -326,7 +328,9 @@ class _Encoding:
             }
         )
 
-    def _training_key(self) -> str:
+    @property
+    def key(self) -> str:
+        """What tells this training from others: data, model, settings."""
         keys = [self._store_key(side) for side in ("training", "validation")]
         return _digest({"stores": keys, "settings": self._request.settings.facts()})
 

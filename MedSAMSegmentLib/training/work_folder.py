@@ -7,10 +7,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import OutputError, UsageError
+from ..checkpoints.folder import write_atomically
+from ..errors import InputError, OutputError, UsageError
 
 SUFFIX = ".training"
-MARKER = "fine-tuning.txt"
+MARKER, KEY = "fine-tuning.txt", "key.txt"
 MARKED = "What an unfinished fine-tuning of medsam-segment needs to go on. It may be deleted.\n"
 
 
@@ -57,6 +58,20 @@ class WorkFolder:
             (self.path / MARKER).write_text(MARKED, encoding="utf-8")
         except OSError as error:
             raise OutputError(f"{self.path} cannot be made: {error.strerror}.", "Choose another folder.") from error
+
+    def claim(self, key: str) -> None:
+        """Note which training the folder is of, or refuse the one of another. Raises `InputError`."""
+        file = self.path / KEY
+        try:
+            known = file.read_text(encoding="utf-8", errors="replace") if file.exists() else key
+            if known != key:
+                raise InputError(
+                    f"{self.path} is of a training with other data or options.",
+                    "Give the same ones, or start again with --overwrite in place of --resume.",
+                )
+            write_atomically(file, key)
+        except OSError as error:
+            raise OutputError(f"{file} cannot be written: {error.strerror}.", "Choose another folder.") from error
 
     def remove(self) -> None:
         """Delete the folder, if it is one of ours."""
