@@ -16,6 +16,7 @@ from .help_texts import licences_html, offline_help
 from .interpreter_section import InterpreterSection
 from .models_section import ModelsSection
 from .section import BrokenSection, collapsible, named, say, section_or_message
+from .training_section import TrainingSection
 
 EFFECT_NAME = "MedSAM"
 MAIN_BUTTON_HEIGHT = 36
@@ -30,9 +31,11 @@ class ModulePanel:
         self.interpreter = section_or_message(
             _("Interpreter and device"), lambda: InterpreterSection(self._follow, self.models.refresh)
         )
+        self.training = section_or_message(_("Fine-tuning"), lambda: TrainingSection(self._follow, self._new_model))
         for section in (
             self._make_start(),
             self.models.frame,
+            self.training.frame,
             self.interpreter.frame,
             self._make_licences(),
             self._make_help(),
@@ -92,17 +95,25 @@ class ModulePanel:
         for widget in (self.copy_report, self.help_title, self.help):
             layout.addWidget(widget)
         # A broken section asks for the report.
-        self.help_section.collapsed = not any(isinstance(s, BrokenSection) for s in (self.models, self.interpreter))
+        self.help_section.collapsed = not any(
+            isinstance(s, BrokenSection) for s in (self.models, self.training, self.interpreter)
+        )
         self.help_section.connect("contentsCollapsed(bool)", self._show_help)
         return self.help_section
 
     def refresh(self) -> None:
         self.models.refresh()
+        self.training.refresh()
         self.interpreter.refresh()
 
     def cleanup(self) -> None:
         self.models.cleanup()
+        self.training.cleanup()
         self.interpreter.cleanup()
+
+    def _new_model(self, model_id: str) -> None:
+        self.models.refresh()
+        self.models.choose(model_id)
 
     def _open_editor(self) -> None:
         missing = _("The effect MedSAM is missing from the Segment Editor. Restart Slicer.")
@@ -113,7 +124,7 @@ class ModulePanel:
             self.help.setPlainText(offline_help(_folder()))
 
     def _copy_report(self) -> None:
-        error = self.interpreter.last_error or self.models.last_error
+        error = self.interpreter.last_error or self.training.last_error or self.models.last_error
         text = report_text(slicer.app.applicationVersion, chosen_interpreter(), error=error)
         facts = self.interpreter.facts()
         if facts:
