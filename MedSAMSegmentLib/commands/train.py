@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..checkpoints.custom_models import is_custom
 from ..errors import UsageError
 from ..io.output_files import check_against_each_other
+from ..registry import get
 from .opening import fetch_weights
 from .overwriting import agree_to_overwrite
 from .progress import say
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def run(options: argparse.Namespace) -> None:
+    from ..training.base_model import require_trainable
     from ..training.fine_tuning import TrainingRequest, check_request, fine_tune
     from ..training.settings import TrainingSettings
 
@@ -47,8 +49,10 @@ def run(options: argparse.Namespace) -> None:
     check_against_each_other(request.files)
     agree_to_overwrite(request.files, options.overwrite)
     log = _tensorboard(options.tensorboard)
-    if not is_custom(request.model) and not options.offline:
-        fetch_weights(request.model, options.quiet)
+    if not is_custom(request.model):
+        require_trainable(get(request.model))
+        if not options.offline:
+            fetch_weights(request.model, options.quiet)
     try:
         with _bar(options.quiet) as bar, _cancel_on_interrupt(options.quiet) as cancel:
             done = fine_tune(

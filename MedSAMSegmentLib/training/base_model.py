@@ -27,11 +27,16 @@ def find_base(model_id: str, store: CheckpointStore) -> BaseModel:
     cannot be trained here."""
     own = CustomModels(store).get(model_id) if is_custom(model_id) else None
     entry = get(own.network if own is not None else model_id)
+    require_trainable(entry)
+    path = CustomModels(store).require(own) if own is not None else store.require(entry)
+    record = store.record(own.entry if own is not None else entry)
+    return BaseModel(model_id, entry, path, record.sha256 if record is not None else digest_file(path).sha256)
+
+
+def require_trainable(entry: ModelEntry) -> None:
+    """Raise `UsageError` for a network that cannot be trained here."""
     if entry.kind != "slice":
         raise UsageError(
             f"{entry.title} follows objects through a memory, which cannot be trained here.",
             "Use --model lite_medsam, or another model for single slices.",
         )
-    path = CustomModels(store).require(own) if own is not None else store.require(entry)
-    record = store.record(own.entry if own is not None else entry)
-    return BaseModel(model_id, entry, path, record.sha256 if record is not None else digest_file(path).sha256)

@@ -38,6 +38,14 @@ def mask_loss(logits: Tensor, predicted_ious: Tensor, targets: Tensor) -> LossPa
     )
 
 
+def rehearsal_loss(logits: Tensor, predicted_ious: Tensor, known_logits: Tensor, known_ious: Tensor) -> Tensor:
+    """Return how far answers are from those that the network gave before, which have no gradient; shapes as in
+    `mask_loss`."""
+    known = known_logits.sigmoid()
+    masks = soft_dice_loss(logits, known) + F.binary_cross_entropy_with_logits(logits, known)
+    return masks + F.mse_loss(predicted_ious, known_ious)
+
+
 def soft_dice_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Return one minus the Dice of the probabilities, whose sizes are sums of squares; a mean over the batch."""
     probabilities = logits.sigmoid().flatten(1)

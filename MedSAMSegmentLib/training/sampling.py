@@ -17,6 +17,10 @@ LEAST_PART = 20
 """Pixels of the network's input: smaller parts of an object are not asked for by themselves."""
 
 
+RANDOM_SIDES = (0.08, 0.7)
+"""Sides of a box around nothing in particular, in terms of the image."""
+
+
 @dataclass(frozen=True, eq=False)
 class SampledPrompt:
     """One prompt in pixels of the network's input: `box` x0, y0, x1, y1, and `click` (x, y) or None.
@@ -54,6 +58,14 @@ def loose_box(target: NDArray[np.bool_], random: np.random.Generator) -> BoxXYXY
         float(min(width, columns[-1] + right)),
         float(min(height, rows[-1] + bottom)),
     )
+
+
+def random_prompt(side: int, random: np.random.Generator) -> SampledPrompt:
+    """Return a box anywhere on the square that a network sees, around nothing in particular; its target is empty."""
+    width, height = (max(4, round(side * float(np.exp(random.uniform(*np.log(RANDOM_SIDES)))))) for _ in range(2))
+    x, y = (int(random.integers(0, side - length + 1)) for length in (width, height))
+    box = (float(x), float(y), float(x + width - 1), float(y + height - 1))
+    return SampledPrompt(box, None, np.zeros((side, side), dtype=bool))
 
 
 def _one_part(target: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.bool_]:

@@ -13,10 +13,11 @@ class TrainingSettings:
     """`steps` of `batch` prompts each; `encoder` is "frozen" or "lora".
 
     `pull` is the strength of L2-SP (Li et al. 2018): what a step takes off the distance to the published weights, in
-    terms of the learning rate. `click_share` of the batches have a click beside each box.
+    terms of the learning rate. `click_share` of the batches have a click beside each box. With each batch go
+    `rehearsal` boxes around nothing in particular, which the network is to answer as it did before (Li and Hoiem 2016).
     """
 
-    steps: int = 300
+    steps: int = 150
     batch: int = 4
     seed: int = 0
     encoder: str = "frozen"
@@ -26,6 +27,7 @@ class TrainingSettings:
     average: float = 0.98
     pull: float = 2.0
     click_share: float = 0.2
+    rehearsal: int = 2
     score_every: int = 25
     patience: int = 5
     save_every: int = 25

@@ -24,13 +24,15 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass(frozen=True)
 class CurveRow:
-    """One step: the mean loss and its parts, the learning rate, and the Dice on the validation where it was scored."""
+    """One step: the loss and its parts, that of what is rehearsed, the learning rate, and the Dice of the validation
+    where it was scored."""
 
     step: int
     loss: float
     dice_loss: float
     cross_entropy: float
     iou_loss: float
+    rehearsal_loss: float
     learning_rate: float
     validation_dice: float | None = None
 

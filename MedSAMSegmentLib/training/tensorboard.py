@@ -22,7 +22,15 @@ class TensorBoardLog:
 
     def __call__(self, state: TrainingState) -> None:
         row = state.curve[-1]
-        for name in ("loss", "dice_loss", "cross_entropy", "iou_loss", "learning_rate", "validation_dice"):
+        for name in (
+            "loss",
+            "dice_loss",
+            "cross_entropy",
+            "iou_loss",
+            "rehearsal_loss",
+            "learning_rate",
+            "validation_dice",
+        ):
             value = getattr(row, name)
             if value is not None:
                 self._writer.add_scalar(name, value, row.step)

@@ -16,15 +16,16 @@ from torch import Tensor
 
 from ..cancellation import CancelCheck, never_cancel
 from ..errors import Cancelled
-from .losses import LossParts, mask_loss
+from .losses import LossParts, mask_loss, rehearsal_loss
 from .network import TrainableSam, swapped
-from .sampling import SampledPrompt, sample_prompt
+from .sampling import SampledPrompt, random_prompt, sample_prompt
 from .scores import score
 from .settings import TrainingSettings
 from .state import CurveRow, KeptState, TrainingState, read_state, write_state
 from .store import ViewStore
+from .views import OTHER
 
-_CLICKS, _CHOICES = 1, 2
+_CLICKS, _CHOICES, _REHEARSED = 1, 2, 3
 """Kinds of chance, drawn apart."""
 
 
@@ -48,6 +49,7 @@ class Trainer:
     ) -> None:
         self.network, self.training, self.validation, self.settings = network, training, validation, settings
         self._key = key
+        self._learnt = [row for row, record in enumerate(training.records) if record.view != OTHER]
         self._parameters = network.parameters()
         self.start = {name: value.detach().clone() for name, value in self._parameters.items()}
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
@@ -96,13 +98,30 @@ class Trainer:
         prompts = [
             sample_prompt(np.asarray(self.training.targets[row]), chance, with_click=bool(clicked)) for row in rows
         ]
+        return self._features(rows), prompts
+
+    def rehearsal_of(self, step: int) -> Tensor:
+        """Return the loss of a step's boxes around nothing in particular, on any view."""
+        chance = np.random.default_rng([self.settings.seed, step, _REHEARSED])
+        rows = chance.integers(len(self.training), size=self.settings.rehearsal).tolist()
+        side = self.training.targets.shape[-1]
+        prompts = [random_prompt(side, chance) for _ in rows]
+        features = self._features(rows)
+        with torch.no_grad(), swapped(self._parameters, self.start):
+            self.network.forget_derived()
+            known = self.network.answer(features, prompts)
+        self.network.forget_derived()
+        return rehearsal_loss(*self.network.answer(features, prompts), *known)
+
+    def _features(self, rows: list[int]) -> Tensor:
         features = np.stack([self.training.features[row] for row in rows]).astype(np.float32)
-        return torch.from_numpy(features).to(self.network.device), prompts
+        return torch.from_numpy(features).to(self.network.device)
 
     def _row(self, place: int) -> int:
         """Return the view at a place of the endless order, in which each view comes once a round."""
-        turn, within = divmod(place, len(self.training))
-        return int(np.random.default_rng([self.settings.seed, turn]).permutation(len(self.training))[within])
+        turn, within = divmod(place, len(self._learnt))
+        order = np.random.default_rng([self.settings.seed, turn]).permutation(len(self._learnt))
+        return self._learnt[int(order[within])]
 
     def _step(self) -> None:
         state, settings = self.state, self.settings
@@ -110,9 +129,13 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         with torch.enable_grad():
-            parts = self.loss_of(*self.batch_of(state.step))
             self._optimizer.zero_grad(set_to_none=True)
+            parts = self.loss_of(*self.batch_of(state.step))
             parts.total.backward()
+            # One after the other: the gradients add up, and the memory of one is free for the other.
+            rehearsed = self.rehearsal_of(state.step) if settings.rehearsal else parts.total.detach() * 0
+            if settings.rehearsal:
+                rehearsed.backward()
         torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), settings.gradient_norm)
         self._optimizer.step()
         self._pull_back(rate)
@@ -127,6 +150,7 @@ class Trainer:
             float(parts.dice.detach()),
             float(parts.cross_entropy.detach()),
             float(parts.iou.detach()),
+            float(rehearsed.detach()),
             rate,
             found,
         )

@@ -1,4 +1,7 @@
-"""The slices to learn from, each in several views: whole, mirrored, closer, and in a shifted window."""
+"""The slices to learn from, each in several views: whole, mirrored, closer, and in a shifted window.
+
+One more view, in a window that has nothing to do with the object, is there to rehearse what the network knew before.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ LEAST_PIXELS = 20
 MOST_SLICES = 120
 """Of all patients together, by default; what is left out lies evenly between what is taken."""
 
-VIEWS = ("whole", "mirrored", "closer", "window")
+OTHER = "other"
+"""The view that is not learnt from."""
+
+VIEWS = ("whole", "mirrored", "closer", "window", OTHER)
 PLAIN_VIEWS = VIEWS[:1]
 """What is scored: the slice as it is."""
 
@@ -30,6 +36,9 @@ LEAST_CROP = 48
 
 LEVEL_SHIFT, WIDTH_FACTOR = 0.1, (0.75, 1.3)
 """How far the window moves, in terms of its width, and how much wider it becomes."""
+
+DARKEST, BRIGHTEST = (0.0, 40.0), (60.0, 100.0)
+"""Percentiles of a slice between which the ends of the other window are drawn."""
 
 _VIEW_SEED = 20240127
 """Views are the same in every training: embeddings can be kept, and seeds be compared."""
@@ -83,6 +92,8 @@ def slice_views(volume: LabelledVolume, slices: Sequence[int], views: Sequence[s
                 image, shown = _closer(plain, mask, random)
             elif view == "window":
                 image = _shifted(source[k : k + 1], window, random)[0]
+            elif view == OTHER:
+                image = _otherwise(array[k : k + 1], random)[0]
             patient = volume.source.patient
             yield SliceView(patient, k, view, np.ascontiguousarray(image), np.ascontiguousarray(shown))
 
@@ -116,3 +127,10 @@ def _shifted(slab: NDArray, window: Window, random: np.random.Generator) -> NDAr
     level = window.level + window.width * random.uniform(-LEVEL_SHIFT, LEVEL_SHIFT)
     width = window.width * random.uniform(*WIDTH_FACTOR)
     return to_uint8(slab, Window.from_level(level, width)).volume_u8
+
+
+def _otherwise(slab: NDArray, random: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a slice (1,h,w[,3]) in a window between two of its own percentiles."""
+    values = slab[np.isfinite(slab)] if slab.dtype.kind == "f" else slab
+    low, high = (float(np.percentile(values, random.uniform(*ends))) for ends in (DARKEST, BRIGHTEST))
+    return to_uint8(slab, Window(low, high if high > low else low + 1.0)).volume_u8

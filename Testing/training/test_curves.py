@@ -15,7 +15,9 @@ from MedSAMSegmentLib.training.curves import BLUE, ORANGE, draw_curves, write_ta
 from MedSAMSegmentLib.training.state import CurveRow, TrainingState
 from MedSAMSegmentLib.training.tensorboard import TensorBoardLog
 
-CURVE = [CurveRow(step, 2 / step, 1 / step, 0.5, 0.1, 1e-4, 0.5 if step % 5 == 0 else None) for step in range(1, 21)]
+CURVE = [
+    CurveRow(step, 2 / step, 1 / step, 0.5, 0.1, 0.2, 1e-4, 0.5 if step % 5 == 0 else None) for step in range(1, 21)
+]
 
 
 def has_colour(path: Path, colour: tuple[int, int, int]) -> int:
@@ -33,7 +35,7 @@ def test_the_table_has_a_row_a_step(tmp_path: Path) -> None:
 
 def test_the_picture_shows_both_curves(tmp_path: Path) -> None:
     draw_curves(tmp_path / "both.png", CURVE, "läsion")
-    loss_only = [CurveRow(row.step, row.loss, 1.0, 1.0, 1.0, 1e-4) for row in CURVE]
+    loss_only = [CurveRow(row.step, row.loss, 1.0, 1.0, 1.0, 1.0, 1e-4) for row in CURVE]
     draw_curves(tmp_path / "loss.png", loss_only, "x")
     assert has_colour(tmp_path / "both.png", BLUE) > 500
     assert has_colour(tmp_path / "both.png", ORANGE) > has_colour(tmp_path / "loss.png", ORANGE) + 300

@@ -23,7 +23,7 @@ from MedSAMSegmentLib.training.sources import (
 )
 from MedSAMSegmentLib.training.split import given_split, split_by_patient
 from MedSAMSegmentLib.training.store import FEATURES, INDEX, TARGETS, ViewStore, fill_store, open_store
-from MedSAMSegmentLib.training.views import VIEWS, network_target, slice_views, thin_out, useful_slices
+from MedSAMSegmentLib.training.views import OTHER, VIEWS, network_target, slice_views, thin_out, useful_slices
 
 WritePatient = Callable[..., Path]
 
@@ -158,18 +158,20 @@ def test_views_show_the_object(tmp_path: Path, write_patient: WritePatient) -> N
     labelled = read_labelled(find_sources(tmp_path)[0], ["Ball"])
     assert labelled is not None
     found = list(slice_views(labelled, useful_slices(labelled), VIEWS))
-    assert len(found) == len(useful_slices(labelled)) * 4
-    whole, mirrored, closer, window = found[:4]
-    assert [view.view for view in found[:4]] == list(VIEWS)
+    assert len(found) == len(useful_slices(labelled)) * 5
+    whole, mirrored, closer, window, other = found[:5]
+    assert [view.view for view in found[:5]] == list(VIEWS)
     assert np.array_equal(mirrored.image, whole.image[:, ::-1])
     assert np.array_equal(mirrored.mask, whole.mask[:, ::-1])
     assert np.array_equal(window.mask, whole.mask)
     assert not np.array_equal(window.image, whole.image)
     assert closer.mask.sum() == whole.mask.sum()
     assert closer.image.size < whole.image.size
+    assert not np.array_equal(other.image, whole.image)
+    assert other.image.shape == whole.image.shape
     for view in found:
         assert view.image.dtype == np.uint8
-        assert view.image[view.mask].mean() > view.image[~view.mask].mean()
+        assert view.view == OTHER or view.image[view.mask].mean() > view.image[~view.mask].mean()
     again = list(slice_views(labelled, useful_slices(labelled), VIEWS))
     assert all(np.array_equal(one.image, other.image) for one, other in zip(found, again, strict=True))
 

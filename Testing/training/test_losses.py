@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from MedSAMSegmentLib.training.losses import iou_of_masks, mask_loss
+from MedSAMSegmentLib.training.losses import iou_of_masks, mask_loss, rehearsal_loss
 
 
 def published_loss(logits: np.ndarray, ious: np.ndarray, targets: np.ndarray) -> float:
@@ -41,3 +41,19 @@ def test_the_iou_is_of_the_masks_and_without_a_gradient() -> None:
 def test_two_empty_masks_have_a_loss_that_is_finite() -> None:
     found = mask_loss(torch.full((1, 1, 8, 8), -30.0), torch.zeros(1, 1), torch.zeros(1, 1, 8, 8))
     assert float(found.total) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_is_answered_as_before_has_no_gradient() -> None:
+    known, ious = (
+        torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0)) * 3,
+        torch.tensor([[0.5], [0.9]]),
+    )
+    same, other = known.clone().requires_grad_(), (known + 1).requires_grad_()
+    losses = [rehearsal_loss(logits, ious, known, ious) for logits in (same, other)]
+    for loss in losses:
+        loss.backward()
+    assert same.grad is not None
+    assert other.grad is not None
+    assert float(same.grad.abs().max()) < 1e-7
+    assert float(other.grad.abs().max()) > 1e-4
+    assert float(losses[0].detach()) < float(losses[1].detach())

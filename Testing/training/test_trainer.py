@@ -12,14 +12,16 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from training_support import small_network
+from training_support import SIDE, small_network
 
 from MedSAMSegmentLib.errors import Cancelled, InputError
 from MedSAMSegmentLib.training.network import TrainableSam, swapped
+from MedSAMSegmentLib.training.sampling import random_prompt
 from MedSAMSegmentLib.training.scores import score
 from MedSAMSegmentLib.training.settings import TrainingSettings
 from MedSAMSegmentLib.training.store import ViewStore
 from MedSAMSegmentLib.training.trainer import Trainer
+from MedSAMSegmentLib.training.views import OTHER
 
 MakeStore = Callable[..., ViewStore]
 QUICK = TrainingSettings(steps=12, batch=2, score_every=4, save_every=5, click_share=0.4)
@@ -44,7 +46,9 @@ def test_it_learns_one_slice(make_store: MakeStore) -> None:
     store = make_store(count=1)
     network = small_network()
     before = score(network, store).mean
-    settings = TrainingSettings(steps=100, batch=2, learning_rate=2e-3, average=0.9, pull=0.0, click_share=0.0)
+    settings = TrainingSettings(
+        steps=100, batch=2, learning_rate=2e-3, average=0.9, pull=0.0, click_share=0.0, rehearsal=0
+    )
     trainer = Trainer(network, store, None, settings)
     trainer.run()
     with swapped(network.parameters(), trainer.chosen_values()):
@@ -98,6 +102,29 @@ def test_the_pull_keeps_the_weights_near_the_start(make_store: MakeStore) -> Non
             sum(float((value.detach() - start[name]).norm()) for name, value in network.parameters().items())
         )
     assert distances[1] < 0.7 * distances[0]
+
+
+def test_what_is_rehearsed_is_answered_more_as_before(make_store: MakeStore) -> None:
+    store = make_store()
+    features = torch.from_numpy(np.asarray(store.features[:4], dtype=np.float32))
+    prompts = [random_prompt(SIDE, np.random.default_rng(seed)) for seed in range(4)]
+    with torch.no_grad():
+        before = small_network().answer(features, prompts)[0].sigmoid()
+    changes = []
+    for rehearsal in (0, 4):
+        network = small_network()
+        Trainer(network, store, None, replace(QUICK, steps=15, learning_rate=1e-3, rehearsal=rehearsal)).run()
+        network.forget_derived()
+        with torch.no_grad():
+            changes.append(float((network.answer(features, prompts)[0].sigmoid() - before).abs().mean()))
+    assert changes[1] < 0.8 * changes[0]
+
+
+def test_the_other_view_is_not_learnt_from(make_store: MakeStore) -> None:
+    store = make_store(count=6)
+    records = tuple(replace(record, view=OTHER if n % 2 else "whole") for n, record in enumerate(store.records))
+    trainer = Trainer(small_network(), replace(store, records=records), None, QUICK)
+    assert sorted(trainer._row(place) for place in range(6)) == [0, 0, 2, 2, 4, 4]
 
 
 def test_the_encoder_stays_as_it_is(make_store: MakeStore) -> None:
