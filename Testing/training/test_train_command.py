@@ -118,7 +118,7 @@ def test_a_training_is_stopped_resumed_listed_and_used(
     assert mask.exists()
 
     assert main(arguments(data, out)) == 3
-    assert "is there already" in capsys.readouterr().err
+    assert "are there already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

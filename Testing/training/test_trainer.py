@@ -47,7 +47,7 @@ def test_it_learns_one_slice(make_store: MakeStore) -> None:
     network = small_network()
     before = score(network, store).mean
     settings = TrainingSettings(
-        steps=100, batch=2, learning_rate=2e-3, average=0.9, pull=0.0, click_share=0.0, rehearsal=0
+        steps=200, batch=2, learning_rate=2e-3, average=0.9, pull=0.0, click_share=0.0, rehearsal=0
     )
     trainer = Trainer(network, store, None, settings)
     trainer.run()
