@@ -291,7 +291,7 @@ def _add_train(commands: Any) -> None:
         help="part of the patients that is not trained on but tested with; default: 0.2",
     )  # fmt: skip
     train.add_argument("--val", type=path, metavar="MANIFEST|FOLDER", help="patients to test with, in place of a part")
-    train.add_argument("--steps", type=count, default=150, metavar="N", help="of four prompts each; default: 150")
+    train.add_argument("--steps", type=count, default=100, metavar="N", help="of four prompts each; default: 100")
     train.add_argument(
         "--slices", type=count, default=120, metavar="N", help="to train on at most, of all patients; default: 120"
     )

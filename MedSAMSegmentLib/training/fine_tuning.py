@@ -76,7 +76,7 @@ class TrainingRequest:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What the training writes: weights, card, table and picture."""
+        """The files that the training writes: weights, card, table and picture."""
         stem = self.output.name.removesuffix(OUTPUT_SUFFIX)
         return (self.output, *(self.output.with_name(stem + suffix) for suffix in (CARD, TABLE, PICTURE)))
 
@@ -330,7 +330,7 @@ class _Encoding:
 
     @property
     def key(self) -> str:
-        """What tells this training from others: data, model, settings."""
+        """The digest that tells this training from others: data, model, settings."""
         keys = [self._store_key(side) for side in ("training", "validation")]
         return _digest({"stores": keys, "settings": self._request.settings.facts()})
 

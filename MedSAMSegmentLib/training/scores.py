@@ -1,4 +1,4 @@
-"""How well a network in training does: Dice on whole slices, from a box each, on the square that the network sees."""
+"""Scores of a network in training: Dice on whole slices, from a box each, on the square that the network sees."""
 
 from __future__ import annotations
 

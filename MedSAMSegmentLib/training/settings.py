@@ -1,4 +1,4 @@
-"""What a training is asked for, apart from its data."""
+"""The settings of a training, apart from its data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class TrainingSettings:
 
     `pull` is the strength of L2-SP (Li et al. 2018): what a step takes off the distance to the published weights, in
     terms of the learning rate. `click_share` of the batches have a click beside each box. With each batch go
-    `rehearsal` boxes around nothing in particular, which the network is to answer as it did before (Li and Hoiem 2016).
+    `rehearsal` boxes around nothing in particular, which the network is to answer as it did before (Li and Hoiem 2016);
+    `rehearsal_weight` is that of their loss.
     """
 
-    steps: int = 150
+    steps: int = 100
     batch: int = 4
     seed: int = 0
     encoder: str = "frozen"
@@ -28,6 +29,7 @@ class TrainingSettings:
     pull: float = 2.0
     click_share: float = 0.2
     rehearsal: int = 2
+    rehearsal_weight: float = 0.25
     score_every: int = 25
     patience: int = 5
     save_every: int = 25

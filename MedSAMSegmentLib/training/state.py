@@ -39,7 +39,7 @@ class CurveRow:
 
 @dataclass(eq=False)
 class TrainingState:
-    """What goes on from step to step. `weights` are those being trained, `averaged` their moving average.
+    """The state that goes on from step to step. `averaged` is the moving average of the weights.
 
     `best` are the averaged weights with the best score so far, None where nothing was scored yet.
     """

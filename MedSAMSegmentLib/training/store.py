@@ -1,4 +1,4 @@
-"""What the frozen encoder makes of the slices, computed once and mapped from the disk.
+"""The frozen encoder's embeddings of the slices, computed once and mapped from the disk.
 
 A network whose encoder learns, too, gets the network's inputs in the same way.
 """
@@ -123,7 +123,7 @@ def open_store(folder: Path, key: str) -> ViewStore:
 
 @dataclass(frozen=True)
 class _Index:
-    """How many views were looked at, and which are kept."""
+    """The number of views that were looked at, and those that are kept."""
 
     key: str
     seen: int

@@ -135,7 +135,7 @@ class Trainer:
             # One after the other: the gradients add up, and the memory of one is free for the other.
             rehearsed = self.rehearsal_of(state.step) if settings.rehearsal else parts.total.detach() * 0
             if settings.rehearsal:
-                rehearsed.backward()
+                (settings.rehearsal_weight * rehearsed).backward()
         torch.nn.utils.clip_grad_norm_(list(self._parameters.values()), settings.gradient_norm)
         self._optimizer.step()
         self._pull_back(rate)

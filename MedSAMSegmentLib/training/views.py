@@ -46,7 +46,7 @@ _VIEW_SEED = 20240127
 
 @dataclass(frozen=True, eq=False)
 class SliceView:
-    """What the network is shown: `image` (h,w[,3]) uint8 and the `mask` (h,w) bool on it, with where it is from."""
+    """One view as the network is shown it: `image` (h,w[,3]) uint8, the `mask` (h,w) bool on it, and their origin."""
 
     patient: str
     index: int

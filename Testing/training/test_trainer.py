@@ -111,9 +111,12 @@ def test_what_is_rehearsed_is_answered_more_as_before(make_store: MakeStore) -> 
     with torch.no_grad():
         before = small_network().answer(features, prompts)[0].sigmoid()
     changes = []
-    for rehearsal in (0, 4):
+    for rehearsal in (0, 6):
         network = small_network()
-        Trainer(network, store, None, replace(QUICK, steps=15, learning_rate=1e-3, rehearsal=rehearsal)).run()
+        settings = replace(
+            QUICK, steps=40, learning_rate=1e-3, average=0.0, pull=0.0, rehearsal=rehearsal, rehearsal_weight=1.0
+        )
+        Trainer(network, store, None, settings).run()
         network.forget_derived()
         with torch.no_grad():
             changes.append(float((network.answer(features, prompts)[0].sigmoid() - before).abs().mean()))

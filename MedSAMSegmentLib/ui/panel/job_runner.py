@@ -41,7 +41,7 @@ class JobRunner:
 
     @property
     def note(self) -> str:
-        """What the last job had to say."""
+        """The sentence that the last job ended with; "" for none."""
         return str((self._answer or {}).get("note", ""))
 
     @property
