@@ -300,6 +300,10 @@ def _add_train(commands: Any) -> None:
         "--encoder", default="frozen", choices=("frozen", "lora"),
         help="frozen: slices are encoded once; lora: the encoder learns a little, too, at many times the cost",
     )  # fmt: skip
+    train.add_argument(
+        "--rehearsal", type=_weight, default=1.0, metavar="W",
+        help="how firmly it is held to what it knew, from 0; less learns more and forgets more; default: 1",
+    )  # fmt: skip
     train.add_argument("--resume", action="store_true", help="go on with a training that was stopped")
     train.add_argument(
         "--tensorboard", type=path, metavar="FOLDER", help="also write the curves there; the extra 'tensorboard'"
@@ -311,6 +315,16 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--offline", action="store_true", help="never download weights")
     _add_overwrite(train)
     _add_common(train)
+
+
+def _weight(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no weight from 0 to 100")
+    return found
 
 
 def _fraction(text: str) -> float:

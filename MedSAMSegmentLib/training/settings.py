@@ -29,7 +29,7 @@ class TrainingSettings:
     pull: float = 2.0
     click_share: float = 0.2
     rehearsal: int = 2
-    rehearsal_weight: float = 0.25
+    rehearsal_weight: float = 1.0
     score_every: int = 25
     patience: int = 5
     save_every: int = 25

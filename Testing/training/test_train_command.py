@@ -128,6 +128,7 @@ def test_a_training_is_stopped_resumed_listed_and_used(
         (["-o", "own.pth"], 2, "is no name for the weights"),
         (["--model", "medsam2"], 2, "cannot be trained here"),
         (["--val-fraction", "1.5"], 2, "no part from 0"),
+        (["--rehearsal", "much"], 2, "no weight from 0"),
         (["--resume"], 2, "nothing to resume"),
         (["--model", "own-none.safetensors"], 4, "is not in the model folder"),
     ],
