@@ -334,6 +334,13 @@ def fine_tuning_table() -> str:
     return table(head, rows)
 
 
+def overfit_line() -> str:
+    """Return what becomes of a single slice that is learnt by heart."""
+    run = next(run for run in figures("fine_tuning")["runs"] if run["experiment"] == "overfit")
+    steps = run["settings"]["steps"]
+    return f"One slice learnt by heart in {steps} steps: {run['before']:.3f} before, {run['after']:.3f} after.\n"
+
+
 def _worst_guard(run: Mapping[str, Any]) -> tuple[str, float]:
     changes = {name: run["after"][name] - run["before"][name] for name in run["before"] if name != "tested"}
     name = min(changes, key=lambda guard: changes[guard])
@@ -351,6 +358,7 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (DOCS / "cohorts.md", "cohort size"): cohort_size,
     (DOCS / "cohorts.md", "cohort kills"): cohort_kills,
     (DOCS / "fine_tuning.md", "gate table"): fine_tuning_table,
+    (DOCS / "fine_tuning.md", "overfit line"): overfit_line,
     (DOCS / "accuracy.md", "accuracy lines"): accuracy_lines,
     (DOCS / "accuracy.md", "clicks table"): clicks_table,
     (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
