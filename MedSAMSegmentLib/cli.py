@@ -39,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_cohort(commands)
+    _add_train(commands)
     _add_models(commands)
     _add_demo(commands)
     _add_info(commands)
@@ -270,6 +271,72 @@ def _add_models(commands: Any) -> None:
     _add_common(models)
 
 
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser("train", help="fine-tune a model on your own segments")
+    train.add_argument(
+        "--data", type=path, metavar="MANIFEST|FOLDER", required=True,
+        help="images and their segmentations; fine_tuning.md",
+    )  # fmt: skip
+    train.add_argument(
+        "--label", action="append", metavar="NAME", required=True,
+        help="the segment to learn; of a label map also its number; repeated, all of them are one object",
+    )  # fmt: skip
+    train.add_argument("--model", default="lite_medsam", metavar="ID", help="to begin with; default: lite_medsam")
+    train.add_argument(
+        "-o", "--output", type=path, metavar="OWN.safetensors", required=True,
+        help="the weights; a card, a table and a picture of the curves come beside",
+    )  # fmt: skip
+    train.add_argument(
+        "--val-fraction", type=_fraction, metavar="F",
+        help="part of the patients that is not trained on but tested with; default: 0.2",
+    )  # fmt: skip
+    train.add_argument("--val", type=path, metavar="MANIFEST|FOLDER", help="patients to test with, in place of a part")
+    train.add_argument("--steps", type=count, default=100, metavar="N", help="of four prompts each; default: 100")
+    train.add_argument(
+        "--slices", type=count, default=120, metavar="N", help="to train on at most, of all patients; default: 120"
+    )
+    train.add_argument("--seed", type=tries, default=0, metavar="N", help="of all chance; default: 0")
+    train.add_argument(
+        "--encoder", default="frozen", choices=("frozen", "lora"),
+        help="frozen: slices are encoded once; lora: the encoder learns a little, too, at many times the cost",
+    )  # fmt: skip
+    train.add_argument(
+        "--rehearsal", type=_weight, default=1.0, metavar="W",
+        help="how firmly it is held to what it knew, from 0; less learns more and forgets more; default: 1",
+    )  # fmt: skip
+    train.add_argument("--resume", action="store_true", help="go on with a training that was stopped")
+    train.add_argument(
+        "--tensorboard", type=path, metavar="FOLDER", help="also write the curves there; the extra 'tensorboard'"
+    )
+    train.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"))
+    train.add_argument(
+        "--engine", default="auto", choices=("auto", "torch", "openvino"), help="what encodes the slices once"
+    )
+    train.add_argument("--offline", action="store_true", help="never download weights")
+    _add_overwrite(train)
+    _add_common(train)
+
+
+def _weight(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no weight from 0 to 100")
+    return found
+
+
+def _fraction(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part from 0 to less than 1")
+    return found
+
+
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="segment three organs of a real chest CT")
     demo.add_argument("--output", default="demo", type=path, metavar="FOLDER", help="default: demo")
@@ -376,6 +443,8 @@ def _failed(error: Exception, debug: bool) -> int:
 
 
 def _cancelled(command: str, written: Sequence[Path]) -> str:
+    if command == "train":
+        return "cancelled; what was computed is kept, and the same command with --resume goes on from there."
     if command == "cohort":
         return "cancelled; what is done stays done, and the same command goes on from there."
     if written:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +27,7 @@ from ..runs.prompt_options import segmentation_on_grid
 from ..runs.report import REPEATED_OPTIONS, run_report
 from ..runs.segmenting import named_weights, open_image, segment
 from ..worker.failure import describe
+from ..worker.memory import forget_peak_memory, peak_memory_mb
 from .cases import Case
 from .sidecar import file_facts, result_digest, stamp, thumbnail_path, write_sidecar
 
@@ -106,7 +106,7 @@ def run_case(task: Task, model: KeptModel) -> Finished:
         "case": asdict(task.case),
     }
     write_sidecar(out, facts)
-    _forget_peak_memory()
+    forget_peak_memory()
     ended = Finished("done", 0.0)
     try:
         facts |= _computed(task, model)
@@ -114,7 +114,7 @@ def run_case(task: Task, model: KeptModel) -> Finished:
         ended = failure(error)
         facts |= {"inputs": _seen_inputs(task), "error": error_facts(error)}
     seconds = round(time.monotonic() - begun, 3)
-    facts |= {"state": ended.state, "seconds": seconds, "finished": _now(), "peak_memory_mb": _peak_memory_mb()}
+    facts |= {"state": ended.state, "seconds": seconds, "finished": _now(), "peak_memory_mb": peak_memory_mb()}
     write_sidecar(out, facts)
     return Finished(ended.state, seconds, ended.code, ended.message, ended.again)
 
@@ -255,26 +255,3 @@ def _wants_memory(error: BaseException | None) -> bool:
 
 def _now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _forget_peak_memory() -> None:
-    """Let Linux begin anew with the most memory that this process held."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    except OSError:
-        return
-
-
-def _peak_memory_mb() -> float | None:
-    """Return the most memory that the process held, on Linux during the case; None where the system does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024, 1)
-    except (OSError, StopIteration):
-        pass
-    try:
-        import resource
-    except ImportError:
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(most / (2**20 if sys.platform == "darwin" else 1024), 1)

@@ -138,7 +138,8 @@ def load_predictor(
     chosen = choose_engine(
         Encoder(slice_network(module), module, choice, files),
         engine,
-        free_precision=precision == "auto",
+        # In bfloat16 the published weights are known to keep the masks; of others nothing is known.
+        free_precision=precision == "auto" and files.weights_sha256 == entry.sha256,
         slices=slices,
     )
     choice = replace(choice, reason=f"{choice.reason}; {chosen.engine.name}: {chosen.reason}")

@@ -101,6 +101,23 @@ def write_challenge_npz(path: str | Path, labels_zyx: NDArray, spacing_zyx: tupl
     _write(path, segs=_smallest(labels), spacing=np.array(spacing_zyx[::-1], np.float64))
 
 
+def write_case(path: str | Path, images: NDArray, labels: NDArray, geometry: VolumeGeometry) -> None:
+    """Write a case with its answer, as `read_challenge_npz` reads it: `imgs` (z,y,x[,3]) in any numbers, `gts` (z,y,x)
+    and their place. Raises `OutputError`."""
+    x, y, z = geometry.spacing_zyx[::-1]
+    direction = geometry.ijk_to_lps[:3, :3] / (x, y, z)
+    with atomic_write(path, ".npz") as temporary, temporary.open("wb") as file:
+        # Not compressed: whoever waits for it has the disk.
+        np.savez(
+            file,
+            imgs=images,
+            gts=_smallest(np.asarray(labels)),
+            spacing=np.array((x, y, z)),
+            direction=direction.ravel(),
+            origin=geometry.ijk_to_lps[:3, 3],
+        )
+
+
 def write_segs(path: str | Path, labels: NDArray, steps: Sequence[NDArray] = ()) -> None:
     """Write an answer as the challenges take it: `segs` (z,y,x), or (y,x) for a picture, and nothing else.
 

@@ -1,8 +1,10 @@
-"""A process of its own that fetches, copies, checks or deletes a checkpoint, so that Slicer never waits.
+"""A process of its own that fetches, copies, checks, deletes or trains a checkpoint, so that Slicer never waits.
 
-Run as a script by the worker's interpreter: `model_job.py LIBRARY_FOLDER pull|import|remove MODEL [FILE]`. It prints
-one JSON object a line: `{"done": bytes, "total": bytes}` while it works, at last `{"ok": model}`, the id of the model
-that the file is now, or `{"error": ..., "cure": ..., "code": ...}`. When its stdin closes it cancels.
+Run as a script by the worker's interpreter: `model_job.py LIBRARY_FOLDER pull|import|remove MODEL [FILE]`, or
+`... train MODEL MANIFEST LABEL`. It prints one JSON object a line: `{"done": bytes, "total": bytes}` while it works, of
+a training `{"done": n, "total": n, "stage": word}`; at last `{"ok": model}`, the id of the model that the file is now,
+with `"note"` where there is something to say, or `{"error": ..., "cure": ..., "code": ...}`. When its stdin closes it
+cancels.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ def main(arguments: Sequence[str]) -> int:
     cancelled = threading.Event()
     threading.Thread(target=_wait_for_end_of_input, args=(cancelled,), daemon=True).start()
     try:
-        say(ok=_perform(action, model, rest, cancelled))
+        if action == "train":
+            say(**_train(model, Path(rest[0]), rest[1], cancelled))
+        else:
+            say(ok=_perform(action, model, rest, cancelled))
     except ImportError as error:
         say(
             error=f"The package {error.name} is not installed in {sys.executable}.",
@@ -62,6 +67,32 @@ def _perform(action: str, model: str, rest: Sequence[str], cancelled: threading.
     else:
         store.remove(entry)
     return entry.id
+
+
+def _train(model: str, manifest: Path, label: str, cancelled: threading.Event) -> dict[str, str]:
+    """Return the id of the model that was made of the segments in the manifest, and how good it is."""
+    from MedSAMSegmentLib.checkpoints.custom_models import custom_name
+    from MedSAMSegmentLib.results import Progress
+    from MedSAMSegmentLib.training.fine_tuning import TrainingRequest, fine_tune
+
+    next_report = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal next_report
+        now = time.monotonic()
+        if now >= next_report or progress.done == progress.total:
+            next_report = now + REPORT_SECONDS
+            say(done=progress.done, total=progress.total, stage=progress.stage)
+
+    name = custom_name(f"{label}.safetensors").removeprefix("own-")
+    # The masks are all that the files hold; the name is the model's.
+    request = TrainingRequest(manifest, ("1",), manifest.parent / name, model)
+    done = fine_tune(request, on_progress=report, cancel=cancelled.is_set)
+    before, after = done.card["dice_before"]["mean"], done.card["dice_after"]["mean"]
+    judged = (
+        "on the patient kept to test with" if done.card["validated"] else "on what it was trained on, not validated"
+    )
+    return {"ok": done.model_id, "note": f"Dice {before:.2f} before, {after:.2f} after, {judged}."}
 
 
 class _Report:

@@ -50,6 +50,30 @@ def check_volume_fits(volume_bytes: int, voxels: int, available: int | None, cop
         )
 
 
+def forget_peak_memory() -> None:
+    """Let Linux begin anew with the most memory that this process held."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return
+
+
+def peak_memory_mb() -> float | None:
+    """Return the most memory that the process held, on Linux since `forget_peak_memory`; None if
+    unknown."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return round(next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024, 1)
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return None
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(most / (2**20 if sys.platform == "darwin" else 1024), 1)
+
+
 def _linux_available() -> int | None:
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()

@@ -6,7 +6,8 @@
 
 What a run found is kept in `figures/`, whatever wrote it: `medsam-segment demo`, `Testing/bench/accuracy.py`,
 `Testing/bench/clicks.py --json`, `Testing/bench/cohort_cases.py --json`, `Testing/cohort/kills.py --json` (as
-`cohort_kills=FILE`), `Testing/bench/service_load.py --json` and `Testing/parity/parity_table.py --json`.
+`cohort_kills=FILE`), `Testing/bench/fine_tuning.py --figures` (as `fine_tuning=FILE`),
+`Testing/bench/service_load.py --json` and `Testing/parity/parity_table.py --json`.
 (`Testing/bench/bench.py` writes its own page and figures.) No figure is written by hand: a test makes all of them again
 and compares.
 """
@@ -294,6 +295,58 @@ def cohort_kills() -> str:
     return f"{kills}, in {found['cohorts']} cohorts and {found['runs']} calls: {harm}.\n"
 
 
+LEAST_GAIN, MOST_HARM = 0.03, 0.02
+"""The gate of fine-tuning: the other patient's Dice, and that of any guard."""
+
+
+def fine_tuning_table() -> str:
+    """Return the Dice of another patient before and after each training, and the guard that lost most."""
+    groups: dict[tuple[str, float, int], list[Mapping[str, Any]]] = {}
+    for run in figures("fine_tuning")["runs"]:
+        if run["experiment"] != "overfit":
+            settings = run["settings"]
+            # Before the weight was a setting it was one.
+            weight = settings.get("rehearsal_weight", 1.0) if settings.get("rehearsal", 0) else 0.0
+            groups.setdefault((run["experiment"], weight, settings["steps"]), []).append(run)
+    rows = []
+    for (name, weight, steps), runs in sorted(groups.items()):
+        gains = [run["after"]["tested"] - run["before"]["tested"] for run in runs]
+        guard, harm = min(map(_worst_guard, runs), key=lambda pair: pair[1])
+        met = min(gains) >= LEAST_GAIN and harm >= -MOST_HARM
+        rows.append(
+            (
+                name,
+                f"{weight:g}",
+                str(steps),
+                ", ".join(str(run["seed"]) for run in runs),
+                f"{runs[0]['before']['tested']:.3f}",
+                ", ".join(f"{run['after']['tested']:.3f}" for run in runs),
+                f"{statistics.mean(gains):+.3f}",
+                f"{harm:+.3f} ({guard})",
+                "yes" if met else "no",
+                f"{max(run['training_seconds'] for run in runs) / 60:.1f}",
+                f"{max(run['peak_memory_mb'] for run in runs) / 1000:.1f}",
+            )
+        )
+    head = (
+        "trained on", "rehearsal", "steps", "seeds", "before", "after", "gain", "worst guard", "gate", "minutes", "GB",
+    )  # fmt: skip
+    return table(head, rows)
+
+
+def overfit_line() -> str:
+    """Return what becomes of a single slice that is learnt by heart."""
+    run = next(run for run in figures("fine_tuning")["runs"] if run["experiment"] == "overfit")
+    steps = run["settings"]["steps"]
+    return f"One slice learnt by heart in {steps} steps: {run['before']:.3f} before, {run['after']:.3f} after.\n"
+
+
+def _worst_guard(run: Mapping[str, Any]) -> tuple[str, float]:
+    changes = {name: run["after"][name] - run["before"][name] for name in run["before"] if name != "tested"}
+    name = min(changes, key=lambda guard: changes[guard])
+    return name, changes[name]
+
+
 BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (README, "models table"): first_models_table,
     (README, "accuracy lines"): accuracy_lines,
@@ -304,6 +357,8 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (DOCS / "cohorts.md", "cohort speed"): cohort_speed,
     (DOCS / "cohorts.md", "cohort size"): cohort_size,
     (DOCS / "cohorts.md", "cohort kills"): cohort_kills,
+    (DOCS / "fine_tuning.md", "gate table"): fine_tuning_table,
+    (DOCS / "fine_tuning.md", "overfit line"): overfit_line,
     (DOCS / "accuracy.md", "accuracy lines"): accuracy_lines,
     (DOCS / "accuracy.md", "clicks table"): clicks_table,
     (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
@@ -323,6 +378,7 @@ KEPT: Mapping[str, Callable[[Any], Any]] = {
     "cohort": lambda found: found,
     "cohort_kills": lambda found: found,
     "demo": lambda found: {key: found[key] for key in ("input", "model", "versions", "device", "strategy", "table")},
+    "fine_tuning": lambda found: found,
     "parity": lambda found: found,
     "service": lambda found: found,
 }

@@ -63,6 +63,7 @@ def test_the_rarely_used_sections_are_collapsed(host: Any) -> None:
     assert {s.text: s.collapsed for s in sections(host)} == {
         "Segment Editor": False,
         "Models": False,
+        "Fine-tuning": True,
         "Interpreter and device": True,
         "Where it runs": True,
         "Licences and citation": True,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from MedSAMSegmentLib.errors import InputError, OutputError
-from MedSAMSegmentLib.io.challenge_npz import read_challenge_npz, read_npz, write_challenge_npz
+from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.io.challenge_npz import read_challenge_npz, read_npz, write_case, write_challenge_npz
 from MedSAMSegmentLib.io.read_volume import read_volume
 from MedSAMSegmentLib.prompts import Box
 
@@ -164,3 +165,15 @@ def test_a_real_lesion_case_is_read() -> None:
     assert case.volume.spacing_zyx == pytest.approx((5.0, 0.314453, 0.314453))
     assert case.reference is not None
     assert int((case.reference > 0).sum()) == 11697
+
+
+def test_a_case_is_read_as_it_was_written(tmp_path: Path) -> None:
+    turned = np.array([[0, -0.8, 0, 5], [0.7, 0, 0, -6], [0, 0, 3, 7], [0, 0, 0, 1]], np.float64)
+    image = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) - 50
+    write_case(tmp_path / "case.npz", image, image > 10, VolumeGeometry((4, 5, 6), turned))
+    case = read_challenge_npz(tmp_path / "case.npz")
+    assert np.array_equal(case.volume.array_zyx, image)
+    assert case.volume.array_zyx.dtype == np.int16
+    assert case.reference is not None
+    assert np.array_equal(case.reference == 1, image > 10)
+    assert np.allclose(case.volume.geometry.ijk_to_lps, turned)

@@ -1,4 +1,4 @@
-"""Runs one checkpoint job at a time beside Slicer."""
+"""Runs one job on checkpoints at a time beside Slicer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ GRACE_MILLISECONDS = 2000
 
 
 class JobRunner:
-    """`progress(done, total)` in bytes, then `ended(error)`; `error` is None when the job succeeded."""
+    """`progress(done, total)` in bytes, or of a training in steps of its `stage`, then `ended(error)`; `error` is None
+    when the job succeeded."""
 
     def __init__(self, progress: Callable[[int, int], None], ended: Callable[[MedSAMError | None], None]) -> None:
         self._progress = progress
@@ -28,6 +29,7 @@ class JobRunner:
         self._buffer = b""
         self._answer: dict[str, object] | None = None
         self._cancelled = False
+        self.stage = ""
         self._killer = qt.QTimer()
         self._killer.setSingleShot(True)
         self._killer.connect("timeout()", self._kill)
@@ -36,6 +38,11 @@ class JobRunner:
     def model(self) -> str:
         """The id of the model that the last job fetched, imported or removed; "" when it failed."""
         return str((self._answer or {}).get("ok", ""))
+
+    @property
+    def note(self) -> str:
+        """The sentence that the last job ended with; "" for none."""
+        return str((self._answer or {}).get("note", ""))
 
     @property
     def busy(self) -> bool:
@@ -95,6 +102,7 @@ class JobRunner:
         except ValueError:
             return  # a warning that some library printed
         if "done" in fields:
+            self.stage = str(fields.get("stage", ""))
             self._progress(int(fields["done"]), int(fields["total"]))
         else:
             self._answer = fields

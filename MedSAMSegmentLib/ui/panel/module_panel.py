@@ -19,6 +19,7 @@ from .interpreter_section import InterpreterSection
 from .models_section import ModelsSection
 from .section import BrokenSection, collapsible, named, say, section_or_message
 from .server_section import ServerSection, place_html
+from .training_section import TrainingSection
 
 EFFECT_NAME = "MedSAM"
 MAIN_BUTTON_HEIGHT = 36
@@ -34,9 +35,11 @@ class ModulePanel:
             _("Interpreter and device"), lambda: InterpreterSection(self._follow, self.models.refresh)
         )
         self.server = section_or_message(_("Where it runs"), lambda: ServerSection(self._follow, self._show_place))
+        self.training = section_or_message(_("Fine-tuning"), lambda: TrainingSection(self._follow, self._new_model))
         for section in (
             self._make_start(),
             self.models.frame,
+            self.training.frame,
             self.interpreter.frame,
             self.server.frame,
             self._make_licences(),
@@ -103,21 +106,27 @@ class ModulePanel:
             layout.addWidget(widget)
         # A broken section asks for the report.
         self.help_section.collapsed = not any(
-            isinstance(s, BrokenSection) for s in (self.models, self.interpreter, self.server)
+            isinstance(s, BrokenSection) for s in (self.models, self.training, self.interpreter, self.server)
         )
         self.help_section.connect("contentsCollapsed(bool)", self._show_help)
         return self.help_section
 
     def refresh(self) -> None:
         self.models.refresh()
+        self.training.refresh()
         self.interpreter.refresh()
         self.server.refresh()
         self._show_place()
 
     def cleanup(self) -> None:
         self.models.cleanup()
+        self.training.cleanup()
         self.interpreter.cleanup()
         self.server.cleanup()
+
+    def _new_model(self, model_id: str) -> None:
+        self.models.refresh()
+        self.models.choose(model_id)
 
     def _open_editor(self) -> None:
         missing = _("The effect MedSAM is missing from the Segment Editor. Restart Slicer.")
@@ -128,7 +137,8 @@ class ModulePanel:
             self.help.setPlainText(offline_help(_folder()))
 
     def _copy_report(self) -> None:
-        error = self.server.last_error or self.interpreter.last_error or self.models.last_error
+        sections = (self.server, self.interpreter, self.training, self.models)
+        error = next((section.last_error for section in sections if section.last_error), None)
         text = report_text(slicer.app.applicationVersion, chosen_interpreter(), error=error)
         facts = self.interpreter.facts()
         if facts:
