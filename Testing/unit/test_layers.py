@@ -44,6 +44,8 @@ FORBIDDEN_PACKAGES = {
     "commands": SLICER | {"vtk"},
     "service": SLICER | {"vtk", "torch", "SimpleITK"},
     "challenge": SLICER | {"vtk", "torch", "SimpleITK"},
+    # One Qt for all bindings that napari takes.
+    "napari": SLICER | {"vtk", "torch", "SimpleITK", "PySide6", "PyQt6", "PyQt5"},
 }
 ALLOWED_LAYERS = {
     "vocabulary": set(),
@@ -60,8 +62,9 @@ ALLOWED_LAYERS = {
     "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "service", "runs", "cohort"},
     "service": {"checkpoints", "io", "worker"},
     "challenge": {"inference", "io", "evaluation"},
+    "napari": {"checkpoints", "io", "worker"},
 }
-ALLOWED_LAYERS["commands"] |= {"challenge"}
+ALLOWED_LAYERS["commands"] |= {"challenge", "napari"}
 WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap"}
 LAZY_IN_VOCABULARY = {"paths": {"platformdirs"}, "measurements": {"scipy"}}
 TORCH_IN_CHECKPOINTS = {"weights"}
