@@ -19,8 +19,6 @@ CLICK_SHARE, OUTLINE_SHARE = 1 / 40, 1 / 300
 
 RESULT_OPACITY, PREVIEW_OPACITY = 0.6, 0.45
 
-OnDrawn = Callable[[int, str], None]
-
 
 @dataclass
 class ObjectRecord:
@@ -42,11 +40,17 @@ class ObjectRecord:
 class ObjectLayers:
     """Layers are made when they are first needed, and again when somebody deleted them.
 
-    `on_drawn` gets the number of an object after something of it was drawn, moved or removed, and what: "shapes" or
-    "points". `on_painted` hears of each change of the labels.
+    `on_drawn` gets these layers and the number of an object after something of it was drawn, moved or removed, and
+    what: "shapes" or "points". `on_painted` hears of each change of the labels.
     """
 
-    def __init__(self, viewer: Any, image_layer: Any, on_drawn: OnDrawn, on_painted: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        viewer: Any,
+        image_layer: Any,
+        on_drawn: Callable[[ObjectLayers, int, str], None],
+        on_painted: Callable[[Any], None],
+    ) -> None:
         self._viewer = viewer
         self.image_layer = image_layer
         self._on_drawn = on_drawn
@@ -208,7 +212,7 @@ class ObjectLayers:
         if count == known and count:
             owners = list(layer.features[OBJECT])
             number = max(int(owners[row]) for row in event.data_indices or (-1,))
-        self._on_drawn(number, kind)
+        self._on_drawn(self, number, kind)
 
     def _take(self, kind: str, layer: Any, rows: range) -> None:
         features = layer.features.copy()

@@ -37,11 +37,15 @@ def write_object(labels: Any, image: LayerImage, mask_zyx: NDArray[np.bool_], nu
     taken = mask[box] & ((old == 0) | own[box]) if labels.preserve_labels else mask[box]
     new = np.where(own[box], 0, old).astype(old.dtype)
     new[taken] = number
-    changed = np.nonzero(new != old)
-    # Half of what numpy gives: the history of the layer keeps them.
-    indices = [(part + side.start).astype(np.int32) for part, side in zip(changed, box, strict=True)]
-    frame = [np.full(len(changed[0]), index, np.int32) for index in image.place]
-    labels.data_setitem((*frame, *indices), new[changed])
+    if np.array_equal(new, old):
+        return
+    # The layer's own call takes the indices of each voxel, which stalls the window where there are millions; its
+    # history takes blocks all the same.
+    place = (*(slice(index, index + 1) for index in image.place), *box)
+    lead = (None,) * len(image.place)
+    labels._save_history((place, labels.data[place].copy(), new[lead]))
+    view[box] = new
+    labels.refresh()
 
 
 def voxel_count(labels: Any, image: LayerImage, number: int) -> int:
@@ -92,10 +96,14 @@ def save(
 
 
 def _bounds(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """Return the smallest box that holds a mask; None for an empty one."""
-    sides = []
+    """Return the smallest box that holds a mask; None for an empty one.
+
+    Each axis is looked at within the ones before it: of a large volume most is left aside after the first.
+    """
+    sides: list[slice] = []
     for axis in range(mask.ndim):
-        held = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
+        part = mask[tuple(sides)]
+        held = np.flatnonzero(part.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))
         if not held.size:
             return None
         sides.append(slice(int(held[0]), int(held[-1]) + 1))

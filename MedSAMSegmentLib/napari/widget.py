@@ -213,6 +213,8 @@ class SegmentWidget(QWidget):
         self.image_box.setCurrentIndex(present.index(chosen) if chosen in present else len(present) - 1)
         self.image_box.blockSignals(False)
         self._objects = {layer: objects for layer, objects in self._objects.items() if layer in present}
+        if self._of_run is not None and self._of_run[0].image_layer not in present:
+            self.cancel()
         if self.image_layer is not chosen:
             self._image_chosen()
 
@@ -331,7 +333,7 @@ class SegmentWidget(QWidget):
         with _errors():
             record = self._current()
             record.reading = 3 - record.reading
-            self._drawn(record.number, "shapes")
+            self._drawn(self.objects, record.number, "shapes")
 
     def segment(self) -> None:
         """Segment in 3D each object of which anything changed since; if none, the chosen one again."""
@@ -409,14 +411,17 @@ class SegmentWidget(QWidget):
 
     # Previews
 
-    def _drawn(self, number: int, kind: str) -> None:
+    def _drawn(self, objects: ObjectLayers, number: int, kind: str) -> None:
         """Preview an object after something of it was drawn, once napari has done its own part."""
-        QTimer.singleShot(0, lambda: self._preview(number, kind))
+        QTimer.singleShot(0, lambda: self._preview(objects, number, kind))
 
-    def _preview(self, number: int, kind: str) -> None:
+    def _preview(self, objects: ObjectLayers, number: int, kind: str) -> None:
         with _errors():
+            if objects.image_layer not in self._images:
+                return
+            # Whoever draws on another image means that one.
+            self.image_box.setCurrentIndex(self._images.index(objects.image_layer))
             self._fill_table()
-            objects = self.objects
             if number not in objects.records:
                 return
             record, image = objects.records[number], self.image()
@@ -492,7 +497,7 @@ class SegmentWidget(QWidget):
         self._show_running()
 
     def _failed(self, error: MedSAMError) -> None:
-        self._waiting = []
+        self._waiting, self._of_run = [], None
         self._show_running()
         self._fill_table()
         self._say("Cancelled." if isinstance(error, Cancelled) else "")
@@ -501,7 +506,8 @@ class SegmentWidget(QWidget):
 
     def _show_running(self) -> None:
         running = self.computation.running
-        self.run_button.setEnabled(not running)
+        for button in (self.run_button, self.remove_button):
+            button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
         self.progress.setVisible(running)
 

@@ -426,9 +426,28 @@ def test_each_image_has_objects_of_its_own(open_window: OpenWindow) -> None:
     window.drag((5, 2, 4), (5, 12, 16))
     window.segment()
     assert np.array_equal(window.labels()[5] == 1, BLOCK[::-1][5])
+    # A box in the layer of the other image is about that one.
+    window.viewer.layers["block boxes"].add([[6, 2, 4], [6, 2, 16], [6, 12, 16], [6, 12, 4]])
+    window.wait(lambda: window.widget.image_box.currentText() == "block")
+    assert window.widget.table.rowCount() == 2
+    window.widget.image_box.setCurrentIndex(1)
     window.viewer.layers.remove("turned")
     assert window.widget.image_box.currentText() == "block"
-    assert window.widget.table.rowCount() == 1
+    assert window.widget.table.rowCount() == 2
+    assert window.errors() == []
+
+
+def test_a_run_ends_with_its_image(open_window: OpenWindow) -> None:
+    window = with_block(open_window("slow"))
+    window.go_to(z=5)
+    window.drag((5, 2, 4), (5, 12, 16))
+    window.previewed()
+    press(window.widget.run_button)
+    window.wait(lambda: window.widget.progress.value() > 0)
+    window.viewer.layers.remove("block")
+    window.wait(lambda: not window.widget.computation.running)
+    assert window.widget.status.text() == "Cancelled."
+    assert window.errors() == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes of Linux")
