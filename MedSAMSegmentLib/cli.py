@@ -45,6 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_info(commands)
     _add_serve(commands)
     _add_view(commands)
+    _add_gui(commands)
     add_challenge(commands, _add_compute_options, _add_common)
     return parser
 
@@ -396,6 +397,14 @@ def _add_view(commands: Any) -> None:
     view.add_argument("--no-browser", action="store_true", help="print the address and open nothing")
     view.add_argument("--model", default="lite_medsam", metavar="ID", help="default: lite_medsam; see 'models list'")
     _add_compute_options(view)
+
+
+def _add_gui(commands: Any) -> None:
+    gui = commands.add_parser("gui", help="look at an image and segment it in napari")
+    gui.add_argument("image", nargs="?", type=path, help="what 'run' takes; without it napari opens empty")
+    _add_image_options(gui)
+    gui.add_argument("--model", default="lite_medsam", metavar="ID", help="default: lite_medsam; see 'models list'")
+    _add_compute_options(gui)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import email
 import os
 import re
@@ -98,9 +99,10 @@ def run(environment: Path, tmp_path: Path) -> Run:
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    page = "MedSAMSegmentLib/service/viewer/"
-    library = {n for n in tracked("MedSAMSegmentLib") if n.endswith((".py", ".json", "py.typed")) or n.startswith(page)}
-    assert f"{page}index.html" in library
+    page, manifest = "MedSAMSegmentLib/service/viewer/", "MedSAMSegmentLib/napari/napari.yaml"
+    kept = (".py", ".json", "py.typed", manifest)
+    library = {n for n in tracked("MedSAMSegmentLib") if n.endswith(kept) or n.startswith(page)}
+    assert {f"{page}index.html", manifest} <= library
     assert {name for name in names if ".dist-info/" not in name} == library
     assert [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
 
@@ -117,6 +119,16 @@ def test_the_metadata_is_whole(wheel: Path) -> None:
     assert "Programming Language :: Python :: 3.13" in facts.get_all("Classifier", [])
     assert {url.split(",")[0] for url in facts.get_all("Project-URL", [])} >= {"Homepage", "Issues", "Changelog"}
     assert facts["Description-Content-Type"] == "text/markdown"
+
+
+def test_napari_finds_the_manifest_by_the_entry_point(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/entry_points.txt")]
+        points = configparser.ConfigParser()
+        points.optionxform = str  # type: ignore[assignment, method-assign]
+        points.read_string(archive.read(name).decode())
+        module, _, file = points["napari.manifest"]["MedSAMSegmentLib"].partition(":")
+        assert f"{module.replace('.', '/')}/{file}" in archive.namelist()
 
 
 def test_it_runs_from_the_environment(run: Run, environment: Path) -> None:

@@ -17,8 +17,9 @@ REPO = Path(__file__).resolve().parents[2]
 FOLDERS = ("MedSAMSegment", "MedSAMSegmentLib")
 NOT_PACKAGED = ("CMakeLists.txt",)
 
-NOT_IN_SLICER = ("service/viewer/",)
-"""Folders of the library that Slicer has no use for: the page that is seen in a browser."""
+NOT_IN_SLICER = ("napari/", "service/viewer/")
+"""Folders of the library that Slicer has no use for: the plug-in of napari, which needs a Qt that is not Slicer's, and
+the page that is seen in a browser."""
 
 
 def tracked_files(folder: str, repo: Path = REPO) -> list[str]:

@@ -45,6 +45,8 @@ FORBIDDEN_PACKAGES = {
     "service": SLICER | {"vtk", "torch", "SimpleITK"},
     "challenge": SLICER | {"vtk", "torch", "SimpleITK"},
     "training": SLICER | {"vtk", "SimpleITK", "requests"},
+    # One Qt for all bindings that napari takes.
+    "napari": SLICER | {"vtk", "torch", "SimpleITK", "PySide6", "PyQt6", "PyQt5"},
 }
 ALLOWED_LAYERS = {
     "vocabulary": set(),
@@ -61,9 +63,10 @@ ALLOWED_LAYERS = {
     "commands": {"checkpoints", "models", "inference", "io", "evaluation", "worker", "service", "runs", "cohort"},
     "service": {"checkpoints", "io", "worker"},
     "challenge": {"inference", "io", "evaluation"},
+    "napari": {"checkpoints", "io", "worker"},
 }
 ALLOWED_LAYERS["training"] = {"checkpoints", "models", "inference", "io", "cohort", "worker"}
-ALLOWED_LAYERS["commands"] |= {"challenge", "training"}
+ALLOWED_LAYERS["commands"] |= {"challenge", "training", "napari"}
 WORKER_CHILD = {"main", "session_host", "self_check", "bootstrap", "admission"}
 PANEL_JOBS = {"model_job"}
 """Files of `ui` that run in a process of their own."""
