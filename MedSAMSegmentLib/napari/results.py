@@ -37,15 +37,11 @@ def write_object(labels: Any, image: LayerImage, mask_zyx: NDArray[np.bool_], nu
     taken = mask[box] & ((old == 0) | own[box]) if labels.preserve_labels else mask[box]
     new = np.where(own[box], 0, old).astype(old.dtype)
     new[taken] = number
-    if np.array_equal(new, old):
-        return
-    # The layer's own call takes the indices of each voxel, which stalls the window where there are millions; its
-    # history takes blocks all the same.
-    place = (*(slice(index, index + 1) for index in image.place), *box)
-    lead = (None,) * len(image.place)
-    labels._save_history((place, labels.data[place].copy(), new[lead]))
-    view[box] = new
-    labels.refresh()
+    changed = np.nonzero(new != old)
+    # Half of what numpy gives: the history of the layer keeps them.
+    indices = [(part + side.start).astype(np.int32) for part, side in zip(changed, box, strict=True)]
+    frame = [np.full(len(changed[0]), index, np.int32) for index in image.place]
+    labels.data_setitem((*frame, *indices), new[changed])
 
 
 def voxel_count(labels: Any, image: LayerImage, number: int) -> int:

@@ -26,7 +26,9 @@ from MedSAMSegmentLib.napari.window import open_window  # noqa: E402
 
 CHEST = Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd"
 LONG = 900.0
-SLICE = 20
+SLICE, REACH = 20, 3
+"""The slice that is shown; a few on each side of it are enough for a picture."""
+
 ORGANS = {
     "right lung": ((38, 56), (96, 104)),
     "left lung": ((33, 20), (96, 66)),
@@ -49,6 +51,8 @@ def main(folder: Path) -> None:
         shapes.add(np.array([(SLICE, *corner) for corner in corners]), shape_type="rectangle")
         until(lambda number=number: widget.status.text().startswith(f"Preview of Segment_{number} "))
         widget.table.item(number - 1, 0).setText(name)
+        widget.first_box.setValue(SLICE - REACH)
+        widget.last_box.setValue(SLICE + REACH)
     widget.segment()
     until(lambda: not widget.computation.running)
     shapes.selected_data = set()
