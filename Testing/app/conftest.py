@@ -1,4 +1,4 @@
-"""Fixtures of the harness: `application`, `editor`, `a_chest_ct`, `no_torch_here`."""
+"""Fixtures of the harness: `application`, `editor`, `module_panel`, `a_chest_ct`, `no_torch_here`."""
 
 from __future__ import annotations
 
@@ -86,6 +86,19 @@ def shared_application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App
 def editor(application: Application) -> Any:
     """The Segment Editor's widget, with the module opened."""
     return application.open_segment_editor()
+
+
+@pytest.fixture
+def module_panel(application: Application, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module's panel, shown with an empty model folder."""
+    import slicer
+
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path / "models"))
+    module = application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
+    application.finish_startup()
+    slicer.util.selectModule("MedSAMSegment")
+    yield module.widgetRepresentation().self().panel
+    module.widgetRepresentation().self().cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -13,19 +13,11 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def panel(application: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The panel with its sections open and an empty model folder."""
-    import slicer
-
-    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path / "models"))
-    module = application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
-    application.finish_startup()
-    slicer.util.selectModule("MedSAMSegment")
-    opened = module.widgetRepresentation().self().panel
-    opened.interpreter.frame.collapsed = False
-    opened.help_section.collapsed = False
-    yield opened
-    module.widgetRepresentation().self().cleanup()
+def panel(module_panel: Any) -> Any:
+    """The panel with its sections open."""
+    module_panel.interpreter.frame.collapsed = False
+    module_panel.help_section.collapsed = False
+    return module_panel
 
 
 SMALL_NAMES = {"filelock", "platformdirs", "safetensors"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,9 @@ NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-def panel(application: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    import slicer
-
-    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path / "models"))
-    module = application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
-    application.finish_startup()
-    slicer.util.selectModule("MedSAMSegment")
-    opened = module.widgetRepresentation().self().panel
-    opened.server.frame.collapsed = opened.help_section.collapsed = False
-    yield opened
-    module.widgetRepresentation().self().cleanup()
+def panel(module_panel: Any) -> Any:
+    module_panel.server.frame.collapsed = module_panel.help_section.collapsed = False
+    return module_panel
 
 
 def plain(text: str) -> str:

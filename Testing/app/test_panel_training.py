@@ -12,18 +12,10 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def panel(application: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The panel with the section open and an empty model folder."""
-    import slicer
-
-    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path / "models"))
-    module = application.load_module(REPO / "MedSAMSegment" / "MedSAMSegment.py")
-    application.finish_startup()
-    slicer.util.selectModule("MedSAMSegment")
-    opened = module.widgetRepresentation().self().panel
-    opened.training.frame.collapsed = False
-    yield opened
-    module.widgetRepresentation().self().cleanup()
+def panel(module_panel: Any) -> Any:
+    """The panel with the section open."""
+    module_panel.training.frame.collapsed = False
+    return module_panel
 
 
 def ball(shift: int = 0) -> np.ndarray:
