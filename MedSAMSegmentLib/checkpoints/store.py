@@ -73,6 +73,11 @@ class CheckpointStore:
         except OSError:
             return None
 
+    def sha256(self, entry: ModelEntry) -> str:
+        """Return the hash of a checkpoint that is there: as recorded, else of the file itself."""
+        record = self.record(entry)
+        return record.sha256 if record is not None else digest_file(self.path(entry)).sha256
+
     def state(self, entry: ModelEntry) -> State:
         """Tell what is there, without reading the file: quick enough for a list of models.
 

@@ -146,9 +146,8 @@ def weights_digest(model: str | None, weights: str | None) -> str:
     if file is not None:
         return digest_file(Path(file)).sha256
     store, entry = CheckpointStore(), get(str(model_id))
-    path = store.require(entry)
-    record = store.record(entry)
-    return record.sha256 if record is not None else digest_file(path).sha256
+    store.require(entry)
+    return store.sha256(entry)
 
 
 def _keep_inputs(cases: Sequence[Case], root: Path, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -47,6 +48,11 @@ def problem_response(error: MedSAMError, errors: list[dict[str, str]] | None = N
     """Return an error as the answer to its request; `errors` are the fields that are wrong."""
     fields = problem_fields(error) if errors is None else {**problem_fields(error), "errors": errors}
     return JSONResponse(fields, status_of(error), headers=problem_headers(error), media_type=PROBLEM_TYPE)
+
+
+def as_event(kind: str, fields: dict[str, Any]) -> dict[str, str]:
+    """Return a server-sent event."""
+    return {"event": kind, "data": json.dumps(fields)}
 
 
 def session_answer(session: ImageSession, service: Service) -> SessionAnswer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from ..errors import MedSAMError, PromptError
 from ..results import SliceResult
-from .answers import TheService, file_answer, problems, session_answer
+from .answers import TheService, as_event, file_answer, problems, session_answer
 from .combined import Part, combined_file, remove_combined
 from .mask_bits import mask_to_json
 from .problems import ServiceProblem, problem_fields
@@ -161,18 +160,14 @@ async def _looks(
     until = time.monotonic() + service.settings.limits.preview_seconds
     try:
         while (look := await asyncio.wait_for(looks.get(), until - time.monotonic())) is not None:
-            yield _as_event("first_look", _preview_answer(look, axis).model_dump())
-        yield _as_event("preview", _preview_answer(job.answer.result(), axis).model_dump())
+            yield as_event("first_look", _preview_answer(look, axis).model_dump())
+        yield as_event("preview", _preview_answer(job.answer.result(), axis).model_dump())
     except (TimeoutError, asyncio.TimeoutError):
-        yield _as_event("failed", {"problem": problem_fields(_slow())})
+        yield as_event("failed", {"problem": problem_fields(_slow())})
     except MedSAMError as error:
-        yield _as_event("failed", {"problem": problem_fields(error)})
+        yield as_event("failed", {"problem": problem_fields(error)})
     finally:
         service.give_up(job)
-
-
-def _as_event(kind: str, fields: dict[str, Any]) -> dict[str, str]:
-    return {"event": kind, "data": json.dumps(fields)}
 
 
 def _preview_answer(found: SliceResult, axis: Axis) -> PreviewAnswer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -13,7 +12,7 @@ from sse_starlette import EventSourceResponse
 
 from ..errors import PromptError
 from ..io.write_segmentation import parse_terminologies
-from .answers import TheService, file_answer, problems, run_answer
+from .answers import TheService, as_event, file_answer, problems, run_answer
 from .results import MEDIA_TYPES, result_file, result_suffix, run_report
 from .runs import Event, Run, RunOrder
 from .schemas import AXIS_NUMBERS, RunAnswer, RunBody
@@ -132,4 +131,4 @@ async def _events(run: Run, last: int, service: Service) -> AsyncIterator[dict[s
 
 
 def _as_sent(event: Event) -> dict[str, str]:
-    return {"id": str(event.number), "event": event.kind, "data": json.dumps(event.fields)}
+    return {"id": str(event.number), **as_event(event.kind, event.fields)}

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ..checkpoints.custom_models import CustomModels, is_custom
 from ..checkpoints.store import CheckpointStore
-from ..checkpoints.transfer import digest_file
 from ..errors import UsageError
 from ..registry import ModelEntry, get
 
@@ -29,8 +28,7 @@ def find_base(model_id: str, store: CheckpointStore) -> BaseModel:
     entry = get(own.network if own is not None else model_id)
     require_trainable(entry)
     path = CustomModels(store).require(own) if own is not None else store.require(entry)
-    record = store.record(own.entry if own is not None else entry)
-    return BaseModel(model_id, entry, path, record.sha256 if record is not None else digest_file(path).sha256)
+    return BaseModel(model_id, entry, path, store.sha256(own.entry if own is not None else entry))
 
 
 def require_trainable(entry: ModelEntry) -> None:
