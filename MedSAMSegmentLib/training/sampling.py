@@ -68,6 +68,13 @@ def random_prompt(side: int, random: np.random.Generator) -> SampledPrompt:
     return SampledPrompt(box, None, np.zeros((side, side), dtype=bool))
 
 
+def around_answer(prompt: SampledPrompt, answer: NDArray[np.bool_], random: np.random.Generator) -> SampledPrompt:
+    """Return a loose box around what a network answered (h,w) to a prompt; the prompt itself where it saw nothing."""
+    if answer.sum() < LEAST_PART:
+        return prompt
+    return SampledPrompt(loose_box(answer, random), None, prompt.target)
+
+
 def _one_part(target: NDArray[np.bool_], random: np.random.Generator) -> NDArray[np.bool_]:
     from scipy import ndimage
 

@@ -14,8 +14,8 @@ class TrainingSettings:
 
     `pull` is the strength of L2-SP (Li et al. 2018): what a step takes off the distance to the published weights, in
     terms of the learning rate. `click_share` of the batches have a click beside each box. With each batch go
-    `rehearsal` boxes around nothing in particular, which the network is to answer as it did before (Li and Hoiem 2016);
-    `rehearsal_weight` is that of their loss.
+    `rehearsal` boxes around what the network saw in the images before, which it is to answer as it did (Li and Hoiem
+    2016); `rehearsal_weight` is that of their loss.
     """
 
     steps: int = 100
@@ -28,7 +28,7 @@ class TrainingSettings:
     average: float = 0.98
     pull: float = 2.0
     click_share: float = 0.2
-    rehearsal: int = 2
+    rehearsal: int = 4
     rehearsal_weight: float = 1.0
     score_every: int = 25
     patience: int = 5

@@ -18,7 +18,7 @@ from ..cancellation import CancelCheck, never_cancel
 from ..errors import Cancelled
 from .losses import LossParts, mask_loss, rehearsal_loss
 from .network import TrainableSam, swapped
-from .sampling import SampledPrompt, random_prompt, sample_prompt
+from .sampling import SampledPrompt, around_answer, random_prompt, sample_prompt
 from .scores import score
 from .settings import TrainingSettings
 from .state import CurveRow, KeptState, TrainingState, read_state, write_state
@@ -50,6 +50,7 @@ class Trainer:
         self.network, self.training, self.validation, self.settings = network, training, validation, settings
         self._key = key
         self._learnt = [row for row, record in enumerate(training.records) if record.view != OTHER]
+        self._others = sorted(set(range(len(training))) - set(self._learnt)) or self._learnt
         self._parameters = network.parameters()
         self.start = {name: value.detach().clone() for name, value in self._parameters.items()}
         self._optimizer = torch.optim.AdamW(self._parameters.values(), lr=settings.learning_rate, weight_decay=0.0)
@@ -101,14 +102,22 @@ class Trainer:
         return self._features(rows), prompts
 
     def rehearsal_of(self, step: int) -> Tensor:
-        """Return the loss of a step's boxes around nothing in particular, on any view."""
+        """Return the loss of a step's boxes around what the network saw at the start, half of them in another window.
+
+        A box anywhere is asked first, and the box around the answer is what is rehearsed: boxes of objects are what the
+        network was trained on, and what it will be asked.
+        """
         chance = np.random.default_rng([self.settings.seed, step, _REHEARSED])
-        rows = chance.integers(len(self.training), size=self.settings.rehearsal).tolist()
+        number = self.settings.rehearsal
+        others = chance.choice(self._others, size=number // 2)
+        rows = [*others.tolist(), *chance.integers(len(self.training), size=number - len(others)).tolist()]
         side = self.training.targets.shape[-1]
         prompts = [random_prompt(side, chance) for _ in rows]
         features = self._features(rows)
         with torch.no_grad(), swapped(self._parameters, self.start):
             self.network.forget_derived()
+            seen = (self.network.answer(features, prompts)[0][:, 0] > 0).cpu().numpy()
+            prompts = [around_answer(prompt, mask, chance) for prompt, mask in zip(prompts, seen, strict=True)]
             known = self.network.answer(features, prompts)
         self.network.forget_derived()
         return rehearsal_loss(*self.network.answer(features, prompts), *known)

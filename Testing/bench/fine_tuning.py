@@ -10,6 +10,9 @@ Trained on is one chest CT (`slicerio`, CTChest4), tested on is the torso CT of 
 data, whose labels are its own networks'). Lesions leave one patient of four out. Guards are organs that were not
 trained on. Scores are Dice over all slices of a patient with 20 pixels or more, from one loose box each
 (`training/scores.py`), before and after.
+
+Settings are weighed on "chosen by": the same two patients the other way about, with other guards. It runs only when it
+is named.
 """
 
 from __future__ import annotations
@@ -62,7 +65,8 @@ TORSO = {
     "spinal-cord": (79,),
     "stomach": (6,),
 }
-GUARDS = ("liver", "spleen", "aorta", "spinal-cord", "stomach", "right-lung")
+GUARDS = ("torso/liver", "torso/spleen", "torso/aorta", "torso/spinal-cord", "torso/stomach", "chest/right-lung")
+OTHER_GUARDS = ("chest/right-lung", "chest/left-lung", "chest/ribs", "chest/tissue")
 GUARD_SLICES = 5
 """Of each guard, evenly: they are scored often."""
 
@@ -76,11 +80,13 @@ LESIONS = {
 
 @dataclass(frozen=True)
 class Experiment:
-    """`training` are names of what is trained on, `tested` of what is tested on; both as `Bench.volume` takes them."""
+    """`training` are names of what is trained on, `tested` of what is tested on, `guards` of what must not be harmed;
+    all as `Bench.volume` takes them."""
 
     name: str
     training: tuple[str, ...]
     tested: str
+    guards: tuple[str, ...] = GUARDS
 
 
 EXPERIMENTS = (
@@ -91,6 +97,7 @@ EXPERIMENTS = (
         for left in LESIONS
     ),
 )
+CHOSEN_BY = Experiment("chosen by", ("torso/spine",), "chest/spine", OTHER_GUARDS)
 
 
 class Bench:
@@ -158,11 +165,8 @@ class Bench:
             self._predictor = load_predictor(MODEL, device="cpu", precision="float32")
         return self._predictor
 
-    def guards(self) -> dict[str, ViewStore]:
-        return {
-            name: self.store("chest/right-lung" if name == "right-lung" else f"torso/{name}", PLAIN_VIEWS, GUARD_SLICES)
-            for name in GUARDS
-        }
+    def guards(self, names: Sequence[str]) -> dict[str, ViewStore]:
+        return {name.partition("/")[2]: self.store(name, PLAIN_VIEWS, GUARD_SLICES) for name in names}
 
     def run(self, experiment: Experiment, settings: TrainingSettings) -> dict[str, Any]:
         """Train and score; return the figures of one training."""
@@ -170,7 +174,7 @@ class Bench:
         stores = [self.store(name, VIEWS) for name in experiment.training]
         encoded = time.monotonic()
         tested = self.store(experiment.tested, PLAIN_VIEWS)
-        guards = self.guards()
+        guards = self.guards(experiment.guards)
         self._predictor = None
         network = fresh_network()
         scored = {"tested": tested, **guards}
@@ -248,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", type=Path)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--only", action="append", help="names of experiments, or 'overfit'")
+    parser.add_argument("--only", action="append", help='a name: spine, ribs, "lesion 000001", "chosen by", overfit')
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=TrainingSettings.steps)
     parser.add_argument("--pull", type=float, default=TrainingSettings.pull)
@@ -276,14 +280,14 @@ def main() -> None:
         print("\n" + json.dumps({key: value for key, value in result.items() if key != "settings"}), flush=True)
 
     done = [(run["experiment"], run["seed"], run["settings"]) for run in results["runs"]]
-    for experiment in EXPERIMENTS:
-        if options.only and experiment.name not in options.only:
+    for experiment in (*EXPERIMENTS, CHOSEN_BY):
+        if experiment.name not in (options.only or [other.name for other in EXPERIMENTS]):
             continue
         if options.encode_only:
             for name in experiment.training:
                 bench.store(name, VIEWS)
             bench.store(experiment.tested, PLAIN_VIEWS)
-            bench.guards()
+            bench.guards(experiment.guards)
             continue
         for seed in options.seeds:
             own = replace(settings, seed=seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from training_support import disc
 
-from MedSAMSegmentLib.training.sampling import BOX_SHIFT, loose_box, sample_prompt
+from MedSAMSegmentLib.training.sampling import BOX_SHIFT, SampledPrompt, around_answer, loose_box, sample_prompt
 
 
 def test_a_box_reaches_beyond_the_mask_but_not_beyond_the_shift() -> None:
@@ -45,3 +45,15 @@ def test_without_a_click_all_of_it_is_asked_for() -> None:
     assert np.array_equal(prompt.target, both)
     assert prompt.box[0] <= 4
     assert prompt.box[2] >= 27
+
+
+def test_what_was_seen_is_asked_for_by_a_box_around_it() -> None:
+    asked = SampledPrompt((0.0, 0.0, 31.0, 31.0), None, np.zeros((32, 32), bool))
+    seen = around_answer(asked, disc(16, 12, 5), np.random.default_rng(3))
+    assert seen.box == loose_box(disc(16, 12, 5), np.random.default_rng(3))
+    assert seen.click is None
+
+
+def test_where_nothing_was_seen_the_box_stays() -> None:
+    asked = SampledPrompt((0.0, 0.0, 31.0, 31.0), None, np.zeros((32, 32), bool))
+    assert around_answer(asked, np.zeros((32, 32), bool), np.random.default_rng(3)) is asked

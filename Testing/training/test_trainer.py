@@ -16,7 +16,7 @@ from training_support import SIDE, small_network
 
 from MedSAMSegmentLib.errors import Cancelled, InputError
 from MedSAMSegmentLib.training.network import TrainableSam, swapped
-from MedSAMSegmentLib.training.sampling import random_prompt
+from MedSAMSegmentLib.training.sampling import around_answer, random_prompt
 from MedSAMSegmentLib.training.scores import score
 from MedSAMSegmentLib.training.settings import TrainingSettings
 from MedSAMSegmentLib.training.store import ViewStore
@@ -96,7 +96,7 @@ def test_the_pull_keeps_the_weights_near_the_start(make_store: MakeStore) -> Non
     for pull in (0.0, 100.0):
         network = small_network()
         start = {name: value.detach().clone() for name, value in network.parameters().items()}
-        trainer = Trainer(network, store, None, replace(QUICK, steps=10, learning_rate=1e-3, pull=pull))
+        trainer = Trainer(network, store, None, replace(QUICK, steps=10, learning_rate=1e-3, pull=pull, rehearsal=0))
         trainer.run()
         distances.append(
             sum(float((value.detach() - start[name]).norm()) for name, value in network.parameters().items())
@@ -109,6 +109,10 @@ def test_what_is_rehearsed_is_answered_more_as_before(make_store: MakeStore) -> 
     features = torch.from_numpy(np.asarray(store.features[:4], dtype=np.float32))
     prompts = [random_prompt(SIDE, np.random.default_rng(seed)) for seed in range(4)]
     with torch.no_grad():
+        seen = (small_network().answer(features, prompts)[0][:, 0] > 0).numpy()
+        prompts = [
+            around_answer(prompt, mask, np.random.default_rng(1)) for prompt, mask in zip(prompts, seen, strict=True)
+        ]
         before = small_network().answer(features, prompts)[0].sigmoid()
     changes = []
     for rehearsal in (0, 6):
@@ -128,6 +132,20 @@ def test_the_other_view_is_not_learnt_from(make_store: MakeStore) -> None:
     records = tuple(replace(record, view=OTHER if n % 2 else "whole") for n, record in enumerate(store.records))
     trainer = Trainer(small_network(), replace(store, records=records), None, QUICK)
     assert sorted(trainer._row(place) for place in range(6)) == [0, 0, 2, 2, 4, 4]
+
+
+def test_half_of_what_is_rehearsed_is_seen_in_another_window(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(count=6)
+    records = tuple(replace(record, view=OTHER if n == 5 else "whole") for n, record in enumerate(store.records))
+    trainer = Trainer(small_network(), replace(store, records=records), None, replace(QUICK, rehearsal=4))
+    shown: list[int] = []
+    of_rows = trainer._features
+    monkeypatch.setattr(trainer, "_features", lambda rows: shown.extend(rows) or of_rows(rows))
+    for step in range(5):
+        trainer.rehearsal_of(step)
+    assert [shown[first : first + 2] for first in range(0, len(shown), 4)] == [[5, 5]] * 5
 
 
 def test_the_encoder_stays_as_it_is(make_store: MakeStore) -> None:
