@@ -40,13 +40,15 @@ format: setup-dev
 bench: setup-dev
 	$(BIN)/python Testing/bench/bench.py
 
-# Dice and more on the judging set that CASES names (Testing/bench/collect_cases.py makes it), as tables. An interrupted
-# run continues; OUT holds the figures of a revision. HALF is tuned, untouched or both.
+# Dice and more on the judging set that CASES names (Testing/bench/collect_cases.py makes it), as tables: a third of it,
+# which takes some half an hour, with ALL=1 the whole. An interrupted run continues; OUT holds the figures of a revision.
+# HALF is tuned, untouched or both.
 HALF ?= both
+ALL  ?=
 OUT  ?= build/accuracy-$(shell git describe --always --dirty --exclude '*' 2>/dev/null).json
 bench-accuracy: setup-dev
 	@test -n "$(CASES)" || { echo "Name the judging set: make bench-accuracy CASES=/path/to/cases"; exit 2; }
-	$(BIN)/python Testing/bench/accuracy.py "$(CASES)" --half $(HALF) --out "$(OUT)"
+	$(BIN)/python Testing/bench/accuracy.py "$(CASES)" --half $(HALF) $(if $(ALL),--all) --out "$(OUT)"
 
 # Nightly: faults injected into every part, damaged bytes for every parser (Testing/README.md). Both end with 1 when
 # harm was seen. With REPORT=Resources/docs/faults.json, and faults_page.py after it, the page is made anew.

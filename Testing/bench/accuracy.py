@@ -1,9 +1,9 @@
-"""Judge the default by the judging set: python Testing/bench/accuracy.py FOLDER --out FILE.json [--half HALF]
+"""Judge the default by the judging set: python Testing/bench/accuracy.py FOLDER --out FILE.json [--half HALF] [--all]
 
-FOLDER is what `collect_cases.py` makes. LiteMedSAM answers each case in several ways, in the window that a user gets,
-and all figures go to FILE.json after each case: the same command continues where it was interrupted. The tables are
-printed at the end (`accuracy_tables.py`); `--tables FILE.json` prints them alone, and `--pictures FOLDER` draws the
-worst untouched cases of the file.
+FOLDER is what `collect_cases.py` makes. A third of its cases, fixed by their names, is judged, with --all each of them.
+LiteMedSAM answers each case in several ways, in the window that a user gets, and all figures go to FILE.json after each
+case: the same command continues where it was interrupted. The tables are printed at the end (`accuracy_tables.py`);
+`--tables FILE.json` prints them alone, and `--pictures FOLDER` draws the worst untouched cases of the file.
 
 Volumes get the reference's 3D box: `default`, `static` and `handover`. `boxes` is the plain network with the
 reference's own box on each slice. `open` gets the reference's outline on its middle slice and no range, `ranged` the
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from accuracy_pictures import draw_worst
 from accuracy_tables import all_tables
-from judging_set import JudgingCase, is_tuned, read_case
+from judging_set import JudgingCase, in_third, is_tuned, read_case
 from numpy.typing import NDArray
 
 from MedSAMSegmentLib.auto_window import window_of_prompts
@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     made.add_argument("folder", type=Path, nargs="?", help="the judging set")
     made.add_argument("--half", choices=HALVES, default="both")
+    made.add_argument("--all", action="store_true", help="every case, not a third of them")
     made.add_argument("--only", nargs="+", metavar="CASE", help="names of cases")
     made.add_argument("--processes", type=int, default=2, help="cases at a time, each with its share of the cores")
     made.add_argument("--precision", default="float32")
@@ -110,6 +111,8 @@ def measure_all(options: argparse.Namespace) -> list[str]:
     paths = [path for path in options.folder.glob("*.npz") if is_tuned(path.stem) in HALVES[options.half]]
     if options.only:
         paths = [path for path in paths if path.stem in options.only]
+    elif not options.all:
+        paths = [path for path in paths if in_third(path.stem)]
     # The large ones first, so that no process is left alone with one at the end.
     todo = sorted((p for p in paths if p.stem not in results), key=lambda p: -p.stat().st_size)
     if not todo:

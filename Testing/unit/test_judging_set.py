@@ -31,6 +31,11 @@ def test_the_halves_are_fixed(name: str, tuned: bool) -> None:
     assert judging_set.is_tuned(name) is tuned
 
 
+@pytest.mark.parametrize(("name", "judged"), [("mni-brain", False), ("left-lung", False), ("lung2-tumour", True)])
+def test_the_third_is_fixed(name: str, judged: bool) -> None:
+    assert judging_set.in_third(name) is judged
+
+
 def test_the_known_cases_are_tuned() -> None:
     assert len(judging_set.KNOWN) == 16
     assert all(judging_set.is_tuned(name) for name in judging_set.KNOWN)
