@@ -14,6 +14,9 @@ from typing import Literal
 
 from .errors import UsageError
 
+DEFAULT_MODEL = "lite_medsam"
+"""Where neither a model nor its file is named."""
+
 _NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..errors import InputError, UsageError
 from ..geometry import VolumeGeometry
 from ..intensity import WindowChoice, WindowedVolume, to_uint8
-from ..registry import ModelEntry, get
+from ..registry import DEFAULT_MODEL, ModelEntry, get
 from .session import VolumeSession
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..checkpoints.store import CheckpointStore
     from .slice_predictor import SlicePredictor
 
-DEFAULT_MODEL = "lite_medsam"
 MODES = ("default", "reference")
 DEFAULT_CACHE_BYTES = 400 * 2**20
 """About a hundred slices with LiteMedSAM; with it a volume of 512 x 512 x 300 stays below 1.5 GB."""

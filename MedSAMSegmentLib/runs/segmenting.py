@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..auto_window import window_of_objects
 from ..io.volume import Volume
 from ..prompts import Prompt
+from ..registry import DEFAULT_MODEL
 from .inputs import RunInputs
 from .options import RunOptions, Say
 
@@ -23,7 +24,6 @@ def named_weights(model: str | None, weights: str | None) -> tuple[str | None, s
     Raises `ModelError` for a model of the user's that is not there.
     """
     from ..checkpoints.custom_models import CustomModels, is_custom
-    from ..inference.open import DEFAULT_MODEL
 
     model_id = model or (None if weights else DEFAULT_MODEL)
     if model_id and is_custom(model_id):

@@ -28,6 +28,16 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     return Ran(manifest, out, finished)
 
 
+@pytest.fixture(scope="session")
+def four_done(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """Four cases without a fault, run by one process: what the same cases give when they are run otherwise."""
+    folder = tmp_path_factory.mktemp("four")
+    manifest, out = a_cohort(folder / "images", 4), folder / "out"
+    finished = finish(quick(manifest, out))
+    assert finished.returncode == 0, finished.stderr
+    return Ran(manifest, out, finished)
+
+
 @pytest.fixture
 def copied(undisturbed: Ran, tmp_path: Path) -> Ran:
     """The same, with times kept, to be changed; without the image that is too large to copy."""

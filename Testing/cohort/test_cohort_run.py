@@ -100,27 +100,23 @@ def test_what_is_done_is_left_alone_and_what_changed_is_done_again(copied: Ran) 
     assert {**before, "c07.seg.nrrd": after["c07.seg.nrrd"]} == after
 
 
-def test_two_shards_are_one_run(undisturbed: Ran, tmp_path: Path) -> None:
-    manifest = a_cohort(tmp_path / "images", 5)
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert finish(quick(manifest, whole)).returncode == 0
-    first = finish(quick(manifest, parts, "--shard", "1/2"))
+def test_two_shards_are_one_run(undisturbed: Ran, four_done: Ran, tmp_path: Path) -> None:
+    whole, parts = four_done.out, tmp_path / "parts"
+    first = finish(quick(four_done.manifest, parts, "--shard", "1/2"))
     assert first.returncode == 0
-    assert list(outputs(parts)) == ["c01.seg.nrrd", "c03.seg.nrrd", "c05.seg.nrrd"]
-    assert finish(quick(manifest, parts, "--shard", "2/2")).returncode == 0
+    assert list(outputs(parts)) == ["c01.seg.nrrd", "c03.seg.nrrd"]
+    assert finish(quick(four_done.manifest, parts, "--shard", "2/2")).returncode == 0
     assert differences(parts, whole) == []
     assert outputs(whole)["c01.seg.nrrd"] == outputs(undisturbed.out)["c01.seg.nrrd"]
     assert json.loads((parts / "cohort.json").read_text()) == json.loads((whole / "cohort.json").read_text())
 
 
-def test_kills_at_random_points_change_no_byte(tmp_path: Path) -> None:
+def test_kills_at_random_points_change_no_byte(four_done: Ran, tmp_path: Path) -> None:
     """A hundred of them: Testing/cohort/kills.py."""
-    manifest = a_cohort(tmp_path / "images", 4)
-    assert finish(quick(manifest, tmp_path / "undisturbed")).returncode == 0
     tally = Tally()
-    disturb(manifest, tmp_path / "out", tally, random.Random(time.time_ns()), kills=6, workers=1)
+    disturb(four_done.manifest, tmp_path / "out", tally, random.Random(time.time_ns()), kills=6, workers=1)
     assert tally.harm == []
-    assert differences(tmp_path / "out", tmp_path / "undisturbed") == []
+    assert differences(tmp_path / "out", four_done.out) == []
 
 
 def test_a_killed_process_costs_a_try(tmp_path: Path) -> None:
@@ -187,6 +183,19 @@ def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([*words, "--dry-run"]) == 0
     assert "3 to run" in capsys.readouterr().out
     assert not out.exists()
+
+
+def test_what_drives_the_cases_loads_no_torch(tmp_path: Path) -> None:
+    """Its processes do, once each: it takes longer than all else that the driver does."""
+    manifest = a_cohort(tmp_path / "images", 1)
+    words = ["cohort", "run", str(manifest), "-o", str(tmp_path / "out"), "--weights", str(manifest)]
+    code = (
+        "import sys; from MedSAMSegmentLib.cli import main; from MedSAMSegmentLib.cohort import local_engine\n"
+        f"assert main({[*words, '--model', 'lite_medsam', '--dry-run']!r}) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_image_is_no_place_for_an_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,11 @@ from typing import Any, Literal, Protocol, get_args
 
 from ...errors import UsageError
 from ...propagation import Direction
+from ...registry import DEFAULT_MODEL
 
 Tool = Literal["box", "include", "exclude", "line"]
 RangeRule = Literal["stop", "roi", "slices"]
 
-DEFAULT_MODEL = "lite_medsam"
 TO_THE_END = 10**6
 """A last slice beyond any volume's."""
 
