@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,15 @@ def lite_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             return store.path(entry) if store.state(entry) == "ready" else store.pull(entry)
     except DownloadError as error:
         pytest.skip(f"the LiteMedSAM weights cannot be fetched here: {error.message}")
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """One thread here and in the processes that are started: the same order of sums, and no contest for the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

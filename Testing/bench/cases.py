@@ -179,6 +179,13 @@ def make_case(
     return Case(name, image, geometry, window, reference, box, box_from_middle_slice(reference))
 
 
+def part_of(case: Case, slices: slice) -> Case:
+    """Return a case of some of the slices, shown in the same window, with the box around what they hold."""
+    image, reference = case.image[slices], case.reference[slices]
+    geometry = VolumeGeometry.from_spacing(reference.shape, case.geometry.spacing_zyx)
+    return make_case(case.name, image, geometry, case.window, reference)
+
+
 def box_from_middle_slice(mask_zyx: NDArray[np.bool_]) -> Box:
     """The box a user would draw: the object's outline on its middle slice, over the slices it spans."""
     whole = Box.around(mask_zyx)

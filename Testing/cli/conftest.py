@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a subprocess."""
+"""The command line: as a user runs it, in a process of its own, and in the process of the tests."""
 
 from __future__ import annotations
 
@@ -16,15 +16,32 @@ from MedSAMSegmentLib.cli import main
 
 
 @pytest.fixture(scope="session")
-def medsam(lite_checkpoint: Path) -> Run:
+def medsam_process(lite_checkpoint: Path) -> Run:
     """Runs `python -m MedSAMSegmentLib ARGUMENTS`; the weights are in the folder it is told to use."""
 
-    def run(*arguments: object, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        environment = {**os.environ, "MEDSAM_MODEL_DIR": str(lite_checkpoint.parent), **(env or {})}
-        if env and "MEDSAM_MODEL_DIR" in env:  # what is removed there must not be the user's
-            environment["MEDSAM_CACHE_DIR"] = env["MEDSAM_MODEL_DIR"]
+    def run(*arguments: object) -> subprocess.CompletedProcess:
+        environment = {**os.environ, "MEDSAM_MODEL_DIR": str(lite_checkpoint.parent)}
         command = [sys.executable, "-m", "MedSAMSegmentLib", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, encoding="utf-8", env=environment, timeout=300, check=False)
+
+    return run
+
+
+@pytest.fixture
+def medsam(lite_checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The same in this process, which need not load torch each time; `models` is another folder of weights."""
+
+    def run(*arguments: object, models: Path | None = None) -> subprocess.CompletedProcess:
+        capsys.readouterr()
+        with monkeypatch.context() as environment:
+            environment.setenv("MEDSAM_MODEL_DIR", str(models or lite_checkpoint.parent))
+            if models:  # what is removed there must not be the user's
+                environment.setenv("MEDSAM_CACHE_DIR", str(models))
+            try:
+                code = main([*map(str, arguments)])
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return subprocess.CompletedProcess([], code, *capsys.readouterr())
 
     return run
 

@@ -28,13 +28,13 @@ def test_help_lists_the_commands_without_importing_anything_heavy() -> None:
         assert command in done.stdout
 
 
-def test_a_usage_mistake_exits_with_two(medsam: Run) -> None:
-    assert medsam("run").returncode == 2
+def test_a_usage_mistake_exits_with_two(medsam: Run, medsam_process: Run) -> None:
+    assert medsam_process("run").returncode == 2
     assert medsam("fly").returncode == 2
 
 
 def test_the_list_of_models_names_every_entry_and_its_state(medsam: Run, tmp_path: Path) -> None:
-    done = medsam("models", "list", "--json", env={"MEDSAM_MODEL_DIR": str(tmp_path)})
+    done = medsam("models", "list", "--json", models=tmp_path)
     listing = json.loads(done.stdout)
     assert [row["id"] for row in listing["models"]] == [entry.id for entry in registry.entries()]
     assert {row["state"] for row in listing["models"]} == {"missing"}
@@ -44,17 +44,16 @@ def test_the_list_of_models_names_every_entry_and_its_state(medsam: Run, tmp_pat
 def test_a_file_is_imported_verified_and_removed(medsam: Run, lite_checkpoint: Path, tmp_path: Path) -> None:
     store, file = tmp_path / "store", tmp_path / "mine.pth"
     shutil.copy(lite_checkpoint, file)
-    env = {"MEDSAM_MODEL_DIR": str(store)}
     entry = registry.get("lite_medsam")
-    assert entry.sha256 in medsam("models", "import", "lite_medsam", file, env=env).stdout
-    assert medsam("models", "verify", "lite_medsam", env=env).returncode == 0
+    assert entry.sha256 in medsam("models", "import", "lite_medsam", file, models=store).stdout
+    assert medsam("models", "verify", "lite_medsam", models=store).returncode == 0
     (store / entry.file_name).write_bytes(b"damaged")
-    damaged = medsam("models", "verify", "lite_medsam", env=env)
+    damaged = medsam("models", "verify", "lite_medsam", models=store)
     assert damaged.returncode == 4
     assert entry.sha256 in damaged.stderr
-    assert "removed" in medsam("models", "remove", "lite_medsam", env=env).stdout
+    assert "removed" in medsam("models", "remove", "lite_medsam", models=store).stdout
     assert not (store / entry.file_name).exists()
-    assert medsam("models", "verify", "lite_medsam", env=env).returncode == 4
+    assert medsam("models", "verify", "lite_medsam", models=store).returncode == 4
 
 
 def test_a_file_whose_hash_is_not_published_is_held_to_the_one_that_came_first(
@@ -91,31 +90,29 @@ def test_weights_of_the_users_own_are_imported_listed_used_and_removed(
     name = next(key for key, value in tensors.items() if value.is_floating_point())
     tensors[name] = tensors[name] * 1.0001
     torch.save(tensors, tmp_path / "my tuned.pth")
-    env = {"MEDSAM_MODEL_DIR": str(tmp_path / "store")}
-    done = medsam("models", "import", tmp_path / "my tuned.pth", env=env)
+    store = tmp_path / "store"
+    done = medsam("models", "import", tmp_path / "my tuned.pth", models=store)
     assert done.returncode == 0, done.stderr
     assert "--model own-my_tuned.pth" in done.stdout
-    rows = {row["id"]: row for row in json.loads(medsam("models", "list", "--json", env=env).stdout)["models"]}
+    rows = {row["id"]: row for row in json.loads(medsam("models", "list", "--json", models=store).stdout)["models"]}
     assert rows["own-my_tuned.pth"]["state"] == "ready"
-    assert medsam("models", "verify", "own-my_tuned.pth", env=env).returncode == 0
+    assert medsam("models", "verify", "own-my_tuned.pth", models=store).returncode == 0
     out = tmp_path / "o.nrrd"
     words = ("--box", 26, 16, 1, 74, 52, 1, "--range", 1, 1, "--model", "own-my_tuned.pth", "--offline", "-o", out)
-    done = medsam("run", oblique_nrrd, *words, env=env)
+    done = medsam("run", oblique_nrrd, *words, models=store)
     assert done.returncode == 0, done.stderr
-    assert "removed" in medsam("models", "remove", "own-my_tuned.pth", env=env).stdout
-    done = medsam("run", oblique_nrrd, *words, "--overwrite", env=env)
+    assert "removed" in medsam("models", "remove", "own-my_tuned.pth", models=store).stdout
+    done = medsam("run", oblique_nrrd, *words, "--overwrite", models=store)
     assert done.returncode == 4
     assert "Import its file again" in done.stderr
     # A published file goes where it belongs, without its name.
-    done = medsam("models", "import", lite_checkpoint, env=env)
+    done = medsam("models", "import", lite_checkpoint, models=store)
     assert "lite_medsam is ready" in done.stdout
 
 
 def test_a_wrong_file_is_not_imported(medsam: Run, tmp_path: Path) -> None:
     (tmp_path / "page.pth").write_text("<!DOCTYPE html><html>")
-    done = medsam(
-        "models", "import", "lite_medsam", tmp_path / "page.pth", env={"MEDSAM_MODEL_DIR": str(tmp_path / "s")}
-    )
+    done = medsam("models", "import", "lite_medsam", tmp_path / "page.pth", models=tmp_path / "s")
     assert done.returncode == 4
     assert len(done.stderr.strip().splitlines()) == 1
 

@@ -17,11 +17,11 @@ from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 
 @pytest.fixture(scope="module")
 def finished(
-    medsam: Run, oblique_nrrd: Path, box_arguments: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory
+    medsam_process: Run, oblique_nrrd: Path, box_arguments: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, str]:
     """One run with every output; other tests look at what it left."""
     folder = tmp_path_factory.mktemp("out")
-    done = medsam(
+    done = medsam_process(
         "run", oblique_nrrd, *box_arguments, "--name", "blob", "--terminology", "SCT:4147007:Mass",
         "-o", folder / "out.seg.nrrd", "--overlay", folder / "out.png", "--report", folder / "out.json",
     )  # fmt: skip
@@ -70,9 +70,9 @@ def test_the_run_says_window_device_and_volume(finished: tuple[Path, str]) -> No
 
 
 def test_quiet_prints_nothing(
-    medsam: Run, oblique_nrrd: Path, box_arguments: tuple[object, ...], tmp_path: Path
+    medsam_process: Run, oblique_nrrd: Path, box_arguments: tuple[object, ...], tmp_path: Path
 ) -> None:
-    done = medsam("run", oblique_nrrd, *box_arguments, "--range", 1, 1, "-q", "-o", tmp_path / "out.nii.gz")
+    done = medsam_process("run", oblique_nrrd, *box_arguments, "--range", 1, 1, "-q", "-o", tmp_path / "out.nii.gz")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out.nii.gz")))
     assert labels[1].any()
@@ -182,12 +182,12 @@ def test_missing_weights_offline_name_the_command_that_fetches_them(
 ) -> None:
     done = medsam(
         "run", oblique_nrrd, *box_arguments, "--offline", "-o", tmp_path / "o.nrrd",
-        env={"MEDSAM_MODEL_DIR": str(tmp_path)},
+        models=tmp_path,
     )  # fmt: skip
     assert done.returncode == 4
     assert "medsam-segment models pull lite_medsam" in done.stderr
 
 
-def test_debug_shows_the_trace(medsam: Run, tmp_path: Path) -> None:
-    done = medsam("run", "missing.nrrd", "--box", 1, 1, 0, 9, 9, 2, "-o", tmp_path / "o.nrrd", "--debug")
+def test_debug_shows_the_trace(medsam_process: Run, tmp_path: Path) -> None:
+    done = medsam_process("run", "missing.nrrd", "--box", 1, 1, 0, 9, 9, 2, "-o", tmp_path / "o.nrrd", "--debug")
     assert "Traceback" in done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from cases import chest_cases
+from cases import chest_cases, part_of
 from clicks import ALLOWED_LOSS, CACHE_BYTES, next_click
 
 from MedSAMSegmentLib.evaluation.metrics import dice
@@ -13,7 +13,8 @@ from MedSAMSegmentLib.prompts import Point
 
 
 def test_three_clicks_on_a_spine(lite_predictor: SlicePredictor) -> None:
-    case = next(case for case in chest_cases() if case.name == "thoracic vertebral column")
+    # Eight of its slices, of which the answer to the box alone is poor.
+    case = part_of(next(case for case in chest_cases() if case.name == "thoracic vertebral column"), slice(14, 22))
     clicks: list[Point] = []
     with open_session(
         lite_predictor, case.image, geometry=case.geometry, window=case.window, cache_bytes=CACHE_BYTES

@@ -16,10 +16,12 @@ from MedSAMSegmentLib.intensity import to_uint8
 PIXELS = 3
 """So many pixels of a mask may differ: those whose logit is next to nothing."""
 
-pytestmark = [
-    pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble()),
-    pytest.mark.parametrize("position", [0.3, 0.6]),
-]
+pytestmark = pytest.mark.skipif(bool(openvino_trouble()), reason=openvino_trouble())
+
+
+@pytest.fixture(scope="module")
+def openvino_predictor(lite_checkpoint: Path) -> SlicePredictor:
+    return load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="float32", engine="openvino")
 
 
 def a_slice(position: float) -> tuple[NDArray[np.uint8], SlicePrompts]:
@@ -35,11 +37,12 @@ def a_slice(position: float) -> tuple[NDArray[np.uint8], SlicePrompts]:
     return pixels, SlicePrompts(box_xyxy=box)
 
 
+@pytest.mark.parametrize("position", [0.3, 0.6])
 def test_masks_of_openvino_are_those_of_torch(
-    position: float, lite_checkpoint: Path, lite_predictor: SlicePredictor
+    position: float, openvino_predictor: SlicePredictor, lite_predictor: SlicePredictor
 ) -> None:
     pixels, prompts = a_slice(position)
-    other = load_predictor("lite_medsam", weights=lite_checkpoint, device="cpu", precision="float32", engine="openvino")
+    other = openvino_predictor
     assert other.engine.name == "openvino"
     reference = lite_predictor.with_torch()
     expected = reference.predict(reference.encode(pixels), prompts)

@@ -66,7 +66,7 @@ def weight_maker() -> ModuleType:
     return module
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _model(state_dict: str) -> Sam2:
     family = next(f for f in FAMILIES.values() if f.state_dict == state_dict)
     keys = json.loads((REFERENCE / "state_dicts" / f"{state_dict}.json").read_text())["keys"]
@@ -77,7 +77,7 @@ def _model(state_dict: str) -> Sam2:
 
 
 def model_of(name: str) -> Sam2:
-    """The network with the weights of the golden files. Only the last one is kept in memory."""
+    """The network with the weights of the golden files."""
     return _model(FAMILIES[name].state_dict)
 
 
@@ -95,7 +95,7 @@ class Frames:
         return self.kept[index]
 
 
-@functools.lru_cache(maxsize=1)
+@functools.cache
 def _frames(state_dict: str, file: Path) -> Frames:
     return Frames(_model(state_dict), np.load(file)["volume"])
 
@@ -191,7 +191,7 @@ def run_single(name: str, frames: Frames, golden: Arrays) -> Arrays:
     return found
 
 
-@functools.lru_cache(maxsize=2)
+@functools.cache
 def _after_box(name: str, options: TrackerOptions, box: tuple[int, ...]) -> tuple[MemoryTracker, Arrays]:
     """A tracker with a box on frame 6 after its forward pass: where four cases begin."""
     frames = frames_of(name)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from service_support import WAIT, served_process, write_image
 
+from MedSAMSegmentLib.cli import main
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.prompts import Box
 from MedSAMSegmentLib.results import Progress
@@ -32,13 +30,12 @@ def ball_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_image(tmp_path_factory.mktemp("image") / "DOE^JANE.nrrd", array)
 
 
-def test_a_session_ends_in_the_mask_of_the_command_line(lite_checkpoint: Path, ball_file: Path, tmp_path: Path) -> None:
-    environment = {
-        "MEDSAM_MODEL_DIR": str(lite_checkpoint.parent),
-        "OMP_NUM_THREADS": "1",
-        "TMPDIR": str(tmp_path / "of-the-server"),
-        "MEDSAM_SERVICE_TOKEN": "",
-    }
+@pytest.mark.usefixtures("one_thread")
+def test_a_session_ends_in_the_mask_of_the_command_line(
+    lite_checkpoint: Path, ball_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(lite_checkpoint.parent))
+    environment = {"TMPDIR": str(tmp_path / "of-the-server"), "MEDSAM_SERVICE_TOKEN": ""}
     (tmp_path / "of-the-server").mkdir()
     box = Box(i=(20, 60), j=(28, 72), k=(1, 3))
     with served_process(*COMPUTE, environment=environment) as (process, line):
@@ -67,9 +64,8 @@ def test_a_session_ends_in_the_mask_of_the_command_line(lite_checkpoint: Path, b
     assert not list((tmp_path / "of-the-server").iterdir())
     assert "DOE" not in out + errors
     assert token not in out + errors
-    command = [sys.executable, "-m", "MedSAMSegmentLib", "run", str(ball_file), "--name", "ball", *COMPUTE, "--offline"]
-    command += ["--box", "20", "28", "1", "60", "72", "3", "-o", str(tmp_path / "cli.seg.nrrd"), "-q"]
-    subprocess.run(command, env={**os.environ, **environment}, check=True, timeout=1800)
+    command = ["run", str(ball_file), "--name", "ball", *COMPUTE, "--offline", "-q"]
+    assert main([*command, "--box", "20", "28", "1", "60", "72", "3", "-o", str(tmp_path / "cli.seg.nrrd")]) == 0
     here = read_segmentation(tmp_path / "cli.seg.nrrd")
     there = read_segmentation(tmp_path / "mask.seg.nrrd")
     assert [segment.name for segment in there.segments] == ["ball"]

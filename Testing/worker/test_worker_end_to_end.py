@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +29,6 @@ def a_ball() -> tuple[np.ndarray, np.ndarray]:
     ball = ((z - 4) / 4.5) ** 2 + ((y - 50) / 20) ** 2 + ((x - 40) / 18) ** 2 < 1
     noise = np.random.default_rng(0).normal(0, 8, ball.shape)
     return (np.where(ball, 180, 40) + noise).clip(0, 255).astype(np.uint8), ball
-
-
-@pytest.fixture
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread here and in the worker: the same order of sums, and no contest for the cores."""
-    import torch
-
-    before = torch.get_num_threads()
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")
