@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import DeviceError, UsageError
 from MedSAMSegmentLib.inference.device import DeviceChoice
 from MedSAMSegmentLib.inference.engines import base, choose, openvino_engine, openvino_model
-from MedSAMSegmentLib.inference.engines.base import probe_input, relative_error, sources_digest
+from MedSAMSegmentLib.inference.engines.base import ImageEncoderEngine, probe_input, relative_error, sources_digest
 from MedSAMSegmentLib.inference.engines.benchmarks import BenchmarkStore, EngineBenchmark
 from MedSAMSegmentLib.inference.engines.choose import choose_engine, label
 from MedSAMSegmentLib.inference.engines.compiled_graph import CompiledGraph
@@ -28,6 +29,7 @@ from MedSAMSegmentLib.inference.engines.openvino_engine import OpenVinoEngine
 from MedSAMSegmentLib.inference.engines.precision import Precision
 from MedSAMSegmentLib.inference.engines.torch_engine import TorchEngine
 from MedSAMSegmentLib.inference.slice_predictor import SliceEmbedding, SlicePredictor, SlicePrompts
+from MedSAMSegmentLib.models.sam2 import Sam2
 
 needs_openvino = pytest.mark.skipif(bool(openvino_model.openvino_trouble()), reason=openvino_model.openvino_trouble())
 
@@ -37,6 +39,27 @@ def converted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("converted")
     choose_engine(toy_encoder(folder), "openvino")
     return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class Converted:
+    """A network with a memory, its engine, and the folder of what was derived from it."""
+
+    model: Sam2
+    engine: ImageEncoderEngine
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Converted]:
+    """Converts the network with a memory, with fine features or without, once for all tests."""
+
+    @functools.cache
+    def convert(high_res: bool) -> Converted:
+        model, folder = toy_model(high_res), tmp_path_factory.mktemp("tracker")
+        return Converted(model, choose_engine(toy_encoder(folder, model), "openvino").engine, folder)
+
+    return convert
 
 
 @pytest.fixture
@@ -56,8 +79,8 @@ def refuse(*arguments: object) -> None:
 
 @needs_openvino
 @pytest.mark.parametrize("make", [toy_sam, toy_model])
-def test_openvino_gives_the_numbers_of_torch(make: object) -> None:
-    encoder = toy_encoder(None, make())  # type: ignore[operator]
+def test_openvino_gives_the_numbers_of_torch(make: Callable[[], torch.nn.Module]) -> None:
+    encoder = toy_encoder(None, make())
     images = probe_input(encoder.files.entry) * 2 - 1
     expected = TorchEngine(encoder.network, CPU).encode(images)
     found = choose_engine(encoder, "openvino").engine.encode(images)
@@ -91,9 +114,10 @@ def test_openvino_answers_prompts_of_any_length_as_torch_does(kept: Path) -> Non
 
 @needs_openvino
 @pytest.mark.parametrize(("memories", "pointer_tokens"), [(1, 0), (1, 4), (7, 64), (9, 12)])
-def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: int, pointer_tokens: int) -> None:
-    model = toy_model()
-    engine = choose_engine(toy_encoder(None, model), "openvino").engine
+def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(
+    memories: int, pointer_tokens: int, converted: Callable[[bool], Converted]
+) -> None:
+    model, engine = converted(False).model, converted(False).engine
     assert engine.memory_steps is not None
     random = torch.Generator().manual_seed(memories)
     cells = model.config.grid[0] * model.config.grid[1]
@@ -109,10 +133,10 @@ def test_openvino_looks_back_at_any_number_of_memories_as_torch_does(memories: i
 @needs_openvino
 @pytest.mark.parametrize("high_res", [False, True])
 @pytest.mark.parametrize("tokens", [2, 3, 9])
-def test_openvino_decodes_and_remembers_a_frame_as_torch_does(tokens: int, high_res: bool) -> None:
-    model = toy_model(high_res)
-    engine = choose_engine(toy_encoder(None, model), "openvino").engine
-    steps = engine.memory_steps
+def test_openvino_decodes_and_remembers_a_frame_as_torch_does(
+    tokens: int, high_res: bool, converted: Callable[[bool], Converted]
+) -> None:
+    model, steps = converted(high_res).model, converted(high_res).engine.memory_steps
     assert steps is not None
     random = torch.Generator().manual_seed(tokens)
     (height, width), dim = model.config.grid, model.config.dim
@@ -131,7 +155,13 @@ def test_openvino_decodes_and_remembers_a_frame_as_torch_does(tokens: int, high_
 
 @needs_openvino
 @pytest.mark.parametrize("step", ["_attend_to_memories", "_decode", "_encode_memory"])
-def test_a_step_with_other_numbers_is_not_used(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_with_other_numbers_is_not_used(
+    step: str, converted: Callable[[bool], Converted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Path(shutil.copytree(converted(False).folder, tmp_path / "engines"))
+    encoder = toy_encoder(kept, converted(False).model)
+    # The graphs are there, but nobody has compared their numbers.
+    next(kept.glob("*.engines.json")).unlink()
     honest = getattr(OpenVinoEngine, step)
 
     def wrong(self: OpenVinoEngine, *arguments: object) -> object:
@@ -142,7 +172,7 @@ def test_a_step_with_other_numbers_is_not_used(step: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(OpenVinoEngine, step, wrong)
     with pytest.raises(DeviceError, match="other numbers than torch"):
-        choose_engine(toy_encoder(None, toy_model()), "openvino")
+        choose_engine(encoder, "openvino")
 
 
 @needs_openvino
