@@ -38,7 +38,7 @@ def a_server_computes_once_the_user_has_agreed() -> None:
         about = plain(slicer.util.getModuleWidget("MedSAMSegment").panel.about.text)
         assert f"Runs on {server.address}" in about
         workspace = Workspace(PHANTOM.node())
-        workspace.set(model="lite_medsam", range_rule="slices", first=7, last=9, intensity="none")
+        workspace.set(model="lite_medsam", range_rule="slices", first=8, last=9, intensity="none")
         there = segmented_there(workspace, server)
         go_back(workspace)
         if computes_here():
@@ -75,7 +75,7 @@ def choose_server(section: Any, line: str, address: str) -> None:
 
 
 def segmented_there(workspace: Workspace, server: ServerAddress) -> NDArray[np.bool_]:
-    """Segment three slices of the ball on the server; what was found."""
+    """Segment two slices of the ball on the server; what was found."""
     assert f"Runs on {server.address}" in workspace.parts.frame.runs.place.text
     workspace.draw_box(PHANTOM)
     workspace.wait_for_preview()
@@ -121,7 +121,7 @@ def facts_of(workspace: Workspace) -> dict[str, Any]:
 def checked(workspace: Workspace) -> NDArray[np.bool_]:
     """Return the slices that were segmented, which have to be those of the ball."""
     assert workspace.runs.last_error is None, workspace.status
-    found, ball = workspace.mask()[7:10], PHANTOM.ball(0)[7:10]
+    found, ball = workspace.mask()[8:10], PHANTOM.ball(0)[8:10]
     assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.8
     return found
 
