@@ -1,6 +1,7 @@
 """Dice of the default strategy on the public cases, against stored values minus a small margin.
 
-The three organs of the chest in the window that is picked for them are those of the demo: Testing/cli/test_cli_demo.py.
+The three organs of the chest in the window that is picked for them are judged by the demo:
+Testing/packaging/test_wheel.py.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import email
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import sys
 import sysconfig
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,11 +22,15 @@ import pytest
 import slicerio
 from PIL import Image
 
+from MedSAMSegmentLib.commands.demo import ORGANS
 from MedSAMSegmentLib.io.read_segmentation import read_segmentation
+from MedSAMSegmentLib.io.report import file_digest
 from MedSAMSegmentLib.version import __version__
 
 REPO = Path(__file__).resolve().parents[2]
 CHEST = Path(slicerio.__file__).parent / "data" / "CTChest4.nrrd"
+DEMO_DICE = {"right lung": 0.967, "left lung": 0.965, "thoracic vertebral column": 0.665}
+MARGIN = 0.02
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -81,19 +87,33 @@ def scripts(root: Path) -> Path:
     return root / ("Scripts" if os.name == "nt" else "bin")
 
 
+def start(
+    environment: Path, folder: Path, program: str, *arguments: str, models: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a program of the environment in a folder."""
+    variables = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MEDSAM_"))}
+    variables |= {"MEDSAM_MODEL_DIR": str(models or folder / "models"), "MEDSAM_ENGINE": "torch"}
+    return subprocess.run(
+        [str(scripts(environment) / program), *arguments],
+        cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=1800, check=False,
+    )  # fmt: skip
+
+
 @pytest.fixture
 def run(environment: Path, tmp_path: Path) -> Run:
     """Run a program of the environment in an empty folder."""
+    return partial(start, environment, tmp_path)
 
-    def start(program: str, *arguments: str, models: Path | None = None) -> subprocess.CompletedProcess[str]:
-        variables = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MEDSAM_"))}
-        variables |= {"MEDSAM_MODEL_DIR": str(models or tmp_path / "models"), "MEDSAM_ENGINE": "torch"}
-        return subprocess.run(
-            [str(scripts(environment) / program), *arguments],
-            cwd=tmp_path, env=variables, capture_output=True, encoding="utf-8", timeout=1800, check=False,
-        )  # fmt: skip
 
-    return start
+@pytest.fixture(scope="module")
+def demo(environment: Path, lite_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo of all organs, with the real weights; it takes a minute or more, so it runs once."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = start(
+        environment, folder, "medsam-segment", "demo", "--output", "new", "--offline", models=lite_checkpoint.parent
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder / "new", done.stdout
 
 
 def test_the_wheel_holds_the_library_and_nothing_else(wheel: Path) -> None:
@@ -178,12 +198,22 @@ def test_the_readme_s_example_in_python_reads_and_writes(run: Run, lite_checkpoi
     assert segment.mask_zyx.any(axis=(1, 2)).nonzero()[0].tolist() == [19, 20, 21]
 
 
-def test_the_demo(run: Run, lite_checkpoint: Path, tmp_path: Path) -> None:
-    # The organ of the fewest slices.
-    options = ("--organ", "thoracic vertebral column", "--output", "demo", "--offline", "--quiet")
-    done = run("medsam-segment", "demo", *options, models=lite_checkpoint.parent)
-    assert done.returncode == 0, done.stderr
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"chest.seg.nrrd", "chest.png", "report.json"}
+def test_the_demo_prints_how_well_each_organ_was_found(demo: tuple[Path, str]) -> None:
+    rows = {organ.name: next(line for line in demo[1].splitlines() if organ.name in line) for organ in ORGANS}
+    scores = {name: float(line.removeprefix(name).split()[0]) for name, line in rows.items()}
+    assert {name: score for name, score in scores.items() if score < DEMO_DICE[name] - MARGIN} == {}
+    reported = {row["organ"]: row["dice"] for row in json.loads((demo[0] / "report.json").read_text())["table"]}
+    assert scores == pytest.approx(reported, abs=1e-3)
+
+
+def test_the_demo_leaves_segments_a_picture_and_a_report(demo: tuple[Path, str]) -> None:
+    assert {path.name for path in demo[0].iterdir()} == {"chest.seg.nrrd", "chest.png", "report.json"}
+    segments = read_segmentation(demo[0] / "chest.seg.nrrd").segments
+    assert [segment.name for segment in segments] == [organ.name for organ in ORGANS]
+    assert [":".join(segment.terminology.type) for segment in segments] == [organ.terminology for organ in ORGANS]
+    with Image.open(demo[0] / "chest.png") as picture:
+        assert picture.width > 200
+    assert json.loads((demo[0] / "report.json").read_text())["input"]["sha256"] == file_digest(CHEST)
 
 
 def readme() -> str:
