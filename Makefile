@@ -13,10 +13,11 @@ STAMP  := $(VENV)/.stamp
 demo: setup
 	$(BIN)/medsam-segment demo --output demo --overwrite
 
-# As many files of tests at a time as JOBS says. A debugger needs JOBS=0. The order is kept: Qt's objects do not stand
-# the threads that engines leave behind in the same process.
+# As many files of tests at a time as JOBS says: one more than there are cores, since many tests wait for a browser, a
+# server or a worker, but four at most. A debugger needs JOBS=0. The order is kept: Qt's objects do not stand the threads
+# that engines leave behind in the same process.
 # Several processes compute at a time: each with one thread, and one that waits for another gives its core away.
-JOBS ?= auto
+JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
 test: export OMP_NUM_THREADS ?= 1
 test: export OMP_WAIT_POLICY ?= PASSIVE
 test: setup-dev
