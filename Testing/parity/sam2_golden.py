@@ -82,17 +82,21 @@ def model_of(name: str) -> Sam2:
 
 
 class Frames:
-    """The frames of a golden volume; each is encoded once, whatever the number of cases."""
+    """The frames of a golden volume; each is encoded once, whatever the number of cases.
 
-    def __init__(self, model: Sam2, volume: NDArray[np.uint8]) -> None:
+    Those of another volume that look the same, which were encoded for it, are `known`.
+    """
+
+    def __init__(self, model: Sam2, volume: NDArray[np.uint8], known: Frames | None = None) -> None:
         self.encoder = FrameEncoder(model)
         self.volume = volume
-        self.kept: dict[int, FrameFeatures] = {}
+        self.kept: dict[bytes, FrameFeatures] = dict(known.kept) if known else {}
 
     def __call__(self, index: int) -> FrameFeatures:
-        if index not in self.kept:
-            self.kept[index] = self.encoder.encode_frame(self.volume[index])
-        return self.kept[index]
+        pixels = self.volume[index].tobytes()
+        if pixels not in self.kept:
+            self.kept[pixels] = self.encoder.encode_frame(self.volume[index])
+        return self.kept[pixels]
 
 
 @functools.cache
@@ -301,7 +305,8 @@ def run_mask_later(name: str, frames: Frames, golden: Arrays) -> Arrays:
 
 
 def run_long(name: str, frames: Frames, golden: Arrays) -> Arrays:
-    tracker = new_tracker(name, Frames(model_of(name), golden["volume"]))
+    # Every other frame is one of the other cases'.
+    tracker = new_tracker(name, Frames(model_of(name), golden["volume"], known=frames))
     found = record_prompt(tracker, "prompt", 1, 2, tracker.add_points(1, 2, box_xyxy=golden["box"]))
     found |= record_pass(tracker, "fwd", tracker.propagate(1))
     found["fwd_lowres"] = found["fwd_lowres"][golden["fwd_lowres_kept"]]
