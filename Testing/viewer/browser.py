@@ -38,8 +38,6 @@ FLAGS = (
     "--disable-sync",
     "--disable-extensions",
     "--hide-scrollbars",
-    # The page is put together by the processor in any case: this spares the way of a graphics card.
-    "--disable-gpu-compositing",
     "--force-color-profile=srgb",
     "--disable-dev-shm-usage",
 )
