@@ -92,7 +92,7 @@ def test_a_preview_may_say_at_once_what_the_slice_looks_like_so_far(server: Runn
 def test_a_streamed_preview_ends_with_the_reason_where_there_is_none(
     start_server: StartServer, block_file: Path
 ) -> None:
-    server = start_server("deaf", limits=Limits(preview_seconds=0.2))
+    server = start_server("slow-slice", limits=Limits(preview_seconds=0.2))
     with (
         server.client() as client,
         client.open(block_file) as image,
