@@ -6,7 +6,7 @@
 
 What a run found is kept in `figures/`, whatever wrote it: `medsam-segment demo`, `Testing/bench/accuracy.py`,
 `Testing/bench/clicks.py --json`, `Testing/bench/cohort_cases.py --json`, `Testing/cohort/kills.py --json` (as
-`cohort_kills=FILE`), `Testing/bench/fine_tuning.py --figures` (as `fine_tuning=FILE`),
+`cohort_kills=FILE`), `Testing/bench/fine_tuning.py --figures` (as `fine_tuning=FILE`), `Testing/bench/lungs.py --json`,
 `Testing/bench/service_load.py --json` and `Testing/parity/parity_table.py --json`.
 (`Testing/bench/bench.py` writes its own page and figures.) No figure is written by hand: a test makes all of them again
 and compares.
@@ -295,6 +295,15 @@ def cohort_kills() -> str:
     return f"{kills}, in {found['cohorts']} cohorts and {found['runs']} calls: {harm}.\n"
 
 
+def lungs_table() -> str:
+    """Return the Dice of the drawn slice of each lung, in each third and plane."""
+    rows: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in figures("lungs")["rows"]:
+        rows.setdefault((row["lung"], row["plane"]), []).append(row)
+    body = [(*name, *(f"{row['dice']:.3f} ({row['window']})" for row in thirds)) for name, thirds in rows.items()]
+    return table(("lung", "plane", "first third", "middle third", "last third"), body)
+
+
 LEAST_GAIN, MOST_HARM = 0.03, 0.02
 """The gate of fine-tuning: the other patient's Dice, and that of any guard."""
 
@@ -361,6 +370,7 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (DOCS / "fine_tuning.md", "overfit line"): overfit_line,
     (DOCS / "accuracy.md", "accuracy lines"): accuracy_lines,
     (DOCS / "accuracy.md", "clicks table"): clicks_table,
+    (DOCS / "accuracy.md", "lungs table"): lungs_table,
     (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
     (DOCS / "challenges.md", "challenge parity"): challenge_parity,
     (DOCS / "challenges.md", "challenge table"): challenge_table,
@@ -379,6 +389,7 @@ KEPT: Mapping[str, Callable[[Any], Any]] = {
     "cohort_kills": lambda found: found,
     "demo": lambda found: {key: found[key] for key in ("input", "model", "versions", "device", "strategy", "table")},
     "fine_tuning": lambda found: found,
+    "lungs": lambda found: found,
     "parity": lambda found: found,
     "service": lambda found: found,
 }
