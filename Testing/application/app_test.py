@@ -26,6 +26,7 @@ HERE = Path(__file__).resolve().parent
 MODULE = HERE.parents[1] / "MedSAMSegment"
 ERROR = re.compile(r"^\s*(Traceback|\w*(Error|Exception)\b.*:|\[CRITICAL\]|\[ERROR\]|ERROR: In )")
 LONGEST_STALL_S = 0.2
+GRACE_SECONDS = 5.0
 MARK = "MEDSAM_APP_TEST_MARK"
 
 
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace, folder: Path) -> int:
     if options.log is not None:
         options.log.write_text("\n".join(lines) + "\n", encoding="utf-8")
     problems = [line for line in lines if ERROR.match(line)]
-    left = processes_with(folder.name)
+    left = processes_left(folder.name)
     added = sorted(files_of(environment.get("MEDSAM_MODEL_DIR", "")) - before)
     if not report.is_file():
         print("\n".join(lines[-40:]))
@@ -132,6 +133,14 @@ def print_table(found: dict[str, Any]) -> int:
 def files_of(folder: str) -> set[str]:
     """Return the files below the model folder; none where it is not named."""
     return {str(path) for path in Path(folder).rglob("*") if path.is_file()} if folder else set()
+
+
+def processes_left(mark: str) -> list[str]:
+    """Return those of `processes_with` that do not end within a moment: xvfb-run does not wait for its screen."""
+    until = time.monotonic() + GRACE_SECONDS
+    while (left := processes_with(mark)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
 
 
 def processes_with(mark: str) -> list[str]:
