@@ -18,6 +18,7 @@ from ..evaluation.challenge_scores import RULES, RULES_2025, ScoreRules, Scores
 from ..io.challenge_npz import ChallengeCase, read_challenge_npz, write_segs
 from ..io.interactive_npz import InteractiveCase, read_interactive_npz
 from ..io.output_files import check_against_inputs
+from ..io.write_segmentation import check_output_place
 from .opening import load_model
 from .overwriting import agree_to_overwrite
 from .progress import say, slice_bar
@@ -129,7 +130,7 @@ def _each(cases: Sequence[Path], answer: Callable[[Path], T]) -> Iterator[tuple[
         more = f" and {len(failed) - 3} more" if len(failed) > 3 else ""
         raise InputError(
             f"{len(failed)} of {len(cases)} cases have no answer: {', '.join(failed[:3])}{more}.",
-            "The others are written.",
+            "The others are written." if len(failed) < len(cases) else "Nothing was written.",
         )
 
 
@@ -200,6 +201,9 @@ def _rules(options: argparse.Namespace, rules: ScoreRules) -> ScoreRules:
 
 
 def _agreed(outputs: Sequence[Path], inputs: Sequence[Path | str], options: argparse.Namespace) -> None:
+    """Refuse outputs that cannot be written, that are inputs, or that are there, before anything is computed."""
+    for path in outputs:
+        check_output_place(path)
     check_against_inputs(outputs, [Path(path) for path in inputs if Path(path).is_file()])
     agree_to_overwrite(outputs, options.overwrite)
 

@@ -65,8 +65,12 @@ def check_output_path(path: str | Path, suffixes: Sequence[str] = SEGMENTATION_S
 
     Raises `UsageError`, `OutputError`.
     """
-    path = Path(path)
     file_suffix(path, suffixes)
+    check_output_place(Path(path))
+
+
+def check_output_place(path: Path) -> None:
+    """Refuse a file whose folder is missing or closed, or whose name a folder has. Raises `OutputError`."""
     if not path.parent.is_dir():
         raise OutputError(f"The folder {path.parent} does not exist.", "Create it, or choose another place.")
     if path.is_dir():

@@ -130,6 +130,20 @@ def test_the_table_is_that_of_the_year_and_its_rules_are_options(tmp_path: Path)
     assert float(final["DSC_Final"]) == pytest.approx(float(sound["dsc"]), abs=1e-4)
 
 
+@pytest.mark.parametrize("table", ["missing/scores.csv", "segs"], ids=["no folder", "a folder"])
+def test_a_table_that_cannot_be_written_is_refused_before_anything_is_scored(
+    table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "gts" / "a.npz", gts=LABELS, spacing=[1.0, 1.0, 4.0])
+    (tmp_path / "segs").mkdir()
+    write_segs(tmp_path / "segs" / "a.npz", LABELS)
+    where = ("-s", str(tmp_path / "segs"), "-g", str(tmp_path / "gts"), "--csv", str(tmp_path / table))
+    assert main(["challenge", "evaluate", *where, "--overwrite"]) == 3
+    said = capsys.readouterr()
+    assert "folder" in said.err
+    assert said.out == ""
+
+
 def test_the_spacing_comes_from_the_images_where_the_references_have_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
