@@ -40,7 +40,17 @@ from .split import Split, given_split, split_by_patient
 from .state import TrainingState
 from .store import ViewStore, fill_store
 from .trainer import Trainer
-from .views import MOST_SLICES, PLAIN_VIEWS, VIEWS, SliceView, network_target, slice_views, thin_out, useful_slices
+from .views import (
+    LEAST_PIXELS,
+    MOST_SLICES,
+    PLAIN_VIEWS,
+    VIEWS,
+    SliceView,
+    network_target,
+    slice_views,
+    thin_out,
+    useful_slices,
+)
 from .work_folder import WorkFolder
 
 CARD, TABLE, PICTURE = ".card.json", ".curves.csv", ".curves.png"
@@ -107,18 +117,53 @@ def fine_tune(
     started = time.monotonic()
     store = store or CheckpointStore()
     check_request(request)
-    split = _split(request)
+    training, validation = _sources(request)
     for label in request.labels:
-        require_label((*split.training, *split.validation), label)
+        require_label((*training, *validation), label)
     base = find_base(request.model, store)
     folder = WorkFolder.beside(request.output)
-    folder.open(resume=request.resume, overwrite=request.overwrite)
-    if not split.is_validated:
-        say("not validated: there is one patient alone, so nothing is known of how the model does on others")
+    with folder.held(resume=request.resume, overwrite=request.overwrite):
+        chosen = _choose(request, training, validation, say, cancel)
+        if not chosen.split.is_validated:
+            say(f"not validated: {chosen.split.reason}, so nothing is known of how the model does on others")
+        done = _train(_Training(request, base, chosen, folder, store, started), say, on_progress, on_step, cancel)
+        folder.clear()
+    return done
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """The split of the sources that show enough of the object, and the slices of each that do."""
+
+    split: Split
+    slices: Mapping[TrainingSource, Sequence[int]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """The parts of a training; `started` is the monotonic time in seconds."""
+
+    request: TrainingRequest
+    base: BaseModel
+    chosen: _Chosen
+    folder: WorkFolder
+    store: CheckpointStore
+    started: float
+
+
+def _train(
+    training: _Training,
+    say: Say,
+    on_progress: Callable[[Progress], None],
+    on_step: Callable[[TrainingState], None],
+    cancel: CancelCheck,
+) -> FineTuned:
+    """Encode, train, score and write, in a folder that is held."""
+    request, base, folder, split = training.request, training.base, training.folder, training.chosen.split
     hashes = hash_files((*split.training, *split.validation))
-    encoding = _Encoding(request, base, split, hashes, folder)
+    encoding = _Encoding(request, base, training.chosen, hashes, folder)
     folder.claim(encoding.key)
-    stores = encoding.run(store, say, on_progress, cancel)
+    stores = encoding.run(training.store, say, on_progress, cancel)
     trainer = Trainer(stores.network, stores.training, stores.validation, request.settings, key=stores.key)
     judged = stores.validation or stores.training
     if request.resume and folder.state.exists():
@@ -138,15 +183,13 @@ def fine_tune(
     weights = stores.network.plain_weights(values)
     card = {
         **_card(request, base, split, hashes, stores),
-        **_outcome(trainer, before, after, validated=split.is_validated),
-        "seconds": round(time.monotonic() - started, 1),
+        **_outcome(trainer, before, after, validated=stores.validation is not None),
+        "seconds": round(time.monotonic() - training.started, 1),
         "training_seconds": round(trainer.state.seconds, 1),
         "peak_memory_mb": peak_memory_mb(),
     }
     card = _write(request, weights, card, trainer)
-    model_id = _keep(request, base, store, say)
-    folder.remove()
-    return FineTuned(request.output, model_id, card)
+    return FineTuned(request.output, _keep(request, base, training.store, say), card)
 
 
 def check_request(request: TrainingRequest) -> None:
@@ -163,15 +206,47 @@ def check_request(request: TrainingRequest) -> None:
     check_against_inputs(request.files, inputs)
 
 
-def _split(request: TrainingRequest) -> Split:
-    sources = find_sources(request.data)
-    if request.validation is not None:
-        split = given_split(sources, find_sources(request.validation))
-    else:
-        split = split_by_patient(sources, request.val_fraction, request.settings.seed)
-    used = (*split.training, *split.validation)
+def _sources(request: TrainingRequest) -> tuple[list[TrainingSource], list[TrainingSource]]:
+    """Return the sources of the data and those given for validation; none of them is on both sides, or an output."""
+    training = find_sources(request.data)
+    validation = [] if request.validation is None else find_sources(request.validation)
+    given_split(training, validation)
+    used = (*training, *validation)
     check_against_inputs(request.files, [path for source in used for path in (source.image, source.reference)])
-    return split
+    return training, validation
+
+
+def _choose(
+    request: TrainingRequest,
+    training: Sequence[TrainingSource],
+    validation: Sequence[TrainingSource],
+    say: Say,
+    cancel: CancelCheck,
+) -> _Chosen:
+    """Return the split among the sources that have useful slices: the others can be neither learnt from nor tested
+    with. Raises `InputError` where a side is left without any."""
+    slices: dict[TrainingSource, list[int]] = {}
+    named = ", ".join(request.labels)
+    for source in (*training, *validation):
+        raise_if_cancelled(cancel)
+        labelled = read_labelled(source, request.labels)
+        useful = useful_slices(labelled) if labelled is not None else []
+        if useful:
+            slices[source] = useful
+        else:
+            say(f"left out, without enough of {named}: {source.image.name}")
+    learnt, tested = ([source for source in side if source in slices] for side in (training, validation))
+    cure = f"A slice counts from {LEAST_PIXELS} pixels of it"
+    if not learnt:
+        raise InputError("No slice of the training images has enough of the object.", f"{cure}.")
+    if request.validation is None:
+        return _Chosen(split_by_patient(learnt, request.val_fraction, request.settings.seed), slices)
+    if not tested:
+        raise InputError(
+            f"No slice of the images for validation has enough of {named}.",
+            f"{cure}; give other patients, or leave out --val.",
+        )
+    return _Chosen(given_split(learnt, tested), slices)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,12 +268,12 @@ class _Encoding:
         self,
         request: TrainingRequest,
         base: BaseModel,
-        split: Split,
+        chosen: _Chosen,
         hashes: Mapping[str, str],
         folder: WorkFolder,
     ) -> None:
-        self._request, self._base, self._split, self._folder = request, base, split, folder
-        self._hashes = hashes
+        self._request, self._base, self._folder, self._hashes = request, base, folder, hashes
+        self._split, self._slices = chosen.split, chosen.slices
         self._lora = request.settings.encoder == "lora"
 
     def run(
@@ -208,11 +283,7 @@ class _Encoding:
             "training": (self._split.training, VIEWS, self._request.most_slices),
             "validation": (self._split.validation, PLAIN_VIEWS, max(1, self._request.most_slices // VALIDATION_PART)),
         }
-        plans = {side: self._plan(sources, most, say, cancel) for side, (sources, _, most) in sides.items() if sources}
-        if not plans["training"]:
-            raise InputError(
-                "No slice of the training images has enough of the object.", "A slice counts from 20 pixels of it."
-            )
+        plans = {side: self._plan(sources, most) for side, (sources, _, most) in sides.items() if sources}
         counts = {side: sum(map(len, plan.values())) * len(sides[side][1]) for side, plan in plans.items()}
         predictor = load_predictor(
             self._base.entry.id,
@@ -229,34 +300,22 @@ class _Encoding:
         say(f"{sum(counts.values())} views of {len(plans['training'])} images for training, {predictor.title}")
         stores: dict[str, ViewStore] = {}
         for side, plan in plans.items():
-            if plan:
-                path = self._folder.training if side == "training" else self._folder.validation
-                views = self._views(plan, sides[side][1])
-                stores[side] = self._fill(
-                    predictor, path, side, views, counts[side], on_progress=on_progress, cancel=cancel
-                )
+            path = self._folder.training if side == "training" else self._folder.validation
+            views = self._views(plan, sides[side][1])
+            stores[side] = self._fill(
+                predictor, path, side, views, counts[side], on_progress=on_progress, cancel=cancel
+            )
         device = predictor.device.device
         network = TrainableSam(module, self._request.settings.encoder, device, self._request.settings.seed)
         slices = {str(source.image): len(found) for plan in plans.values() for source, found in plan.items()}
         return _Stores(network, stores["training"], stores.get("validation"), self.key, slices, device.type)
 
-    def _plan(
-        self, sources: Sequence[TrainingSource], most: int, say: Say, cancel: CancelCheck
-    ) -> dict[TrainingSource, list[int]]:
-        """Return the slices to use of each source that has any."""
-        found: dict[TrainingSource, list[int]] = {}
-        for source in sources:
-            raise_if_cancelled(cancel)
-            labelled = read_labelled(source, self._request.labels)
-            useful = useful_slices(labelled) if labelled is not None else []
-            if useful:
-                found[source] = useful
-            else:
-                say(f"left out, without enough of {', '.join(self._request.labels)}: {source.image.name}")
-        chosen = thin_out([len(slices) for slices in found.values()], most)
+    def _plan(self, sources: Sequence[TrainingSource], most: int) -> dict[TrainingSource, list[int]]:
+        """Return the slices to use of each source."""
+        taken = thin_out([len(self._slices[source]) for source in sources], most)
         return {
-            source: [slices[place] for place in places]
-            for (source, slices), places in zip(found.items(), chosen, strict=True)
+            source: [self._slices[source][place] for place in places]
+            for source, places in zip(sources, taken, strict=True)
         }
 
     def _views(self, plan: Mapping[TrainingSource, list[int]], views: Sequence[str]) -> Iterator[SliceView]:

@@ -12,7 +12,7 @@ from .sources import TrainingSource
 
 @dataclass(frozen=True)
 class Split:
-    """`validation` is empty with a single patient: then nothing can be said of others."""
+    """`validation` is empty with a single patient, or if none was to be kept: then nothing can be said of others."""
 
     training: tuple[TrainingSource, ...]
     validation: tuple[TrainingSource, ...]
@@ -20,6 +20,15 @@ class Split:
     @property
     def is_validated(self) -> bool:
         return bool(self.validation)
+
+    @property
+    def reason(self) -> str:
+        """The reason why nothing is known of how the model does on others, "" where it is validated."""
+        if self.is_validated:
+            return ""
+        if len(self.patients()["training"]) > 1:
+            return "no patient was kept aside for it"
+        return "there is one patient alone with enough of the object"
 
     def patients(self) -> dict[str, list[str]]:
         """Return the patients of both sides, in the order of their names."""

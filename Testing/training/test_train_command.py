@@ -19,6 +19,9 @@ from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.checkpoints.weights import load_state_dict
 from MedSAMSegmentLib.cli import main
 from MedSAMSegmentLib.registry import get
+from MedSAMSegmentLib.training.sources import find_sources
+from MedSAMSegmentLib.training.split import split_by_patient
+from MedSAMSegmentLib.training.work_folder import WorkFolder
 
 REPO = Path(__file__).resolve().parents[2]
 WritePatient = Callable[..., Path]
@@ -171,3 +174,66 @@ def test_a_folder_that_is_not_of_a_training_is_left_alone(
     assert main(arguments(data, tmp_path / "own.safetensors", "--overwrite")) == 3
     assert "not of a training" in capsys.readouterr().err
     assert (foreign / "letters.txt").exists()
+
+
+def test_only_patients_who_show_the_object_are_tested_with(
+    tmp_path: Path, model_folder: Path, data: Path, write_patient: WritePatient
+) -> None:
+    write_patient(data, "carl")
+    (empty,) = split_by_patient(find_sources(data), 0.2, seed=0).patients()["validation"]
+    write_patient(data, empty, label="Other")
+    assert main(arguments(data, tmp_path / "own.safetensors")) == 0
+    card = json.loads((tmp_path / "own.card.json").read_text(encoding="utf-8"))
+    split = card["split"]
+    assert sorted(split["training"] + split["validation"]) == sorted({"anna", "bert", "carl"} - {empty})
+    assert card["validated"] is True
+    for scores in (card["dice_before"], card["dice_after"]):
+        assert list(scores["by_patient"]) == split["validation"]
+    assert all(row["slices"] for row in card["data"])
+
+
+def test_with_one_patient_left_nothing_is_validated(
+    tmp_path: Path, model_folder: Path, data: Path, write_patient: WritePatient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_patient(data, "bert", label="Other")
+    assert main(arguments(data, tmp_path / "own.safetensors")) == 0
+    said = capsys.readouterr().out
+    assert "left out, without enough of ball: bert.nrrd" in said
+    assert "not validated: there is one patient alone" in said
+    card = json.loads((tmp_path / "own.card.json").read_text(encoding="utf-8"))
+    assert card["validated"] is False
+    assert card["judged_on"] != "validation"
+    assert card["split"] == {"training": ["anna"], "validation": []}
+
+
+def test_patients_to_test_with_must_show_the_object(
+    tmp_path: Path, model_folder: Path, data: Path, write_patient: WritePatient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_patient(other, "carl", label="Other")
+    assert main(arguments(data, tmp_path / "own.safetensors", "--val", str(other))) == 3
+    told = capsys.readouterr()
+    assert "No slice of the images for validation has enough of ball" in told.err
+    assert "views of" not in told.out
+    assert not list(tmp_path.glob("own*"))
+
+
+def test_an_image_that_cannot_be_read_leaves_nothing(
+    tmp_path: Path, model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "bert.nrrd").write_bytes(b"NRRD0004\nnonsense")
+    assert main(arguments(data, tmp_path / "own.safetensors")) == 3
+    assert "bert.nrrd" in capsys.readouterr().err
+    assert not list(tmp_path.glob("own*"))
+
+
+@pytest.mark.parametrize("option", [(), ("--resume",), ("--overwrite",)])
+def test_a_second_training_into_one_output_is_refused(
+    tmp_path: Path, model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, ...]
+) -> None:
+    out = tmp_path / "own.safetensors"
+    with WorkFolder.beside(out).held(resume=False, overwrite=False):
+        assert main(arguments(data, out, *option)) == 2
+        assert "is running already" in capsys.readouterr().err
+        assert WorkFolder.beside(out).is_ours
