@@ -44,6 +44,17 @@ def prepare_rows(folder: Path, root: Path) -> tuple[list[Row], list[str]]:
     """Return the rows of a manifest in `root` and sentences on what was left out. Raises `InputError`."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder.", "Give a folder of images.")
+    rows, notes = find_rows(folder, root)
+    if not rows:
+        raise InputError(
+            f"{folder} holds no image with markups or a mask beside it.",
+            "Save IMAGE.mrk.json or IMAGE_mask.nii.gz beside IMAGE.nii.gz.",
+        )
+    return rows, notes
+
+
+def find_rows(folder: Path, root: Path) -> tuple[list[Row], list[str]]:
+    """Return what `prepare_rows` does, and no rows where nothing lies beside any image."""
     rows: list[Row] = []
     notes: list[str] = []
     ids: set[str] = set()
@@ -54,11 +65,6 @@ def prepare_rows(folder: Path, root: Path) -> tuple[list[Row], list[str]]:
             continue
         case_id = _free_id(found.stem, ids)
         rows += [{"id": case_id, "image": _relative(found.image, root), **row} for row in own]
-    if not rows:
-        raise InputError(
-            f"{folder} holds no image with markups or a mask beside it.",
-            "Save IMAGE.mrk.json or IMAGE_mask.nii.gz beside IMAGE.nii.gz.",
-        )
     return rows, notes
 
 

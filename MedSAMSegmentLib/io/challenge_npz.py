@@ -87,6 +87,8 @@ def read_npz(path: Path, names: Sequence[str] | None = None, *, max_bytes: int =
                 with archive.open(members[name]) as file:
                     arrays[name] = np.lib.format.read_array(file, allow_pickle=False)
             return arrays
+    except PermissionError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError, RuntimeError) as error:
         raise InputError(f"{path.name} is not a sound .npz file.", "Save it again.", str(error)) from error
     except MemoryError as error:

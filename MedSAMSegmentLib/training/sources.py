@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..auto_window import window_of_prompts
 from ..checkpoints.transfer import digest_file
-from ..cohort.preparing import prepare_rows
+from ..cohort.preparing import find_rows
 from ..errors import InputError, UsageError
 from ..geometry import VolumeGeometry
 from ..intensity import parse_window
@@ -63,13 +63,23 @@ def find_sources(data: str | Path) -> list[TrainingSource]:
     sources = _of_folder(path) if path.is_dir() else _of_manifest(path)
     for source in sources:
         for file in (source.image, source.reference):
-            if not file.exists():
-                raise InputError(f"{file} does not exist.", f"Correct {path.name}; nothing was computed.")
+            _require_readable(file, path)
     return sources
 
 
+def _require_readable(file: Path, data: Path) -> None:
+    """Raise `InputError` for a file that is not there or cannot be opened; of a folder only that it is there."""
+    try:
+        if not file.exists():
+            raise InputError(f"{file} does not exist.", f"Correct {data.name}; nothing was computed.")
+        if file.is_file():
+            file.open("rb").close()
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}.", "Check its permissions.") from error
+
+
 def _of_folder(folder: Path) -> list[TrainingSource]:
-    rows, _ = prepare_rows(folder, folder)
+    rows, _ = find_rows(folder, folder)
     found: dict[tuple[str, str], TrainingSource] = {}
     for row in rows:
         # A segment on one slice is a prompt to a cohort; here it is a reference like any other.
@@ -82,7 +92,7 @@ def _of_folder(folder: Path) -> list[TrainingSource]:
     if not found:
         raise InputError(
             f"{folder} holds no image with a segmentation beside it.",
-            "Save IMAGE.seg.nrrd or IMAGE_label.nii.gz beside IMAGE, or give a manifest.",
+            "Save IMAGE.seg.nrrd or IMAGE_label.nii.gz beside IMAGE, or give challenge .npz files or a manifest.",
         )
     return list(found.values())
 

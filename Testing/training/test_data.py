@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from training_support import SIDE, views
 
 from MedSAMSegmentLib.errors import Cancelled, InputError, UsageError
 from MedSAMSegmentLib.geometry import VolumeGeometry
+from MedSAMSegmentLib.io.read_segmentation import read_segmentation
 from MedSAMSegmentLib.training.sources import (
     TrainingSource,
     find_sources,
@@ -273,3 +276,39 @@ def test_hashes_follow_the_content(tmp_path: Path, write_patient: WritePatient) 
     after = hash_files(find_sources(tmp_path))
     assert before.keys() == after.keys()
     assert all(before[name] != after[name] for name in before)
+
+
+def test_a_folder_without_segments_says_what_training_takes(tmp_path: Path, write_patient: WritePatient) -> None:
+    with pytest.raises(InputError) as caught:
+        find_sources(tmp_path)
+    assert ".seg.nrrd" in str(caught.value)
+    assert "mrk.json" not in str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there a file is not closed by its mode")
+def test_a_file_that_may_not_be_read_is_said_to_be_so() -> None:
+    # Not in tmp_path, which is closed to other users; the superuser would open the file.
+    with tempfile.TemporaryDirectory() as place:
+        folder, user = Path(place), os.geteuid()
+        folder.chmod(0o755)
+        case = folder / "case.npz"
+        np.savez(case, imgs=np.zeros((2, 4, 4), np.uint8), gts=np.ones((2, 4, 4), np.uint8))
+        (folder / "m.csv").write_text("image\ncase.npz\n", encoding="utf-8")
+        case.chmod(0)
+        try:
+            if user == 0:
+                os.seteuid(65534)
+            with pytest.raises(InputError, match=r"case\.npz cannot be read: Permission denied"):
+                find_sources(folder / "m.csv")
+            with pytest.raises(InputError, match=r"case\.npz cannot be read: Permission denied"):
+                read_segmentation(case)
+        finally:
+            if user == 0:
+                os.seteuid(0)
+
+
+def test_what_is_not_validated_says_why() -> None:
+    assert split_by_patient(sources_of("a", "b"), 0.2, 0).reason == ""
+    assert "one patient alone" in split_by_patient(sources_of("a"), 0.2, 0).reason
+    assert "one patient alone" not in split_by_patient(sources_of("a", "b"), 0.0, 0).reason
+    assert "kept aside" in split_by_patient(sources_of("a", "b"), 0.0, 0).reason
