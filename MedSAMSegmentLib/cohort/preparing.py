@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import InputError, MedSAMError
 from ..io.atomic import atomic_write
+from ..io.challenge_npz import read_npz
 from ..io.file_kinds import IMAGE_SUFFIXES, ITK_KINDS, image_suffix
 from ..io.read_segmentation import read_segmentation
 from ..prompts import Box
@@ -53,13 +54,16 @@ def prepare_rows(folder: Path, root: Path) -> tuple[list[Row], list[str]]:
     return rows, notes
 
 
-def find_rows(folder: Path, root: Path) -> tuple[list[Row], list[str]]:
-    """Return what `prepare_rows` does, and no rows where nothing lies beside any image."""
+def find_rows(folder: Path, root: Path, *, boxes_needed: bool = True) -> tuple[list[Row], list[str]]:
+    """Return what `prepare_rows` does, and no rows where nothing lies beside any image.
+
+    Challenge files without boxes are left out where `boxes_needed`.
+    """
     rows: list[Row] = []
     notes: list[str] = []
     ids: set[str] = set()
     for found in _images(folder):
-        own = _rows_of(found, root, notes)
+        own = _rows_of(found, root, notes, boxes_needed=boxes_needed)
         if not own:
             notes.append(f"left out, without a prompt beside it: {found.image.name}")
             continue
@@ -124,7 +128,7 @@ def _owner_of_mask(stem: str, images: Mapping[str, Found]) -> Found | None:
     return owner if set(rest) & set(MASK_WORDS) else None
 
 
-def _rows_of(found: Found, root: Path, notes: list[str]) -> list[Row]:
+def _rows_of(found: Found, root: Path, notes: list[str], *, boxes_needed: bool) -> list[Row]:
     segments: list[Row] = []
     for mask in found.masks:
         try:
@@ -132,7 +136,9 @@ def _rows_of(found: Found, root: Path, notes: list[str]) -> list[Row]:
         except MedSAMError as error:
             notes.append(f"left out: {error}")
     if not found.markups:
-        return segments or ([{}] if found.image.suffix.lower() == ".npz" else [])
+        is_challenge_file = found.image.suffix.lower() == ".npz"
+        usable = is_challenge_file and (not boxes_needed or _brings_boxes(found.image, notes))
+        return segments or ([{}] if usable else [])
     references = {row["name"]: row["reference"] for row in segments if "reference" in row}
     rows = []
     for file in found.markups:
@@ -144,6 +150,15 @@ def _rows_of(found: Found, root: Path, notes: list[str]) -> list[Row]:
             row["name"], row["reference"] = next(iter(references.items()))
         rows.append(row)
     return rows
+
+
+def _brings_boxes(image: Path, notes: list[str]) -> bool:
+    """Return whether a challenge file has boxes of its own; what cannot be read has none, and is noted."""
+    try:
+        return bool(len(read_npz(image, ["boxes"]).get("boxes", ())))
+    except MedSAMError as error:
+        notes.append(f"left out: {error}")
+        return False
 
 
 def _segment_rows(mask: Path, root: Path) -> list[Row]:

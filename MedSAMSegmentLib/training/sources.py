@@ -79,7 +79,7 @@ def _require_readable(file: Path, data: Path) -> None:
 
 
 def _of_folder(folder: Path) -> list[TrainingSource]:
-    rows, _ = find_rows(folder, folder)
+    rows, _ = find_rows(folder, folder, boxes_needed=False)
     found: dict[tuple[str, str], TrainingSource] = {}
     for row in rows:
         # A segment on one slice is a prompt to a cohort; here it is a reference like any other.

@@ -12,6 +12,7 @@ from cohort_support import an_ellipsoid, write_image, write_reference
 
 from MedSAMSegmentLib.cli import main
 from MedSAMSegmentLib.cohort.manifest import read_manifest
+from MedSAMSegmentLib.cohort.preparing import find_rows
 from MedSAMSegmentLib.io.read_volume import read_volume
 from MedSAMSegmentLib.io.segments import SegmentToWrite
 from MedSAMSegmentLib.io.write_segmentation import write_segmentation
@@ -92,6 +93,22 @@ def test_the_manifest_may_lie_elsewhere_and_is_not_written_over(
     assert read_manifest(tmp_path / "lists" / "m.csv")[0].image == "../images/a.nrrd"
     assert main(words) == 3
     assert "is there already" in capsys.readouterr().err
+
+
+def test_a_challenge_file_without_boxes_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images = np.zeros((3, 16, 16), np.uint8)
+    np.savez(tmp_path / "a.npz", imgs=images, boxes=np.array([[2, 2, 0, 9, 9, 2]]))
+    np.savez(tmp_path / "b.npz", imgs=images)
+    np.savez(tmp_path / "c.npz", imgs=images, boxes=np.zeros((0, 6), int))
+    (tmp_path / "d.npz").write_bytes(b"PK")
+    assert rows_of(tmp_path) == [{"id": "a", "image": "a.npz"}]
+    assert main(["cohort", "prepare", str(tmp_path), "--overwrite"]) == 0
+    said = capsys.readouterr().out
+    for name in ("b.npz", "c.npz", "d.npz"):
+        assert f"left out, without a prompt beside it: {name}" in said
+    assert "d.npz is not a sound .npz file" in said
+    rows, _ = find_rows(tmp_path, tmp_path, boxes_needed=False)
+    assert [row["image"] for row in rows] == ["a.npz", "b.npz", "c.npz", "d.npz"], "training needs the labels alone"
 
 
 def test_a_folder_without_prompts_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
