@@ -238,6 +238,11 @@ def _add_cohort(commands: Any) -> None:
         "--case-minutes", type=minutes, default=30.0, metavar="N", help="a case is stopped then; default: 30"
     )
     running.add_argument("--dry-run", action="store_true", help="check the manifest and say what is left to do")
+    running.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace also files that are not the cohort's own, and results that were changed since",
+    )
     _add_model_options(running)
     _add_propagation_options(running)
     _add_result_options(running)
@@ -248,6 +253,7 @@ def _add_cohort(commands: Any) -> None:
     _add_common(status)
     summary = actions.add_parser("summary", help="write summary.csv and summary.html, a page with pictures")
     summary.add_argument("folder", type=path, metavar="OUT")
+    _add_overwrite(summary)
     _add_common(summary)
 
 

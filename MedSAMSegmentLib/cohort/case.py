@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError, MedSAMError, is_out_of_memory
+from ..errors import InputError, MedSAMError, OutputError, is_out_of_memory
 from ..evaluation.metrics import dice, normalized_surface_dice, robust_hausdorff
 from ..io.overlay import write_thumbnail
 from ..io.volume import Volume
@@ -29,11 +30,23 @@ from ..runs.segmenting import named_weights, open_image, segment
 from ..worker.failure import describe
 from ..worker.memory import forget_peak_memory, peak_memory_mb
 from .cases import Case
-from .sidecar import file_facts, result_digest, stamp, thumbnail_path, write_sidecar
+from .sidecar import (
+    file_facts,
+    foreign_outputs,
+    own_outputs,
+    read_sidecar,
+    result_digest,
+    sidecar_path,
+    stamp,
+    thumbnail_path,
+    write_sidecar,
+)
 
 if TYPE_CHECKING:
     from ..inference.slice_predictor import SlicePredictor
     from ..results import ObjectResult
+
+_OPTION_OF_COLUMN = re.compile(r"--(box|line|mask|roi|negative-point|point|axis|series)(?![\w-])")
 
 TOLERANCE_MM = 2.0
 """Of the surface Dice."""
@@ -41,7 +54,10 @@ TOLERANCE_MM = 2.0
 
 @dataclass(frozen=True)
 class Task:
-    """A case to run: `root` is the manifest's folder, `out` the cohort's, `tries` counts from 1."""
+    """A case to run: `root` is the manifest's folder, `out` the cohort's, `tries` counts from 1.
+
+    `overwrite` lets it replace outputs that are not the cohort's own.
+    """
 
     case: Case
     shared: RunOptions
@@ -49,6 +65,7 @@ class Task:
     out: str
     request: str
     tries: int = 1
+    overwrite: bool = False
 
     @classmethod
     def of(cls, fields: Mapping[str, Any]) -> Task:
@@ -58,7 +75,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Finished:
-    """The end of a case; `again` says that another try, in a new process, may end better."""
+    """The end of a case; `again` says that another try, in a new process, may end better.
+
+    The `message` of a case that is done tells what was left out of it.
+    """
 
     state: str
     seconds: float
@@ -94,6 +114,8 @@ def run_case(task: Task, model: KeptModel) -> Finished:
     """Run a case; what it gives, or why it gives nothing, is in its sidecar. Raises `OutputError` where even that
     cannot be written."""
     out, begun = Path(task.out), time.monotonic()
+    before = own_outputs(read_sidecar(sidecar_path(out, task.case.id)), out)
+    names = [str(name) for name in segmentation_files(task.case.output)]
     facts: dict[str, Any] = {
         "id": task.case.id,
         "state": "running",
@@ -104,15 +126,27 @@ def run_case(task: Task, model: KeptModel) -> Finished:
         "process": os.getpid(),
         "options": {name: value for name, value in asdict(task.shared).items() if name in REPEATED_OPTIONS},
         "case": asdict(task.case),
+        "written": before,
     }
+
+    def before_writing() -> None:
+        _keep_foreign(facts, task)
+        write_sidecar(out, {**facts, "writing": names})
+        facts["writing"] = names
+
     write_sidecar(out, facts)
     forget_peak_memory()
     ended = Finished("done", 0.0)
     try:
-        facts |= _computed(task, model)
+        _keep_foreign(facts, task)
+        not_compared: list[str] = []
+        facts |= _computed(task, model, before_writing, not_compared.append)
+        facts["written"] = [file for file in before if file["file"] not in names]
+        ended = replace(ended, message=" ".join(not_compared))
     except Exception as error:  # noqa: BLE001 - no case stops the run
         ended = failure(error)
-        facts |= {"inputs": _seen_inputs(task), "error": error_facts(error)}
+        facts |= {"inputs": _seen_inputs(task), "error": error_facts(error), "written": own_outputs(facts, out)}
+    facts.pop("writing", None)
     seconds = round(time.monotonic() - begun, 3)
     facts |= {"state": ended.state, "seconds": seconds, "finished": _now(), "peak_memory_mb": peak_memory_mb()}
     write_sidecar(out, facts)
@@ -122,13 +156,24 @@ def run_case(task: Task, model: KeptModel) -> Finished:
 def failure(error: BaseException) -> Finished:
     """Return how a case ended with an error."""
     told = describe(error)
-    return Finished("failed", 0.0, told.code, told.message, again=_wants_memory(error))
+    return Finished("failed", 0.0, told.code, in_columns(told.message), again=_wants_memory(error))
 
 
 def error_facts(error: BaseException) -> dict[str, str]:
     """Return an error as a sidecar has it: code, message, cure and detail."""
     told = describe(error)
-    return {"code": told.code, "message": told.message, "cure": told.cure, "detail": told.detail[-4000:]}
+    message, cure = in_columns(told.message), in_columns(told.cure)
+    return {"code": told.code, "message": message, "cure": cure, "detail": told.detail[-4000:]}
+
+
+def in_columns(text: str) -> str:
+    """Return a sentence about a prompt's options as one about the columns of a manifest."""
+
+    def column(found: re.Match[str]) -> str:
+        name = "points" if found[1].endswith("point") else found[1]
+        return f"The column {name}" if found.start() == 0 else name
+
+    return _OPTION_OF_COLUMN.sub(column, text)
 
 
 def write_failure(task: Task, error: MedSAMError, seconds: float) -> None:
@@ -143,13 +188,30 @@ def write_failure(task: Task, error: MedSAMError, seconds: float) -> None:
         "host": platform.node(),
         "inputs": _seen_inputs(task),
         "case": asdict(task.case),
+        "written": own_outputs(read_sidecar(sidecar_path(Path(task.out), task.case.id)), Path(task.out)),
         "error": error_facts(error),
     }
     write_sidecar(Path(task.out), facts)
 
 
-def _computed(task: Task, model: KeptModel) -> dict[str, Any]:
-    """Segment a case, write its outputs and return the facts about them."""
+def _keep_foreign(known: Mapping[str, Any], task: Task) -> None:
+    """Raise `OutputError` when a file that is not the cohort's own would be replaced unasked."""
+    found = [] if task.overwrite else foreign_outputs(known, task.case, Path(task.out))
+    if found:
+        raise OutputError(
+            f"{found[0]} is not as this cohort wrote it, and was left alone.",
+            "Give --retry-failed once it is moved elsewhere, or together with --overwrite.",
+        )
+
+
+def _computed(
+    task: Task, model: KeptModel, before_writing: Callable[[], None], not_compared: Callable[[str], None]
+) -> dict[str, Any]:
+    """Segment a case, write its outputs and return the facts about them.
+
+    `before_writing` is called when all is ready to be written; `not_compared` with a sentence on each reference that an
+    object cannot be compared with.
+    """
     case, root, out = task.case, Path(task.root), Path(task.out)
     options = case.options(root, task.shared)
     inputs = read_inputs(options)
@@ -157,12 +219,21 @@ def _computed(task: Task, model: KeptModel) -> dict[str, Any]:
     outputs = Outputs(str(out / case.output), None, None, input_files([options.image], options.prompts, None))
     outputs.check()
     outputs.check_volume(volume)
-    references = [_reference(item.reference, name, root, volume) for item, name in _named(case, inputs.names)]
+    notes = list(inputs.notes)
+    references: list[NDArray[np.bool_] | None] = []
+    for item, name in _named(case, inputs.names):
+        try:
+            references.append(_reference(item.reference, name, root, volume))
+        except MedSAMError as error:
+            if _wants_memory(error):
+                raise
+            notes.append(f"{name} was not compared with its reference: {in_columns(str(error))}")
+            not_compared(notes[-1])
+            references.append(None)
     read = [file_facts(part, name, root) for part, name in case.files().items()]
     loading = time.monotonic()
     predictor = model.get(options)
     loading = time.monotonic() - loading
-    notes = list(inputs.notes)
     session = open_image(predictor, volume, options, inputs.objects, notes.append)
     with session:
         result = segment(session, inputs, options)
@@ -171,6 +242,7 @@ def _computed(task: Task, model: KeptModel) -> dict[str, Any]:
         {**_object_facts(facts, item), "metrics": _metrics(item, mask, volume) if mask is not None else None}
         for facts, item, mask in zip(report["objects"], result.objects, references, strict=True)
     ]
+    before_writing()
     write_outputs(
         replace(outputs, replaced=outputs.files),  # an earlier request's
         volume,

@@ -10,6 +10,7 @@ import faulthandler
 import json
 import os
 import queue
+import select
 import sys
 import threading
 from dataclasses import asdict
@@ -29,8 +30,21 @@ def main() -> None:
     threading.Thread(target=_read, args=(tasks,), daemon=True).start()
     model = KeptModel()
     while True:
-        finished = run_case(Task.of(json.loads(tasks.get())), model)
+        task = Task.of(json.loads(tasks.get()))
+        if _is_orphan():
+            # Killed while this process started: the next driver may have begun, and has cleared up already.
+            os._exit(EXIT_ORPHAN)
+        finished = run_case(task, model)
         print(json.dumps(asdict(finished)), file=answers, flush=True)
+
+
+def _is_orphan() -> bool:
+    """Return whether the other end of the pipe is closed, whatever is still to be read; where the system tells."""
+    if not hasattr(select, "poll"):
+        return False
+    poller = select.poll()
+    poller.register(sys.stdin.fileno(), 0)  # that nobody writes any more is told unasked
+    return any(event & select.POLLHUP for _, event in poller.poll(0))
 
 
 def _read(tasks: queue.SimpleQueue[str]) -> None:

@@ -45,11 +45,12 @@ OnFinished = Callable[[Task, Finished], None]
 
 
 def run_plan(plan: Plan, engine: Engine, *, retries: int, on_finished: OnFinished) -> list[str]:
-    """Run what is left to do and return the ids of the cases that failed, those that had failed before among them.
+    """Run what is left to do and return the ids of the cases that failed.
 
-    A case is tried `retries` times more when its process is lost or its memory was not enough.
+    Those that had failed before and those left alone are among them. A case is tried `retries` times more when its
+    process is lost or its memory was not enough.
     """
-    failed = list(plan.failed)
+    failed = [*plan.failed, *plan.kept]
     pending = deque(plan.tasks)
     for attempt in engine.attempts(pending):
         task, finished = attempt.task, attempt.finished

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from .cases import Case
 from .sidecar import (
     FOLDER,
     THUMBNAILS,
+    foreign_outputs,
     is_current,
     options_digest,
     read_sidecar,
@@ -35,13 +36,22 @@ WholeCohort = (1, 1)
 
 @dataclass(frozen=True)
 class Plan:
-    """`tasks` are what is to run in this shard, `done` and `failed` the ids of cases that need not."""
+    """`tasks` are what is to run in this shard, `done` and `failed` the ids of cases that need not.
+
+    `kept` are files of the user's by the ids of the cases that would replace them, which are left alone.
+    """
 
     cases: Sequence[Case]
     requests: Mapping[str, str]
     tasks: Sequence[Task]
     done: Sequence[str]
     failed: Sequence[str]
+    kept: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """The number of cases in this shard."""
+        return len(self.tasks) + len(self.done) + len(self.failed) + len(self.kept)
 
 
 def make_plan(
@@ -53,10 +63,12 @@ def make_plan(
     out: Path,
     shard: tuple[int, int] = WholeCohort,
     retry_failed: bool = False,
+    overwrite: bool = False,
 ) -> Plan:
     """Return what is left to do of the cases, of which shard (i, n) has each n-th.
 
     `weights_sha256` is by the model that a case names, empty for the cohort's own. `root` is the manifest's folder.
+    With `overwrite`, files at the cases' outputs that are not the cohort's own are replaced.
     Raises `OutputError` for an output that is an input.
     """
     _keep_inputs(cases, root, out)
@@ -65,6 +77,7 @@ def make_plan(
     tasks: list[Task] = []
     done: list[str] = []
     failed: list[str] = []
+    kept: dict[str, Path] = {}
     for case in cases[shard[0] - 1 :: shard[1]]:
         request = requests[case.id]
         known = read_sidecar(sidecar_path(out, case.id))
@@ -73,12 +86,14 @@ def make_plan(
             state = None
         if state is not None and is_current(known, request, case, root, out):
             (done if state == "done" else failed).append(case.id)
+        elif not overwrite and (foreign := foreign_outputs(known, case, out)):
+            kept[case.id] = foreign[0]
         else:
-            tasks.append(Task(case, shared, str(root), str(out), request))
+            tasks.append(Task(case, shared, str(root), str(out), request, overwrite=overwrite))
     # A process keeps one model: cases of one model follow each other.
     order = {model: number for number, model in enumerate(dict.fromkeys(case.model for case in cases))}
     tasks.sort(key=lambda task: order[task.case.model])
-    return Plan(cases, requests, tasks, done, failed)
+    return Plan(cases, requests, tasks, done, failed, kept)
 
 
 def write_plan(plan: Plan, out: Path, manifest: Path) -> None:
@@ -93,7 +108,7 @@ def write_plan(plan: Plan, out: Path, manifest: Path) -> None:
     except OSError as error:
         raise OutputError(f"{error.filename} cannot be made: {error.strerror}.", "Choose another folder.") from error
     forget_leftovers(plan.tasks)
-    if len(plan.tasks) + len(plan.done) + len(plan.failed) == len(plan.cases):
+    if plan.count == len(plan.cases):
         # Of the whole cohort; other shards may be writing it at this moment.
         remove_leftovers(out, [PLAN])
     facts = {

@@ -2,12 +2,17 @@
 
 A case is done when its sidecar says so, its digest is that of the request and the inputs of today, and its outputs are
 there as they were written. A file whose size and time are as recorded is not read again.
+
+An output is the cohort's own when a sidecar knows its bytes, or says that a try was moving it into place, which may
+have been killed before it could say more. All else that lies there is the user's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +20,7 @@ from typing import Any, Literal
 
 from ..errors import InputError
 from ..io.report import file_digest, to_json_types, write_report
+from ..io.write_segmentation import segmentation_files
 from ..runs.options import RunOptions
 from ..version import __version__
 from .cases import Case
@@ -103,6 +109,27 @@ def is_current(sidecar: Mapping[str, Any], request: str, case: Case, root: Path,
     if not outputs or sidecar.get("digest") != result_digest(request, inputs):
         return False
     return all(_is_same(root, file) for file in inputs) and all(_is_same(out, file) for file in outputs)
+
+
+def foreign_outputs(sidecar: Mapping[str, Any], case: Case, out: Path) -> list[Path]:
+    """Return the files at a case's outputs that no try of it wrote, or that were changed since."""
+    known = {file["file"]: file for file in (*sidecar.get("outputs", []), *sidecar.get("written", []))}
+    found = []
+    for name in map(str, segmentation_files(case.output)):
+        own = name in sidecar.get("writing", []) or (name in known and _is_same(out, known[name]))
+        if not own and os.path.lexists(out / name):
+            found.append(out / name)
+    return found
+
+
+def own_outputs(sidecar: Mapping[str, Any], out: Path) -> list[dict[str, Any]]:
+    """Return the facts of all outputs that a case's tries wrote and that are there as they were written."""
+    known = {file["file"]: file for file in (*sidecar.get("written", []), *sidecar.get("outputs", []))}
+    found = [file for name, file in known.items() if name not in sidecar.get("writing", []) and _is_same(out, file)]
+    for name in sidecar.get("writing", []):
+        with contextlib.suppress(InputError, OSError):
+            found.append(file_facts("output", name, out))
+    return found
 
 
 def _is_same(root: Path, known: Mapping[str, Any]) -> bool:

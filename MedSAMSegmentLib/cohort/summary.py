@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ..io.atomic import atomic_write
+from ..errors import OutputError
+from ..io.atomic import atomic_writes
+from ..io.output_files import existing
+from ..io.report import file_digest, write_report
 from .sidecar import thumbnail_path
 from .state import known_cases
 
@@ -20,6 +24,9 @@ COLUMNS = (
     "confidence", "assessment", "flags", "flagged_slices", "seconds", "tries", "peak_memory_mb", "model", "device",
     "output", "error_code", "error", "cure",
 )  # fmt: skip
+
+RECORD = ".summary.json"
+"""The digests by which the next call knows its own files."""
 
 EMBEDDED = 500
 """Pictures that the page holds itself; those of larger cohorts stay files beside it."""
@@ -39,17 +46,40 @@ small{color:#5b616b}
 Row = dict[str, Any]
 
 
-def write_summary(out: Path) -> tuple[Path, Path]:
-    """Write both and return their paths. Raises `InputError` where there is no cohort, `OutputError`."""
+def write_summary(out: Path, *, overwrite: bool = False) -> tuple[Path, Path]:
+    """Write both and return their paths.
+
+    Raises `InputError` where there is no cohort, and `OutputError`, also for files that are not as an earlier call
+    wrote them, unless `overwrite` says that they may be replaced.
+    """
     rows = [row for name, sidecar in known_cases(out) for row in case_rows(name, sidecar)]
     table, page = out / "summary.csv", out / "summary.html"
-    with atomic_write(table, ".csv") as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows([_cell(row.get(column)) for column in COLUMNS] for row in rows)
-    with atomic_write(page, ".html") as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(_page(rows, out))
+    known = _known_digests(out)
+    own = [path for path in existing((table, page)) if path.is_file() and file_digest(path) in known]
+    foreign = [path for path in existing((table, page)) if path not in own]
+    if foreign and not overwrite:
+        raise OutputError(
+            f"{foreign[0]} is not as 'cohort summary' wrote it.", "Move it elsewhere, or give --overwrite."
+        )
+    with atomic_writes((table, ".csv"), (page, ".html")) as (new_table, new_page):
+        with new_table.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows([_cell(row.get(column)) for column in COLUMNS] for row in rows)
+        with new_page.open("w", encoding="utf-8") as file:
+            file.writelines(_page(rows, out))
+        # Known before they are moved into place, beside those that they replace: at no point is one a stranger.
+        digests = [file_digest(path) for path in (*own, new_table, new_page)]
+        write_report(out / RECORD, {"sha256": digests})
     return table, page
+
+
+def _known_digests(out: Path) -> list[str]:
+    """Return the SHA-256 of the tables and pages that the last call wrote or replaced."""
+    try:
+        return [str(digest) for digest in json.loads((out / RECORD).read_bytes())["sha256"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def case_rows(name: str, sidecar: Mapping[str, Any]) -> list[Row]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 2.0
 MOST_NAMED = 8
+LOCK = ".run-{}-of-{}.lock"
+LOCK_SECONDS = 0.5
+"""For a lock that another run only looks at."""
+
+KEPT_CURE = "move their files elsewhere, or give --overwrite."
 
 
 def run(options: argparse.Namespace) -> None:
@@ -32,8 +39,6 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from filelock import FileLock, Timeout
-
     parse_window(options.window)
     manifest, out = Path(options.manifest), Path(options.output)
     cases = read_manifest(manifest)
@@ -47,6 +52,7 @@ def _run(options: argparse.Namespace) -> None:
         out=out.absolute(),
         shard=options.shard,
         retry_failed=options.retry_failed,
+        overwrite=options.overwrite,
     )
     _say_plan(plan, options)
     if options.dry_run:
@@ -56,21 +62,61 @@ def _run(options: argparse.Namespace) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"The folder {out} cannot be made: {error.strerror}.", "Choose another.") from error
-    lock = FileLock(out / ".run-{}-of-{}.lock".format(*options.shard), timeout=0)
-    try:
-        with lock:
-            write_plan(plan, out, manifest)
-            failed = run_plan(plan, engine, retries=options.retries, on_finished=_Teller(plan, options.quiet))
-    except Timeout as error:
-        raise UsageError(f"This shard of {out} is being run already.", "Wait for it; 'cohort status' tells.") from error
+    with _locked(out, options.shard):
+        write_plan(plan, out, manifest)
+        failed = run_plan(plan, engine, retries=options.retries, on_finished=_Teller(plan, options.quiet))
     if failed:
         named = ", ".join(sorted(failed)[:MOST_NAMED]) + (", ..." if len(failed) > MOST_NAMED else "")
-        count = len(plan.tasks) + len(plan.done) + len(plan.failed)
+        left = f" {len(plan.kept)} of them were left alone: {KEPT_CURE}" if plan.kept else ""
+        reasons = f"The reasons: medsam-segment cohort summary {out}. --retry-failed tries them again."
         raise CasesFailed(
-            f"{len(failed)} of {count} cases failed: {named}.",
-            f"The reasons: medsam-segment cohort summary {out}. --retry-failed tries them again.",
+            f"{len(failed)} of {plan.count} cases failed: {named}.{left}",
+            reasons if len(failed) > len(plan.kept) else "",
         )
     say(f"all cases are done; medsam-segment cohort summary {out} makes a table and a page of them", options.quiet)
+
+
+@contextlib.contextmanager
+def _locked(out: Path, shard: tuple[int, int]) -> Iterator[None]:
+    """Hold the lock of a shard while no run with another number of shards is there.
+
+    Its own lock comes first: of two that begin at once, at least one sees the other. Raises `UsageError`,
+    `OutputError`.
+    """
+    from filelock import FileLock, Timeout
+
+    own = out / LOCK.format(*shard)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(own, timeout=LOCK_SECONDS))
+        except Timeout as error:
+            raise UsageError(
+                f"This shard of {out} is being run already.", "Wait for it; 'cohort status' tells."
+            ) from error
+        except OSError as error:
+            raise _not_writable(out, error) from error
+        for other in sorted(out.glob(LOCK.format("*", "*"))):
+            if other.match(LOCK.format("*", shard[1])):
+                continue
+            try:
+                with FileLock(other, timeout=0):
+                    pass
+            except Timeout as error:
+                running = other.name.removeprefix(".run-").removesuffix(".lock").replace("-of-", "/")
+                raise UsageError(
+                    f"{out} is being run already, as shard {running}.",
+                    "Wait for it, or give all that run at a time the same N in --shard I/N.",
+                ) from error
+            except OSError as error:
+                raise _not_writable(out, error) from error
+        yield
+
+
+def _not_writable(out: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"The folder {out} cannot be written to: {error.strerror or error}.",
+        "Choose another, or have its rights changed.",
+    )
 
 
 def _weights(cases: list[Case], options: argparse.Namespace) -> dict[str, str]:
@@ -93,13 +139,17 @@ def _weights(cases: list[Case], options: argparse.Namespace) -> dict[str, str]:
 
 
 def _say_plan(plan: Plan, options: argparse.Namespace) -> None:
-    part = "" if options.shard == (1, 1) else " in shard {}/{}".format(*options.shard)
-    mine = len(plan.tasks) + len(plan.done) + len(plan.failed)
+    part = "" if options.shard == (1, 1) else ", {} in shard {}/{}".format(plan.count, *options.shard)
+    left = f"{len(plan.kept)} left alone, " if plan.kept else ""
     say(
-        f"{len(plan.cases)} cases, {mine}{part}: {len(plan.done)} done, {len(plan.failed)} failed before, "
+        f"{len(plan.cases)} cases{part}: {len(plan.done)} done, {len(plan.failed)} failed before, {left}"
         f"{len(plan.tasks)} to run",
         options.quiet,
     )
+    for name, file in list(plan.kept.items())[:MOST_NAMED]:
+        say(f"{name} is left alone: {file} is not as this cohort wrote it", options.quiet)
+    if len(plan.kept) > MOST_NAMED:
+        say(f"and {len(plan.kept) - MOST_NAMED} more", options.quiet)
     if options.dry_run:
         for model, count in models_of(task.case for task in plan.tasks).items():
             name = model or options.model or ("the weights given" if options.weights else "lite_medsam")
@@ -148,7 +198,7 @@ def _status(options: argparse.Namespace) -> None:
 def _summary(options: argparse.Namespace) -> None:
     from ..cohort.summary import write_summary
 
-    for file in write_summary(Path(options.folder)):
+    for file in write_summary(Path(options.folder), overwrite=options.overwrite):
         say(f"wrote {file}", options.quiet)
 
 

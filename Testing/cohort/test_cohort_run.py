@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import SimpleITK as sitk
@@ -33,12 +34,17 @@ from cohort_support import (
 )
 from filelock import FileLock
 from kills import Tally, children, differences, disturb
+from quick_cohort import answer_at_once
 
 from MedSAMSegmentLib.cli import main
-from MedSAMSegmentLib.cohort.case import KeptModel, Task, run_case
+from MedSAMSegmentLib.cohort import case as case_module
+from MedSAMSegmentLib.cohort.case import KeptModel, Task, in_columns, run_case, write_failure
+from MedSAMSegmentLib.cohort.case_process import EXIT_ORPHAN
+from MedSAMSegmentLib.cohort.cases import CaseObject
 from MedSAMSegmentLib.cohort.manifest import read_manifest
 from MedSAMSegmentLib.cohort.planning import make_plan, weights_digest, write_plan
 from MedSAMSegmentLib.cohort.state import StateReader
+from MedSAMSegmentLib.errors import OutputError, WorkerError
 from MedSAMSegmentLib.runs.options import RunOptions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="signals, limits and /proc of Linux")
@@ -89,6 +95,8 @@ def test_what_is_done_is_left_alone_and_what_changed_is_done_again(copied: Ran) 
     write_image(copied.manifest.parent / f"{CORRUPT}.nrrd", 11)
     (copied.out / "segmentations" / "c07.seg.nrrd").unlink()
     (copied.out / "sidecars" / "c08.json").write_text('{"format": 1, "state"', encoding="utf-8")
+    (copied.out / "segmentations" / "c08.seg.nrrd").unlink()  # that it is the cohort's own, nobody knows any more
+    again_written = ("c07.seg.nrrd", "c08.seg.nrrd")
     before = outputs(copied.out)
     finished = finish(quick(copied.manifest, copied.out))
     assert finished.returncode == 0, finished.stderr
@@ -97,7 +105,143 @@ def test_what_is_done_is_left_alone_and_what_changed_is_done_again(copied: Ran) 
     after = outputs(copied.out)
     assert after.pop("c05.seg.nrrd") != before.pop("c05.seg.nrrd")
     assert after.pop(f"{CORRUPT}.seg.nrrd")
-    assert {**before, "c07.seg.nrrd": after["c07.seg.nrrd"]} == after
+    assert {**before, **{name: after[name] for name in again_written}} == after
+
+
+def cases_run(finished: subprocess.CompletedProcess[str]) -> list[str]:
+    return [line.split()[1] for line in finished.stdout.splitlines() if line.startswith("[")]
+
+
+def test_what_the_user_corrected_or_put_there_is_left_alone(copied: Ran) -> None:
+    folder, sidecars = copied.out / "segmentations", copied.out / "sidecars"
+    write_image(copied.manifest.parent / f"{CORRUPT}.nrrd", 11)
+    write_image(copied.manifest.parent / "c03.nrrd", 99)
+    for name in ("c02", "c03", CORRUPT):  # corrected; corrected, of another image by now; drawn by hand
+        (folder / f"{name}.seg.nrrd").write_bytes(b"by hand")
+    (sidecars / "c04.json").write_text('{"format": 1, "state"', encoding="utf-8")
+    before = outputs(copied.out)
+    known = {name: sidecar(copied.out, name) for name in ("c02", "c03", CORRUPT)}
+    finished = finish(quick(copied.manifest, copied.out))
+    assert finished.returncode == 6, finished.stderr
+    assert f"{COUNT - 1} cases: 7 done, 0 failed before, 4 left alone, 0 to run" in finished.stdout
+    assert f"c02 is left alone: {folder / 'c02.seg.nrrd'} is not as this cohort wrote it" in finished.stdout
+    assert f"4 of {COUNT - 1} cases failed: c02, c03, c04, {CORRUPT}. 4 of them were left alone" in finished.stderr
+    assert "--overwrite" in finished.stderr
+    assert outputs(copied.out) == before
+    assert {name: sidecar(copied.out, name) for name in known} == known
+    (folder / "c02.seg.nrrd").unlink()
+    moved = finish(quick(copied.manifest, copied.out))
+    assert (moved.returncode, cases_run(moved)) == (6, ["c02"])
+    told = finish(quick(copied.manifest, copied.out, "--overwrite"))
+    assert (told.returncode, cases_run(told)) == (0, ["c03", "c04", CORRUPT]), told.stderr
+    assert b"by hand" not in outputs(copied.out).values()
+    assert "0 to run" in finish(quick(copied.manifest, copied.out)).stdout
+
+
+def a_task(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Task, Path]:
+    """The one case of a cohort whose network answers at once, in this process."""
+    monkeypatch.setattr(KeptModel, "get", KeptModel.get)
+    answer_at_once()
+    manifest, out = a_cohort(folder / "images", 1), folder / "out"
+    plan = make_plan(read_manifest(manifest), RunOptions(""), {"": "0" * 64}, root=manifest.parent, out=out)
+    write_plan(plan, out, manifest)
+    return plan.tasks[0], out / "segmentations" / "c01.seg.nrrd"
+
+
+def left_to_do(task: Task) -> tuple[list[str], list[str]]:
+    """The ids that a new plan would run, and leave alone."""
+    options = task.shared
+    plan = make_plan([task.case], options, {"": "0" * 64}, root=Path(task.root), out=Path(task.out))
+    return [found.case.id for found in plan.tasks], list(plan.kept)
+
+
+def test_what_a_try_wrote_before_it_was_killed_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, output = a_task(tmp_path, monkeypatch)
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(case_module, "write_thumbnail", killed)
+        with pytest.raises(Killed):
+            run_case(task, KeptModel())
+    assert output.exists()
+    assert sidecar(Path(task.out), "c01")["state"] == "running"
+    assert left_to_do(task) == (["c01"], [])
+    with monkeypatch.context() as patched:
+        patched.setattr(case_module, "open_image", killed)  # this time before anything is written
+        with pytest.raises(Killed):
+            run_case(task, KeptModel())
+    assert left_to_do(task) == (["c01"], [])
+    output.write_bytes(b"by hand")
+    assert left_to_do(task) == ([], ["c01"])
+    output.unlink()
+    assert run_case(task, KeptModel()).state == "done"
+    assert left_to_do(task) == ([], [])
+
+
+def test_what_a_try_wrote_before_it_failed_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, output = a_task(tmp_path, monkeypatch)
+
+    def full(*_: object, **__: object) -> None:
+        raise OutputError("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(case_module, "write_thumbnail", full)
+        assert run_case(task, KeptModel()).message == "The disk is full."
+    assert output.exists()
+    os.utime(Path(task.root) / "c01.nrrd", ns=(1, 1))  # a failed case is tried again when its image changes
+    assert left_to_do(task) == (["c01"], [])
+    write_failure(task, WorkerError("It was lost."), 1.0)
+    os.utime(Path(task.root) / "c01.nrrd", ns=(2, 2))
+    assert left_to_do(task) == (["c01"], [])
+    output.write_bytes(b"by hand")
+    assert left_to_do(task) == ([], ["c01"])
+
+
+def test_a_file_that_appears_while_a_case_runs_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, output = a_task(tmp_path, monkeypatch)
+    segment = case_module.segment
+
+    def slow(*arguments: Any) -> Any:
+        output.write_bytes(b"by hand")
+        return segment(*arguments)
+
+    monkeypatch.setattr(case_module, "segment", slow)
+    finished = run_case(task, KeptModel())
+    assert (finished.state, finished.code) == ("failed", "output")
+    assert "is not as this cohort wrote it" in finished.message
+    assert output.read_bytes() == b"by hand"
+    assert run_case(replace(task, overwrite=True), KeptModel()).state == "done"
+
+
+def test_a_reference_on_another_grid_fails_the_comparison_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, output = a_task(tmp_path, monkeypatch)
+    small = sitk.ReadImage(str(Path(task.root) / "c01.nrrd"))[:, :, :2] > 90
+    sitk.WriteImage(small, str(Path(task.root) / "small.nrrd"))
+    case = replace(task.case, objects=(replace(task.case.objects[0], reference="small.nrrd"),))
+    finished = run_case(replace(task, case=case), KeptModel())
+    assert finished.state == "done"
+    assert "blob was not compared with its reference: The reference has (2, 48, 64) voxels" in finished.message
+    facts = sidecar(Path(task.out), "c01")
+    assert finished.message in facts["notes"]
+    assert facts["objects"][0]["metrics"] is None
+    assert output.exists()
+
+
+def test_an_error_names_the_columns_of_the_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task, _ = a_task(tmp_path, monkeypatch)
+    for prompt, said in ((("box", [1, 2, 9, 9]), "The column box has"), (("point", [1, 2]), "The column points has")):
+        case = replace(task.case, objects=(CaseObject((prompt,)),))
+        finished = run_case(replace(task, case=case), KeptModel())
+        assert finished.message == f"{said} no slice numbers, but the image has 3 slices."
+        assert sidecar(Path(task.out), "c01")["error"]["message"] == finished.message
+    assert in_columns("Give --box, --line, --negative-point or --box-mm.") == "Give box, line, points or --box-mm."
 
 
 def test_two_shards_are_one_run(undisturbed: Ran, four_done: Ran, tmp_path: Path) -> None:
@@ -117,6 +261,18 @@ def test_kills_at_random_points_change_no_byte(four_done: Ran, tmp_path: Path) -
     disturb(four_done.manifest, tmp_path / "out", tally, random.Random(time.time_ns()), kills=6, workers=1)
     assert tally.harm == []
     assert differences(tmp_path / "out", four_done.out) == []
+
+
+def test_a_process_whose_driver_was_killed_while_it_started_begins_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then the same command may run again, and has removed what was left behind."""
+    task, _ = a_task(tmp_path, monkeypatch)
+    before = sorted(Path(task.out).rglob("*"))
+    command = [sys.executable, "-m", "MedSAMSegmentLib.cohort.case_process"]
+    for _ in range(3):
+        assert finish(command, input=json.dumps(asdict(task)) + "\n").returncode == EXIT_ORPHAN
+    assert sorted(Path(task.out).rglob("*")) == before
 
 
 def test_a_killed_process_costs_a_try(tmp_path: Path) -> None:
@@ -177,11 +333,43 @@ def test_one_driver_a_shard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "is being run already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("running", "asked"), [("1-of-1", "1/2"), ("2-of-2", "1/1"), ("2-of-2", "1/3")])
+def test_all_at_a_time_have_one_number_of_shards(
+    running: str, asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, out = a_cohort(tmp_path / "images", 1), tmp_path / "out"
+    out.mkdir()
+    words = ["cohort", "run", str(manifest), "-o", str(out), "--weights", str(manifest), "--model", "lite_medsam"]
+    with FileLock(out / f".run-{running}.lock"):
+        assert main([*words, "--offline", "--shard", asked]) == 2
+    said = f"{out} is being run already, as shard {running.replace('-of-', '/')}."
+    assert said in capsys.readouterr().err
+    assert not (out / "cohort.json").exists()
+
+
+def test_shards_of_one_number_run_at_a_time(four_done: Ran, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".run-1-of-1.lock").touch()  # of a run that has ended
+    with FileLock(out / ".run-2-of-2.lock"):
+        assert finish(quick(four_done.manifest, out, "--shard", "1/2")).returncode == 0
+
+
+def test_a_folder_that_cannot_be_written_to_has_a_cure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest, out = a_cohort(tmp_path / "images", 1), tmp_path / "out"
+    (out / ".run-1-of-1.lock").mkdir(parents=True)
+    words = ["cohort", "run", str(manifest), "-o", str(out), "--weights", str(manifest), "--model", "lite_medsam"]
+    assert main([*words, "--offline"]) == 3
+    said = capsys.readouterr().err
+    assert f"The folder {out} cannot be written to: " in said
+    assert "Choose another" in said
+
+
 def test_a_dry_run_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest, out = a_cohort(tmp_path / "images", 3), tmp_path / "out"
     words = ["cohort", "run", str(manifest), "-o", str(out), "--weights", str(manifest), "--model", "lite_medsam"]
     assert main([*words, "--dry-run"]) == 0
-    assert "3 to run" in capsys.readouterr().out
+    assert "3 cases: 0 done, 0 failed before, 3 to run" in capsys.readouterr().out
     assert not out.exists()
 
 

@@ -89,6 +89,26 @@ def test_the_table_has_every_case_once_and_no_formula(out: Path) -> None:
     assert (rows[3]["error_code"], rows[3]["cure"]) == ("input", "Copy it again.")
 
 
+def test_a_table_that_is_not_its_own_is_left_alone(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["cohort", "summary", str(out), "-q"]
+    for name in ("summary.csv", "summary.html"):
+        (out / name).write_text("mine", encoding="utf-8")
+        assert main(words) == 3
+        assert f"{out / name} is not as 'cohort summary' wrote it." in capsys.readouterr().err
+        assert sorted(file.name for file in out.glob("summary.*")) == [name]
+        (out / name).unlink()
+    assert main(words) == 0
+    write_sidecar(out, {"request": "asked-f", **finished("f", 6)})
+    assert main(words) == 0, "what it wrote itself it writes again"
+    (out / "summary.csv").write_text("mine", encoding="utf-8")
+    page = (out / "summary.html").read_bytes()
+    assert main(words) == 3
+    assert ((out / "summary.csv").read_text(), (out / "summary.html").read_bytes()) == ("mine", page)
+    assert main([*words, "--overwrite"]) == 0
+    assert "mine" not in (out / "summary.csv").read_text(encoding="utf-8-sig")
+    assert main(words) == 0
+
+
 class Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
