@@ -14,14 +14,15 @@ demo: setup
 	$(BIN)/medsam-segment demo --output demo --overwrite
 
 # As many files of tests at a time as JOBS says: one more than there are cores, since many tests wait for a browser, a
-# server or a worker, but four at most. A debugger needs JOBS=0. The order is kept: Qt's objects do not stand the threads
-# that engines leave behind in the same process.
+# server or a worker, but four at most. A debugger needs JOBS=0. The application's tests have processes of their own: Qt's
+# objects do not stand other threads, those of engines and servers, in the same process.
 # Several processes compute at a time: each with one thread, and one that waits for another gives its core away.
 JOBS ?= $(shell $(PYTHON) -c "import os; print((os.cpu_count() or 1) + 1)")
+PYTEST = $(BIN)/python -m pytest -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: export OMP_NUM_THREADS ?= 1
 test: export OMP_WAIT_POLICY ?= PASSIVE
 test: setup-dev
-	$(BIN)/python -m pytest Testing -n $(JOBS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) Testing/app; first=$$?; $(PYTEST) Testing --ignore Testing/app && exit $$first
 
 # The scenarios in the 3D Slicer that SLICER names, for example: make app-test SLICER=/opt/Slicer-5.12.3/Slicer
 ROUNDS ?= 1

@@ -29,7 +29,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files behind those of the application, which come first for Qt's sake (see the Makefile)."""
+    """Put the longest files first, behind those of the application where these are run beside others."""
 
     def place(item: pytest.Item) -> int:
         file = item.path.relative_to(TESTING).as_posix()

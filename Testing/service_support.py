@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,7 +91,13 @@ class RunningServer:
         self._server.should_exit = True
         self._thread.join(WAIT)
         self.socket.close()
-        assert not self._thread.is_alive()
+        assert not self._thread.is_alive(), f"the server hangs:\n{self._stacks()}"
+
+    @staticmethod
+    def _stacks() -> str:
+        """Where all threads are."""
+        frames = sys._current_frames().values()
+        return "\n".join("".join(traceback.format_stack(frame)) for frame in frames)
 
 
 @contextmanager
