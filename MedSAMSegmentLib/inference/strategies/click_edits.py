@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..plan import PixelBox
 from .slicewise import mask_box
 
-CORE_SHARE = 1.2
+CORE_SHARE = 1.4
 """Of the depth: the radius of the core. Nobody clicks on the very middle, and few errors are round."""
 
 WINDOW_DEPTHS = 6.0
@@ -25,10 +25,6 @@ WINDOW_DEPTHS = 6.0
 
 WINDOW_MARGIN = 12
 """Pixels that are added to it: next to an edge the depth is small, but errors there are long."""
-
-CENTRED = 1.6
-"""In terms of the depth: how far from its edge the middle of a part may be. Where a part is wider elsewhere, the user
-would have clicked there."""
 
 INNER_SHARE = 0.5
 """Of the depth: the radius within which the click's grey value is measured, a median."""
@@ -45,19 +41,20 @@ LEVELS = (6.0, 10.0, 15.0, 22.0, 32.0, 45.0)
 SET_OFF = 1.75
 """A part is set off when the grey values behind its edge differ by at least so many times its tolerance."""
 
-TAKEN_DISCS = 2.0
-"""A part that is taken away is at most so many times as large as the disc with the depth for its radius: the object
-itself looks alike, and is set off as well."""
-
-ADDED_DISCS = 4.0
-"""The same of a part that is added: what else looks alike is not the object's."""
-
-GROWTH = 1.5
-"""A part goes on in the next slice as long as it is at most so many times as large as on the clicked one."""
+MOST_DISCS = 2.5
+"""A part is at most so many times as large as the disc with the depth for its radius. Where it is wider, the user would
+have clicked elsewhere; the object itself looks like what is taken away, and is set off as well."""
 
 REACH = 3.0
 """In terms of the radius of a disc as large as the clicked part: it goes on for at most so many slices, as an error is
 about as deep as it is wide."""
+
+TAKEN_PART = 0.3
+"""Of what the slice shows of an object in a 3D box: a part that is taken away is no more. The object is on all slices
+of its box, and looks like what is taken away from it."""
+
+TAKEN_CORE = 0.12
+"""The same of the core: in the middle of the object its depth says how wide the object is, not the error."""
 
 EDGE_RING = 3
 """Pixels behind a part's edge whose grey values are compared; the first one is left out, which is half inside."""
@@ -85,7 +82,10 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Pixels (rows, columns) of a slice that get another label. `look` is None where only a disc is known."""
+    """Pixels (rows, columns) of a slice that get another label, and the depth that their core was made for.
+
+    `look` is None where only a disc is known.
+    """
 
     pixels: NDArray[np.bool_]
     depth: float
@@ -103,35 +103,38 @@ def region_of_click(
     """Return the region of a click on a slice with a `mask` (rows, columns); None where the mask agrees with it.
 
     Pixels next to the clicks `against` (x, y), which have the other label, stay as they are. What is added stays within
-    `bounds`, the 3D box in the plane, where the click does.
+    `bounds`, the 3D box in the plane, where the click does; in a box most of the object is never taken away.
     """
     if mask[middle.y, middle.x] == middle.label:
         return None
     known = _depth(mask != middle.label, middle, bounds)
     # Where there is no edge, as in an empty mask, a click says little about the size.
     depth = max(1.0, max(mask.shape) / 32) if known is None else known
-    widest = np.inf if known is None else CENTRED * depth + 1
     half = int(WINDOW_DEPTHS * depth) + WINDOW_MARGIN
     window = _window((middle.x, middle.y, middle.x, middle.y), half, mask.shape)
     top, left = window[0].start, window[1].start
     at = (middle.y - top, middle.x - left)
     open_ = _open(mask, middle, window, against, bounds)
     from_click = _distances(window, middle.x, middle.y)
-    core = open_ & (from_click <= CORE_SHARE * depth)
+    most = np.inf if known is None else MOST_DISCS * np.pi * depth**2
+    core_depth = depth
+    if bounds is not None and not middle.label:
+        shown = float(open_.sum())
+        most = min(most, TAKEN_PART * shown)
+        core_depth = min(depth, max(1.0, np.sqrt(TAKEN_CORE * shown / np.pi) / CORE_SHARE))
+    core = open_ & (from_click <= CORE_SHARE * core_depth)
     inner = open_ & (from_click <= max(1.5, INNER_SHARE * depth))
-    discs = np.inf if known is None else ADDED_DISCS if middle.label else TAKEN_DISCS
-    most = discs * np.pi * depth**2
     grey = smooth_grey(pixels[window])
     typical = float(np.median(grey[inner]))
     difference = np.abs(grey - typical)
-    found, tolerance = _part(difference, open_, core, at, widest=widest, depth=depth, most=most)
+    found, tolerance = _part(difference, open_, core, at, depth=depth, most=most)
     look = None if tolerance is None else Look(typical, tolerance)
     region = np.zeros_like(mask)
     if found is None:
         core = _piece_at(core & (difference <= CORE_TOLERANCE), at)
         core[at] = True
     region[window] = core if found is None else found
-    return Region(region, depth, look)
+    return Region(region, core_depth, look)
 
 
 def _part(
@@ -140,16 +143,13 @@ def _part(
     core: NDArray[np.bool_],
     at: tuple[int, int],
     *,
-    widest: float,
     depth: float,
     most: float,
 ) -> tuple[NDArray[np.bool_] | None, float | None]:
     """Return the largest part about the click that looks like it and is set off, and its tolerance; else None.
 
-    Its middle lies at most `widest` pixels from its edge, and it has at most `most` of them.
+    It has at most `most` pixels.
     """
-    from scipy import ndimage
-
     for tolerance in reversed(LEVELS):
         alike = open_ & (difference <= tolerance)
         if not alike[at]:
@@ -159,8 +159,6 @@ def _part(
             continue
         contrast = contrast_behind(difference, open_, part)
         if contrast < SET_OFF * tolerance:
-            continue
-        if ndimage.distance_transform_edt(part).max() > widest:
             continue
         return to_edge(part, difference, open_, contrast), tolerance
     return None, None
@@ -306,7 +304,7 @@ def region_beside(
         touching = np.unique(pieces[before[window] & (pieces > 0)])
         part = np.isin(pieces, touching)
         contrast = contrast_behind(difference, open_, part)
-        small = part.sum() <= GROWTH * first.pixels.sum()
+        small = part.sum() <= first.pixels.sum()
         if part.any() and small and contrast >= SET_OFF * first.look.tolerance:
             found = found | to_edge(part, difference, open_, contrast)
     if not found.any():
