@@ -57,7 +57,8 @@ def prepare_rows(folder: Path, root: Path) -> tuple[list[Row], list[str]]:
 def find_rows(folder: Path, root: Path, *, boxes_needed: bool = True) -> tuple[list[Row], list[str]]:
     """Return what `prepare_rows` does, and no rows where nothing lies beside any image.
 
-    Challenge files without boxes are left out where `boxes_needed`.
+    Challenge files without boxes are left out where `boxes_needed`. Where they are not, references alone count, and
+    the sentences are of files that cannot be read, not of images that nothing lies beside.
     """
     rows: list[Row] = []
     notes: list[str] = []
@@ -65,7 +66,8 @@ def find_rows(folder: Path, root: Path, *, boxes_needed: bool = True) -> tuple[l
     for found in _images(folder):
         own = _rows_of(found, root, notes, boxes_needed=boxes_needed)
         if not own:
-            notes.append(f"left out, without a prompt beside it: {found.image.name}")
+            if boxes_needed:
+                notes.append(f"left out, without a prompt beside it: {found.image.name}")
             continue
         case_id = _free_id(found.stem, ids)
         rows += [{"id": case_id, "image": _relative(found.image, root), **row} for row in own]

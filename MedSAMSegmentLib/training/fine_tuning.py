@@ -117,7 +117,7 @@ def fine_tune(
     started = time.monotonic()
     store = store or CheckpointStore()
     check_request(request)
-    training, validation = _sources(request)
+    training, validation = _sources(request, say)
     for label in request.labels:
         require_label((*training, *validation), label)
     base = find_base(request.model, store)
@@ -206,10 +206,10 @@ def check_request(request: TrainingRequest) -> None:
     check_against_inputs(request.files, inputs)
 
 
-def _sources(request: TrainingRequest) -> tuple[list[TrainingSource], list[TrainingSource]]:
+def _sources(request: TrainingRequest, say: Say) -> tuple[list[TrainingSource], list[TrainingSource]]:
     """Return the sources of the data and those given for validation; none of them is on both sides, or an output."""
-    training = find_sources(request.data)
-    validation = [] if request.validation is None else find_sources(request.validation)
+    training = find_sources(request.data, say)
+    validation = [] if request.validation is None else find_sources(request.validation, say)
     given_split(training, validation)
     used = (*training, *validation)
     check_against_inputs(request.files, [path for source in used for path in (source.image, source.reference)])

@@ -12,7 +12,7 @@ import difflib
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,13 @@ class LabelledVolume:
     window: str
 
 
-def find_sources(data: str | Path) -> list[TrainingSource]:
-    """Return the sources of a manifest or a folder, in order. Raises `InputError` for what is missing or wrong."""
+def find_sources(data: str | Path, say: Callable[[str], None] = lambda text: None) -> list[TrainingSource]:
+    """Return the sources of a manifest or a folder, in order. Raises `InputError` for what is missing or wrong.
+
+    `say` gets a sentence on each segmentation of a folder that cannot be read, which is left out.
+    """
     path = Path(data)
-    sources = _of_folder(path) if path.is_dir() else _of_manifest(path)
+    sources = _of_folder(path, say) if path.is_dir() else _of_manifest(path)
     for source in sources:
         for file in (source.image, source.reference):
             _require_readable(file, path)
@@ -78,8 +81,10 @@ def _require_readable(file: Path, data: Path) -> None:
         raise InputError(f"{file} cannot be read: {error.strerror}.", "Check its permissions.") from error
 
 
-def _of_folder(folder: Path) -> list[TrainingSource]:
-    rows, _ = find_rows(folder, folder, boxes_needed=False)
+def _of_folder(folder: Path, say: Callable[[str], None]) -> list[TrainingSource]:
+    rows, unreadable = find_rows(folder, folder, boxes_needed=False)
+    for note in unreadable:
+        say(note)
     found: dict[tuple[str, str], TrainingSource] = {}
     for row in rows:
         # A segment on one slice is a prompt to a cohort; here it is a reference like any other.
@@ -89,6 +94,11 @@ def _of_folder(folder: Path) -> list[TrainingSource]:
         if reference:
             source = TrainingSource(row["id"], folder / row["image"], folder / reference)
             found.setdefault((row["image"], reference), source)
+    if not found and unreadable:
+        raise InputError(
+            f"{folder} holds no segmentation to learn from: {len(unreadable)} cannot be read.",
+            f"The first: {unreadable[0].removeprefix('left out: ')}",
+        )
     if not found:
         raise InputError(
             f"{folder} holds no image with a segmentation beside it.",

@@ -285,6 +285,35 @@ def test_a_folder_without_segments_says_what_training_takes(tmp_path: Path, writ
     assert "mrk.json" not in str(caught.value)
 
 
+def test_a_segmentation_that_cannot_be_read_is_named_and_left_out(tmp_path: Path, write_patient: WritePatient) -> None:
+    for name in ("anna", "bert", "carl"):
+        write_patient(tmp_path, name)
+    shutil.copy(tmp_path / "anna.nrrd", tmp_path / "nobody.nrrd")
+    (tmp_path / "bert.seg.nrrd").write_bytes(b"NRRD0004\nnonsense")
+    (tmp_path / "carl_label.nii.gz").write_bytes(b"\x1f\x8b\x08 cut off")
+    said: list[str] = []
+    assert [source.reference.name for source in find_sources(tmp_path, said.append)] == [
+        "anna.seg.nrrd",
+        "carl.seg.nrrd",
+    ]
+    assert [line.split(" cannot be read")[0] for line in said] == [
+        "left out: bert.seg.nrrd",
+        "left out: carl_label.nii.gz",
+    ]
+
+
+def test_a_folder_of_which_no_segmentation_can_be_read_says_why(tmp_path: Path, write_patient: WritePatient) -> None:
+    for name in ("anna", "bert"):
+        write_patient(tmp_path, name)
+        (tmp_path / f"{name}.seg.nrrd").write_bytes(b"NRRD0004\nnonsense")
+    said: list[str] = []
+    with pytest.raises(InputError) as caught:
+        find_sources(tmp_path, said.append)
+    assert "no segmentation to learn from: 2 cannot be read" in str(caught.value)
+    assert "anna.seg.nrrd cannot be read" in str(caught.value)
+    assert len(said) == 2
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there a file is not closed by its mode")
 def test_a_file_that_may_not_be_read_is_said_to_be_so() -> None:
     # Not in tmp_path, which is closed to other users; the superuser would open the file.

@@ -228,6 +228,19 @@ def test_an_image_that_cannot_be_read_leaves_nothing(
     assert not list(tmp_path.glob("own*"))
 
 
+def test_a_segmentation_that_cannot_be_read_is_said_to_be_left_out(
+    tmp_path: Path, model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (data / "bert.seg.nrrd").write_bytes(b"NRRD0004\nnonsense")
+    # No label of that name: the sources are found, and nothing is computed.
+    assert main(arguments(data, tmp_path / "own.safetensors", "--label", "balloon")) == 3
+    assert "left out: bert.seg.nrrd cannot be read" in capsys.readouterr().out
+    (data / "anna.seg.nrrd").write_bytes(b"NRRD0004\nnonsense")
+    assert main(arguments(data, tmp_path / "own.safetensors")) == 3
+    assert "no segmentation to learn from: 2 cannot be read" in capsys.readouterr().err
+    assert not list(tmp_path.glob("own*"))
+
+
 @pytest.mark.parametrize("option", [(), ("--resume",), ("--overwrite",)])
 def test_a_second_training_into_one_output_is_refused(
     tmp_path: Path, model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str], option: tuple[str, ...]
