@@ -6,39 +6,73 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..cancellation import CancelCheck, raise_if_cancelled
 from ..errors import DownloadError
 from ..registry import ModelEntry
 from .transfer import CHUNK_BYTES, ByteProgressCallback, Digester, FileDigest, megabytes
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 _LOCK_POLL_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def lock_file(folder: Path, file_name: str, cancel: CancelCheck) -> Iterator[None]:
+def lock_file(folder: Path, file_name: str, cancel: CancelCheck, *, last: bool = False) -> Iterator[None]:
     """Let one process at a time change a checkpoint. Waits until the other is done or the user cancels.
 
-    Creates the folder. Raises OSError when it cannot be written, and Cancelled.
+    With `last` the lock's own file is deleted at the end, unless somebody holds it by then. Creates the folder. Raises
+    OSError when it cannot be written, and Cancelled.
     """
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{file_name}.lock")
+    path = folder / f"{file_name}.lock"
+    lock = FileLock(path)
     while True:
         raise_if_cancelled(cancel)
         try:
             lock.acquire(timeout=_LOCK_POLL_SECONDS)
-            break
         except Timeout:
             continue
+        if not _is_deleted(lock):
+            break
+        lock.release()
     try:
         yield
     finally:
         lock.release()
+    if last:
+        _delete_unheld(path)
+
+
+def _is_deleted(lock: BaseFileLock) -> bool:
+    """Return whether a lock is on a file that was deleted after this process opened it: it keeps nobody out, since
+    whoever comes next opens another. Early versions of filelock do not look."""
+    # The only way to the file that is locked; the one of its name may be another by now.
+    held = lock._context.lock_file_fd
+    return os.name == "posix" and held is not None and os.fstat(held).st_nlink == 0
+
+
+def _delete_unheld(path: Path) -> None:
+    """Delete the file of a lock unless somebody holds it.
+
+    The lock is held meanwhile, so that whoever opened the file before, and locks it after, can see that it is gone.
+    Not by a FileLock: some versions delete the file of that name as they release it, by then perhaps another's.
+    """
+    if sys.platform == "win32":
+        return  # every version deletes it there
+    import fcntl
+
+    with contextlib.suppress(OSError), path.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            path.unlink()
 
 
 def require_space(folder: Path, entry: ModelEntry, part: Path) -> None:

@@ -200,7 +200,7 @@ class CheckpointStore:
         path = self.path(entry)
         existed = path.exists()
         try:
-            with self._locked(entry, never_cancel):
+            with self._locked(entry, never_cancel, last=True):
                 path.unlink(missing_ok=True)
                 record_path(path).unlink(missing_ok=True)
                 self._discard_parts(entry)
@@ -266,8 +266,10 @@ class CheckpointStore:
     def _discard_parts(self, entry: ModelEntry) -> None:
         discard_parts(self.folder, entry.file_name)
 
-    def _locked(self, entry: ModelEntry, cancel: CancelCheck) -> contextlib.AbstractContextManager[None]:
-        return lock_file(self.folder, entry.file_name, cancel)
+    def _locked(
+        self, entry: ModelEntry, cancel: CancelCheck, *, last: bool = False
+    ) -> contextlib.AbstractContextManager[None]:
+        return lock_file(self.folder, entry.file_name, cancel, last=last)
 
 
 def _digest_of(record: FileRecord) -> FileDigest:

@@ -6,12 +6,16 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checkpoint_toys import CONTENT, entry_at
 from loopback_server import Behaviour, serve
 
+from MedSAMSegmentLib.cancellation import never_cancel
+from MedSAMSegmentLib.checkpoints.folder import lock_file
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
 from MedSAMSegmentLib.errors import Cancelled
 
@@ -85,6 +89,49 @@ def test_waiting_for_another_process_can_be_cancelled(a_store: CheckpointStore) 
     a_store.folder.mkdir()
     with FileLock(a_store.folder / "toy.pth.lock"), pytest.raises(Cancelled):
         a_store.pull(entry_at("https://127.0.0.1:9/"), cancel=at_the_second_look)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there a file that is open cannot be deleted")
+def test_a_lock_on_a_file_that_was_deleted_meanwhile_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import filelock
+
+    path = tmp_path / "toy.pth.lock"
+    tries: list[bool] = []
+
+    class Late(filelock.FileLock):  # type: ignore[misc, valid-type]
+        """Opened when the file was there, locked when it was not: as versions that do not look may do."""
+
+        def acquire(self, *args: Any, **more: Any) -> Any:
+            found = super().acquire(*args, **more)
+            if not tries:
+                path.unlink()
+            tries.append(path.exists())
+            return found
+
+    monkeypatch.setattr(filelock, "FileLock", Late)
+    with lock_file(tmp_path, "toy.pth", never_cancel):
+        assert path.exists()
+        assert tries == [False, True]
+
+
+def test_a_lock_whose_file_is_deleted_again_and_again_is_held_by_one(tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    taken: list[int] = []
+
+    def work(number: int) -> None:
+        for turn in range(60):
+            with lock_file(tmp_path, "toy.pth", never_cancel, last=(number + turn) % 3 > 0):
+                inside.touch(exist_ok=False)
+                taken.append(number)
+                inside.unlink()
+
+    with ThreadPoolExecutor(4) as threads:
+        for done in [threads.submit(work, number) for number in range(4)]:
+            done.result(timeout=120)
+    assert sorted(set(taken)) == [0, 1, 2, 3]
+    assert len(taken) == 240
 
 
 def test_a_read_only_folder_is_named(a_store: CheckpointStore) -> None:
