@@ -104,6 +104,18 @@ class CheckpointStore:
             self.verify(entry)
         return self.path(entry)
 
+    def usable(self, entry: ModelEntry, cancel: CancelCheck = never_cancel) -> bool:
+        """Return whether the checkpoint is there and whole, so that nothing has to be downloaded.
+
+        A file that is not yet verified is hashed once. Raises Cancelled.
+        """
+        state = self.state(entry)
+        if state == "unverified":
+            with contextlib.suppress(CheckpointError):
+                self.verify(entry, cancel=cancel)
+                return True
+        return state == "ready"
+
     def verify(
         self, entry: ModelEntry, *, progress: ByteProgressCallback = ignore_progress, cancel: CancelCheck = never_cancel
     ) -> FileRecord:
@@ -146,12 +158,12 @@ class CheckpointStore:
         cannot be written, and Cancelled.
         """
         progress, cancel = progress or ignore_progress, cancel or never_cancel
-        if self._usable(entry, cancel):
+        if self.usable(entry, cancel):
             return self.path(entry)
         try:
             with self._locked(entry, cancel):
                 # Another process may have fetched it while this one waited for the lock.
-                if not self._usable(entry, cancel):
+                if not self.usable(entry, cancel):
                     self._fetch(entry, progress, cancel)
         except OSError as error:
             self._discard_parts(entry)
@@ -214,14 +226,6 @@ class CheckpointStore:
         for derived in self.derived_folder.glob(pattern):
             with contextlib.suppress(PermissionError):  # Windows: a worker still looks into it
                 derived.unlink(missing_ok=True)
-
-    def _usable(self, entry: ModelEntry, cancel: CancelCheck) -> bool:
-        state = self.state(entry)
-        if state == "unverified":
-            with contextlib.suppress(CheckpointError):
-                self.verify(entry, cancel=cancel)
-                return True
-        return state == "ready"
 
     def _fetch(self, entry: ModelEntry, progress: ByteProgressCallback, cancel: CancelCheck) -> None:
         failures: list[DownloadError] = []

@@ -37,13 +37,16 @@ def load_model(options: argparse.Namespace, slices: int | None = None) -> SliceP
 
 
 def fetch_weights(model_id: str, quiet: bool) -> None:
+    """Make a model's file present and verified. That it is fetched is said only where it is: not of a file that was
+    copied there."""
     from ..checkpoints.store import CheckpointStore
     from ..registry import get
 
     entry, store = get(model_id), CheckpointStore()
     if store.state(entry) == "ready":
         return
-    say(f"Fetching the weights of {entry.title} ({entry.expected_bytes / 1e6:.0f} MB, {entry.licence}).", quiet)
+    if not store.usable(entry):
+        say(f"Fetching the weights of {entry.title} ({entry.expected_bytes / 1e6:.0f} MB, {entry.licence}).", quiet)
     pull_weights(store, entry, quiet)
 
 

@@ -11,9 +11,11 @@ import pytest
 from checkpoint_toys import CONTENT, entry_at
 from loopback_server import Behaviour, serve
 
+from MedSAMSegmentLib import registry
 from MedSAMSegmentLib.checkpoints import store as store_module
 from MedSAMSegmentLib.checkpoints.records import record_path
 from MedSAMSegmentLib.checkpoints.store import CheckpointStore
+from MedSAMSegmentLib.commands.opening import fetch_weights
 from MedSAMSegmentLib.errors import Cancelled, CheckpointError, DownloadError
 from MedSAMSegmentLib.paths import model_folder
 from MedSAMSegmentLib.registry import Source
@@ -197,6 +199,25 @@ def test_a_damaged_record_only_means_hashing_again(a_store: CheckpointStore, a_f
     assert a_store.state(ENTRY) == "unverified"
     a_store.require(ENTRY)
     assert a_store.state(ENTRY) == "ready"
+
+
+def test_fetching_is_announced_only_where_something_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEDSAM_MODEL_DIR", str(tmp_path))
+    entry = entry_at("", sources=(Source("file", "https://drive.invalid/view"),), licence_note="Mind it.")
+    monkeypatch.setattr(registry, "get", lambda model_id: entry)
+    file = tmp_path / entry.file_name
+    file.write_bytes(CONTENT)  # copied there by hand, so that there is no record of it
+    fetch_weights("toy", quiet=False)
+    assert capsys.readouterr().out == "Mind it.\n"
+    assert CheckpointStore().state(entry) == "ready"
+    fetch_weights("toy", quiet=False)
+    assert capsys.readouterr().out == ""
+    file.write_bytes(CONTENT[::-1])
+    with pytest.raises(DownloadError):
+        fetch_weights("toy", quiet=False)
+    assert capsys.readouterr().out.startswith("Fetching the weights of Toy (2 MB, ")
 
 
 def test_remove_takes_everything_of_the_model_and_nothing_else(a_store: CheckpointStore, a_file: Path) -> None:
