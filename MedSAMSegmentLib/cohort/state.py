@@ -14,8 +14,8 @@ from typing import Any
 from .planning import read_plan
 from .sidecar import FOLDER, read_sidecar, sidecar_path
 
-RATE_OF = 50
-"""Cases that ended last, of which the rate is taken."""
+RATE_OF, LEAST = 50, 3
+"""Cases that ended last, of which the rate is taken, and how many there must be."""
 
 
 KNOWN_STATES = ("done", "failed", "running")
@@ -23,7 +23,10 @@ KNOWN_STATES = ("done", "failed", "running")
 
 @dataclass(frozen=True)
 class Brief:
-    """The part of a sidecar that `status` needs; times are seconds since 1970."""
+    """The part of a sidecar that `status` needs; times are seconds since 1970.
+
+    `worked` is how many seconds the case took, without those in which the model was loaded.
+    """
 
     request: str
     state: str
@@ -32,6 +35,7 @@ class Brief:
     finished: float = 0.0
     host: str = ""
     process: int = 0
+    worked: float = 0.0
 
     @classmethod
     def of(cls, sidecar: Mapping[str, Any]) -> Brief:
@@ -43,6 +47,7 @@ class Brief:
             _seconds(sidecar.get("finished")),
             str(sidecar.get("host", "")),
             int(sidecar.get("process") or 0),
+            float(sidecar.get("seconds") or 0) - float(sidecar.get("load_seconds") or 0),
         )
 
     @property
@@ -61,7 +66,7 @@ class Brief:
 
 @dataclass
 class CohortState:
-    """Ids by state, failures by the code of their error, and cases an hour."""
+    """Ids by state, failures by the code of their error, and cases an hour where enough is known."""
 
     done: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -87,7 +92,7 @@ class StateReader:
         requests = read_plan(self._out)
         self._look()
         state = CohortState()
-        finished: list[float] = []
+        finished: list[Brief] = []
         for name, request in requests.items():
             brief = self._known[name][1] if name in self._known else None
             if brief is None or brief.request != request or brief.is_abandoned or brief.state not in KNOWN_STATES:
@@ -96,10 +101,10 @@ class StateReader:
                 state.running.append((name, brief))
             else:
                 (state.done if brief.state == "done" else state.failed).append(name)
-                finished.append(brief.finished)
+                finished.append(brief)
                 if brief.state == "failed":
                     state.codes[brief.code] += 1
-        state.an_hour = _rate(finished)
+        state.an_hour = _rate(finished, [brief for _, brief in state.running])
         return state
 
     def _look(self) -> None:
@@ -148,12 +153,19 @@ def _some(ids: Sequence[str], count: int = 8) -> str:
     return ", ".join(ids[:count]) + (f" and {len(ids) - count} more" if len(ids) > count else "")
 
 
-def _rate(finished: Sequence[float]) -> float | None:
-    """Return the cases an hour from the times at which the last ones ended."""
-    last = sorted(finished)[-RATE_OF:]
-    if len(last) < 2 or last[-1] <= last[0]:
+def _rate(finished: Sequence[Brief], running: Sequence[Brief]) -> float | None:
+    """Return the cases an hour of the processes that run now, from how long those took that they ended last.
+
+    The times at which cases ended would not do: there are pauses between runs, and all processes of a run load their
+    model first and end their first cases together. None while there are fewer than one a process, or than `LEAST`.
+    """
+    at_work = {(brief.host, brief.process) for brief in running}
+    theirs = [brief for brief in finished if (brief.host, brief.process) in at_work]
+    last = sorted(theirs, key=lambda brief: brief.finished)[-RATE_OF:]
+    worked = sum(brief.worked for brief in last)
+    if len(last) < max(LEAST, len(at_work)) or worked <= 0:
         return None
-    return (len(last) - 1) / (last[-1] - last[0]) * 3600
+    return len(at_work) * len(last) / worked * 3600
 
 
 def _duration(seconds: float) -> str:

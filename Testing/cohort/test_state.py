@@ -34,14 +34,15 @@ def finished(name: str, minute: int, **more: Any) -> dict[str, Any]:
         "name": NAME, "volume_ml": 1.25, "confidence": 0.9, "assessment": "sure", "flagged_slices": [],
         "recist": {"longest": {"millimetres": 12.5}, "perpendicular": None}, "metrics": {"dice": 0.75}, "flags": {},
     }  # fmt: skip
-    return {"id": name, "state": "done", "finished": time, "started": time, "seconds": 2.0, "objects": [item], **more}
+    facts = {"id": name, "state": "done", "finished": time, "started": time, "seconds": 2.0, "objects": [item]}
+    return {**facts, "host": "here", "process": 7, **more}
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     failed = {"id": "d", "state": "failed", "finished": "2026-11-28T10:03:00+00:00", "seconds": 1.0, "tries": 1}
     failed["error"] = {"code": "input", "message": "d.nrrd <is> broken.", "cure": "Copy it again."}
-    running = {"id": "e", "state": "running", "started": "2026-11-28T10:03:00+00:00", "host": "here"}
+    running = {"id": "e", "state": "running", "started": "2026-11-28T10:03:00+00:00", "host": "here", "process": 7}
     old = {**finished("g", 9), "request": "asked otherwise"}
     sidecars = [finished("a", 0), finished("b", 1), finished("c", 2), failed, running, old, finished("x", 5)]
     a_cohort_of(tmp_path, sidecars, ["a", "b", "c", "d", "e", "f", "g"])
@@ -57,8 +58,34 @@ def test_status_counts_what_was_asked_for(out: Path) -> None:
         "7 cases: 3 done, 1 failed, 1 running, 2 pending",
         "failed: 1 input; d",
         "running: e on here for 30 s",
-        "60 cases an hour; about 3 min for what is left",
+        "1800 cases an hour; about 6 s for what is left",
     ]
+
+
+def test_the_rate_is_of_the_processes_that_run_now(tmp_path: Path) -> None:
+    """Two began yesterday, and ended; two run now, each with its model loaded in its first case."""
+    old = [finished(f"old{n}", n, process=1 + n % 2, seconds=1.0) for n in range(6)]
+    first = [finished(f"first{n}", 20, process=11 + n, seconds=130.0, load_seconds=100.0) for n in range(2)]
+    running = [{"id": f"now{n}", "state": "running", "host": "here", "process": 11 + n} for n in range(2)]
+    ids = [facts["id"] for facts in (*old, *first, *running)] + ["second", "third"]
+    a_cohort_of(tmp_path, [*old, *first, *running], ids)
+    reader = StateReader(tmp_path)
+    assert reader.read().an_hour is None, "two cases tell nothing yet"
+    write_sidecar(tmp_path, {"request": "asked-second", **finished("second", 21, process=11, seconds=30.0)})
+    assert reader.read().an_hour == pytest.approx(2 * 3600 / 30)
+    for facts in running:
+        write_sidecar(tmp_path, {"request": f"asked-{facts['id']}", **finished(facts["id"], 22, process=11)})
+    state = reader.read()
+    assert state.pending == ["third"]
+    assert state.an_hour is None, "nothing runs"
+    assert len(status_lines(state, START)) == 1
+
+
+def test_more_processes_than_cases_that_ended_tell_no_rate(tmp_path: Path) -> None:
+    ended = [finished(f"a{n}", n, process=n) for n in range(3)]
+    running = [{"id": f"b{n}", "state": "running", "host": "here", "process": n} for n in range(4)]
+    a_cohort_of(tmp_path, [*ended, *running], [facts["id"] for facts in (*ended, *running)])
+    assert StateReader(tmp_path).read().an_hour is None
 
 
 def test_a_reader_sees_what_changes(out: Path) -> None:
