@@ -29,26 +29,38 @@ def lock_file(folder: Path, file_name: str, cancel: CancelCheck, *, last: bool =
     With `last` the lock's own file is deleted at the end, unless somebody holds it by then. Creates the folder. Raises
     OSError when it cannot be written, and Cancelled.
     """
-    from filelock import FileLock, Timeout
-
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{file_name}.lock"
-    lock = FileLock(path)
     while True:
         raise_if_cancelled(cancel)
-        try:
-            lock.acquire(timeout=_LOCK_POLL_SECONDS)
-        except Timeout:
-            continue
-        if not _is_deleted(lock):
-            break
-        lock.release()
+        with hold_lock(folder / f"{file_name}.lock", _LOCK_POLL_SECONDS, last=last) as held:
+            if held:
+                yield
+                return
+
+
+@contextlib.contextmanager
+def hold_lock(path: Path, seconds: float, *, last: bool = False) -> Iterator[bool]:
+    """Yield whether the lock is this process's, which waits for so long at most while another has it.
+
+    With `last` the lock's file is deleted at the end, unless somebody holds it by then. Raises OSError.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
     try:
-        yield
+        lock.acquire(timeout=seconds)
+        while _is_deleted(lock):
+            lock.release()
+            lock.acquire(timeout=seconds)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
     finally:
         lock.release()
-    if last:
-        _delete_unheld(path)
+        if last:
+            _delete_unheld(path)
 
 
 def _is_deleted(lock: BaseFileLock) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,12 +14,13 @@ from ..challenge.answer import answer_case, class_prompts, open_case
 from ..challenge.files import cases_in, mean_of, output_folder, read_reference, write_table
 from ..challenge.interactive import InteractiveRun, run_interactive
 from ..challenge.scoring import pairs_of, rows_of
-from ..errors import Cancelled, InputError, MedSAMError
+from ..errors import Cancelled, InputError, MedSAMError, UsageError
 from ..evaluation.challenge_scores import RULES, RULES_2025, ScoreRules, Scores
 from ..io.challenge_npz import ChallengeCase, read_challenge_npz, write_segs
 from ..io.interactive_npz import InteractiveCase, read_interactive_npz
 from ..io.output_files import check_against_inputs
 from ..io.write_segmentation import check_output_place
+from .locking import hold_or_refuse
 from .opening import load_model
 from .overwriting import agree_to_overwrite
 from .progress import say, slice_bar
@@ -34,6 +36,7 @@ T = TypeVar("T")
 
 METRICS = "metrics.csv"
 CLICKS = "clicks.csv"
+LOCK = ".challenge.lock"
 
 
 def run(options: argparse.Namespace) -> None:
@@ -44,6 +47,11 @@ def predict(options: argparse.Namespace) -> None:
     """Answer every case. One that cannot be answered stops none of the others."""
     cases = cases_in(options.input)
     folder = output_folder(options.output)
+    with _alone_in(folder):
+        _predict(cases, folder, options)
+
+
+def _predict(cases: Sequence[Path], folder: Path, options: argparse.Namespace) -> None:
     _agreed([folder / path.name for path in cases], [options.input, *cases], options)
     predictor = _model(options, cases)
 
@@ -82,6 +90,13 @@ def interactive(options: argparse.Namespace) -> None:
     cases = cases_in(options.cases)
     references = {path.name: path for path in cases_in(options.gts)} if options.gts else {}
     folder = output_folder(options.output)
+    with _alone_in(folder):
+        _interactive(cases, references, folder, options)
+
+
+def _interactive(
+    cases: Sequence[Path], references: Mapping[str, Path], folder: Path, options: argparse.Namespace
+) -> None:
     tables = [folder / METRICS, folder / CLICKS]
     _agreed([*(folder / path.name for path in cases), *tables], [*cases, *references.values()], options)
     predictor = _model(options, cases)
@@ -107,6 +122,15 @@ def interactive(options: argparse.Namespace) -> None:
         say(f"{place}: {said}, {seconds:.1f} s", options.quiet)
         if seconds > result.allowed_seconds:
             say(f"warning: {path.name} took more than the {result.allowed_seconds} s that it may.", options.quiet)
+
+
+def _alone_in(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Let no other run write into a folder of answers meanwhile. Raises `UsageError`, `OutputError`."""
+    busy = UsageError(
+        f"Another run is writing into {folder}.", "Wait for it or stop it by Ctrl+C there, or choose another folder."
+    )
+    # It does not stay: the folder is handed to whoever scores the answers.
+    return hold_or_refuse(folder / LOCK, busy, last=True)
 
 
 def _each(cases: Sequence[Path], answer: Callable[[Path], T]) -> Iterator[tuple[str, Path, T]]:

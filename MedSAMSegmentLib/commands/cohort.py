@@ -17,6 +17,7 @@ from ..cohort.state import StateReader, status_lines
 from ..errors import CasesFailed, ModelError, OutputError, UsageError
 from ..intensity import parse_window
 from ..runs.options import RunOptions
+from .locking import hold_or_refuse
 from .opening import fetch_weights
 from .overwriting import agree_to_overwrite
 from .progress import say
@@ -83,40 +84,20 @@ def _locked(out: Path, shard: tuple[int, int]) -> Iterator[None]:
     Its own lock comes first: of two that begin at once, at least one sees the other. Raises `UsageError`,
     `OutputError`.
     """
-    from filelock import FileLock, Timeout
-
-    own = out / LOCK.format(*shard)
     with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(FileLock(own, timeout=LOCK_SECONDS))
-        except Timeout as error:
-            raise UsageError(
-                f"This shard of {out} is being run already.", "Wait for it; 'cohort status' tells."
-            ) from error
-        except OSError as error:
-            raise _not_writable(out, error) from error
+        busy = UsageError(f"This shard of {out} is being run already.", "Wait for it; 'cohort status' tells.")
+        stack.enter_context(hold_or_refuse(out / LOCK.format(*shard), busy, seconds=LOCK_SECONDS))
         for other in sorted(out.glob(LOCK.format("*", "*"))):
             if other.match(LOCK.format("*", shard[1])):
                 continue
-            try:
-                with FileLock(other, timeout=0):
-                    pass
-            except Timeout as error:
-                running = other.name.removeprefix(".run-").removesuffix(".lock").replace("-of-", "/")
-                raise UsageError(
-                    f"{out} is being run already, as shard {running}.",
-                    "Wait for it, or give all that run at a time the same N in --shard I/N.",
-                ) from error
-            except OSError as error:
-                raise _not_writable(out, error) from error
+            running = other.name.removeprefix(".run-").removesuffix(".lock").replace("-of-", "/")
+            busy = UsageError(
+                f"{out} is being run already, as shard {running}.",
+                "Wait for it, or give all that run at a time the same N in --shard I/N.",
+            )
+            with hold_or_refuse(other, busy):
+                pass
         yield
-
-
-def _not_writable(out: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"The folder {out} cannot be written to: {error.strerror or error}.",
-        "Choose another, or have its rights changed.",
-    )
 
 
 def _weights(cases: list[Case], options: argparse.Namespace) -> dict[str, str]:

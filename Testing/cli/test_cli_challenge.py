@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cli_support import Run
+from filelock import FileLock
 
 from MedSAMSegmentLib.challenge.answer import class_prompts, with_area
 from MedSAMSegmentLib.challenge.files import cases_in
@@ -102,6 +103,23 @@ def test_an_interactive_run_writes_answers_scores_and_clicks(medsam: Run, tmp_pa
     (again,) = rows_of(table)
     for name in ("DSC_AUC", "NSD_AUC", "DSC_Final", "NSD_Final", "DSC_1", "NSD_6"):
         assert again[name] == row[name]
+
+
+@pytest.mark.parametrize("action", [("predict", "--year", "25"), ("interactive",)])
+def test_a_second_run_into_a_folder_is_refused(
+    action: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "cases" / "one.npz", imgs=IMAGES, gts=LABELS, spacing=[1.0, 1.0, 4.0], boxes=[BOX])
+    out = tmp_path / "out"
+    words = ["challenge", *action, "-i", str(tmp_path / "cases"), "-o", str(out), "--offline", "--overwrite"]
+    words += ["--weights", str(tmp_path / "none.pth"), "--model", "lite_medsam"]
+    out.mkdir()
+    with FileLock(out / ".challenge.lock"):
+        assert main(words) == 2
+        assert f"Another run is writing into {out}." in capsys.readouterr().err
+        assert (out / ".challenge.lock").exists(), "it is the other's"
+    assert main(words) == 4, "the weights are missing"
+    assert list(out.iterdir()) == []
 
 
 def evaluate(tmp_path: Path, *more: str) -> int:
