@@ -26,6 +26,7 @@ from ..inference.open import load_predictor
 from ..inference.slice_predictor import SlicePredictor
 from ..io.atomic import atomic_writes
 from ..io.output_files import check_against_inputs
+from ..io.write_segmentation import check_output_place
 from ..models.sam import Sam
 from ..results import Progress
 from ..version import __version__
@@ -196,8 +197,8 @@ def check_request(request: TrainingRequest) -> None:
     """Raise `UsageError` or `OutputError` for what cannot end well, before anything is read."""
     if not request.output.name.endswith(OUTPUT_SUFFIX) or request.output.name == OUTPUT_SUFFIX:
         raise UsageError(f"{request.output} is no name for the weights.", f"Give -o NAME{OUTPUT_SUFFIX}.")
-    if not request.output.parent.is_dir():
-        raise UsageError(f"The folder {request.output.parent} does not exist.", "Create it, or choose another place.")
+    for file in request.files:
+        check_output_place(file)
     if not request.labels:
         raise UsageError("There is no label.", "Give --label NAME, the name of the segment to learn.")
     if not 0 <= request.val_fraction < 1:

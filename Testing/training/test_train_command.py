@@ -150,6 +150,24 @@ def test_what_cannot_end_well_is_refused_at_once(
     assert not list(tmp_path.glob("own*"))
 
 
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("none", "none does not exist"), ("own.safetensors", "is a folder"), ("own.card.json", "card.json is a folder")],
+)
+def test_a_place_that_cannot_be_written_to_is_refused_at_once(
+    tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str], folder: str, said: str
+) -> None:
+    out = tmp_path / "own.safetensors"
+    if folder == "none":
+        out = tmp_path / folder / out.name
+    else:
+        (tmp_path / folder).mkdir()
+    # Before the data are looked for, which are not there.
+    assert main(arguments(tmp_path / "nothing", out, "--overwrite")) == 3
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "own.safetensors.training").exists()
+
+
 def test_a_patient_to_test_with_is_not_trained_on(
     tmp_path: Path, model_folder: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
