@@ -114,7 +114,7 @@ def run_case(task: Task, model: KeptModel) -> Finished:
     """Run a case; what it gives, or why it gives nothing, is in its sidecar. Raises `OutputError` where even that
     cannot be written."""
     out, begun = Path(task.out), time.monotonic()
-    before = own_outputs(read_sidecar(sidecar_path(out, task.case.id)), out)
+    before = _written_before(task)
     names = [str(name) for name in segmentation_files(task.case.output)]
     facts: dict[str, Any] = {
         "id": task.case.id,
@@ -188,10 +188,16 @@ def write_failure(task: Task, error: MedSAMError, seconds: float) -> None:
         "host": platform.node(),
         "inputs": _seen_inputs(task),
         "case": asdict(task.case),
-        "written": own_outputs(read_sidecar(sidecar_path(Path(task.out), task.case.id)), Path(task.out)),
+        "written": _written_before(task),
         "error": error_facts(error),
     }
     write_sidecar(Path(task.out), facts)
+
+
+def _written_before(task: Task) -> list[dict[str, Any]]:
+    """Return the facts of the outputs of earlier tries that are there as they were written."""
+    out = Path(task.out)
+    return own_outputs(read_sidecar(sidecar_path(out, task.case.id)), out)
 
 
 def _keep_foreign(known: Mapping[str, Any], task: Task) -> None:

@@ -16,6 +16,7 @@ from ..cohort.planning import Plan, make_plan, models_of, weights_digest, write_
 from ..cohort.state import StateReader, status_lines
 from ..errors import CasesFailed, ModelError, OutputError, UsageError
 from ..intensity import parse_window
+from ..registry import DEFAULT_MODEL
 from ..runs.options import RunOptions
 from .locking import hold_or_refuse
 from .opening import fetch_weights
@@ -133,7 +134,7 @@ def _say_plan(plan: Plan, options: argparse.Namespace) -> None:
         say(f"and {len(plan.kept) - MOST_NAMED} more", options.quiet)
     if options.dry_run:
         for model, count in models_of(task.case for task in plan.tasks).items():
-            name = model or options.model or ("the weights given" if options.weights else "lite_medsam")
+            name = model or options.model or ("the weights given" if options.weights else DEFAULT_MODEL)
             say(f"{count} with {name}", options.quiet)
 
 
