@@ -66,8 +66,9 @@ def hold_lock(path: Path, seconds: float, *, last: bool = False) -> Iterator[boo
 def _is_deleted(lock: BaseFileLock) -> bool:
     """Return whether a lock is on a file that was deleted after this process opened it: it keeps nobody out, since
     whoever comes next opens another. Early versions of filelock do not look."""
-    # The only way to the file that is locked; the one of its name may be another by now.
-    held = lock._context.lock_file_fd
+    # No public way leads to the file that is locked, and the one of its name may be another by now. A version that
+    # keeps it elsewhere is a late one, which looks itself.
+    held = getattr(getattr(lock, "_context", None), "lock_file_fd", None)
     return os.name == "posix" and held is not None and os.fstat(held).st_nlink == 0
 
 
