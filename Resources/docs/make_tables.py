@@ -5,11 +5,11 @@
     python Resources/docs/make_tables.py demo=demo/report.json clicks=FILE parity=FILE service=FILE cohort=FILE
 
 What a run found is kept in `figures/`, whatever wrote it: `medsam-segment demo`, `Testing/bench/accuracy.py`,
-`Testing/bench/clicks.py --json`, `Testing/bench/cohort_cases.py --json`, `Testing/cohort/kills.py --json` (as
-`cohort_kills=FILE`), `Testing/bench/fine_tuning.py --figures` (as `fine_tuning=FILE`), `Testing/bench/lungs.py --json`,
-`Testing/bench/service_load.py --json` and `Testing/parity/parity_table.py --json`.
-(`Testing/bench/bench.py` writes its own page and figures.) No figure is written by hand: a test makes all of them again
-and compares.
+`Testing/bench/clicks.py --json` (of a judging set as `judged_clicks=FILE`), `Testing/bench/cohort_cases.py --json`,
+`Testing/cohort/kills.py --json` (as `cohort_kills=FILE`), `Testing/bench/fine_tuning.py --figures` (as
+`fine_tuning=FILE`), `Testing/bench/lungs.py --json`, `Testing/bench/service_load.py --json` and
+`Testing/parity/parity_table.py --json`. (`Testing/bench/bench.py` writes its own page and figures.) No figure is
+written by hand: a test makes all of them again and compares.
 """
 
 from __future__ import annotations
@@ -160,6 +160,55 @@ def accuracy_tables() -> str:
     from accuracy_tables import all_tables
 
     return all_tables(figures("accuracy")["cases"]) + "\n"
+
+
+def bfloat16_line() -> str:
+    """Return what becomes of the tuned cases' Dice when the network computes in bfloat16."""
+    pairs = []
+    for name, case in figures("accuracy_bfloat16")["cases"].items():
+        exact = figures("accuracy")["cases"][name]
+        assert case["tuned"], "bfloat16 was chosen by the tuned cases"
+        pairs += [(name, way, exact["runs"][way]["dice"], case["runs"][way]["dice"]) for way in ("default", "open")
+                  if way in case["runs"]]  # fmt: skip
+    flat = {name for name, case in figures("accuracy_bfloat16")["cases"].items() if case["flat"]}
+    parts = []
+    for words, way, pictures in (
+        ("volumes from one 3D box", "default", False), ("volumes from one box on one slice", "open", False),
+        ("pictures", "default", True),
+    ):  # fmt: skip
+        found = [pair for pair in pairs if pair[1] == way and (pair[0] in flat) is pictures]
+        before, after = _dice(pair[2] for pair in found), _dice(pair[3] for pair in found)
+        changes = sorted((pair[3] - pair[2], pair[0]) for pair in found)
+        parts.append(
+            f"{len(found)} {words} {before} in float32, {after} in bfloat16 (from {changes[0][0]:+.3f}, "
+            f"{changes[0][1]}, to {changes[-1][0]:+.3f}, {changes[-1][1]})"
+        )
+    return f"Tuned: {'; '.join(parts)}.\n"
+
+
+def judged_clicks_table() -> str:
+    """Return what five clicks make of the judging set's volumes, the halves apart."""
+    rows = []
+    for half in ("tuned", "untouched"):
+        found = [row for row in figures("judged_clicks")["rows"] if row["half"] == half]
+        for row in sorted(found, key=lambda row: row["name"]):
+            rows.append(_clicks_line(row["name"], half, [row]))
+        rows.append(_clicks_line(f"**mean of {len(found)}**", half, found))
+    head = ("case", "half", "one 3D box", "after 5 clicks", "rise", "steps that lose over 0.005", "worst step",
+            "clicks right", "perfect on their slices")  # fmt: skip
+    return table(head, rows)
+
+
+def _clicks_line(name: str, half: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    before, after = (statistics.fmean(row["scores"][n] for row in rows) for n in (0, -1))
+    steps = [second - first for row in rows for first, second in zip(row["scores"], row["scores"][1:], strict=False)]
+    right, asked = (sum(row[count] for row in rows) for count in ("right", "asked"))
+    perfect = statistics.fmean(row["perfect"] for row in rows)
+    lost = f"{sum(step < -0.005 for step in steps)} of {len(steps)}"
+    return (
+        name, half, f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}", lost, f"{min(steps):+.3f}",
+        f"{right} of {asked}", f"{perfect:.3f}",
+    )  # fmt: skip
 
 
 def clicks_table() -> str:
@@ -369,7 +418,9 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
     (DOCS / "fine_tuning.md", "gate table"): fine_tuning_table,
     (DOCS / "fine_tuning.md", "overfit line"): overfit_line,
     (DOCS / "accuracy.md", "accuracy lines"): accuracy_lines,
+    (DOCS / "accuracy.md", "bfloat16 line"): bfloat16_line,
     (DOCS / "accuracy.md", "clicks table"): clicks_table,
+    (DOCS / "accuracy.md", "judged clicks table"): judged_clicks_table,
     (DOCS / "accuracy.md", "lungs table"): lungs_table,
     (DOCS / "accuracy.md", "accuracy tables"): accuracy_tables,
     (DOCS / "challenges.md", "challenge parity"): challenge_parity,
@@ -382,6 +433,7 @@ BLOCKS: Mapping[tuple[Path, str], Callable[[], str]] = {
 """What stands between which marker lines of which page."""
 
 KEPT: Mapping[str, Callable[[Any], Any]] = {
+    "accuracy_bfloat16": lambda found: {"cases": {n: _dice_alone(case) for n, case in sorted(found["cases"].items())}},
     "accuracy": lambda found: {"cases": {n: without(case, "middle") for n, case in sorted(found["cases"].items())}},
     "challenges": lambda found: found,
     "clicks": lambda found: found,
@@ -389,6 +441,7 @@ KEPT: Mapping[str, Callable[[Any], Any]] = {
     "cohort_kills": lambda found: found,
     "demo": lambda found: {key: found[key] for key in ("input", "model", "versions", "device", "strategy", "table")},
     "fine_tuning": lambda found: found,
+    "judged_clicks": lambda found: found,
     "lungs": lambda found: found,
     "parity": lambda found: found,
     "service": lambda found: found,
@@ -417,6 +470,11 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(inner) for inner in value]
     return {key: rounded(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def _dice_alone(case: Mapping[str, Any]) -> dict[str, Any]:
+    runs = {way: {"dice": run["dice"]} for way, run in case["runs"].items()}
+    return {"tuned": case["tuned"], "flat": case["flat"], "model": case["model"], "runs": runs}
 
 
 def without(case: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,37 @@ MARGIN = 0.4
 
 SIDE = 480
 CAPTION = 18
+WIDTH = 560
+"""Of the picture of all."""
+
+ALL = "worst_untouched.png"
 TRUE_COLOUR = (0, 220, 0)
 ANSWER_COLOUR = (255, 60, 60)
 
 
 def draw_worst(cases: Mapping[str, Mapping[str, Any]], judging_set: Path, folder: Path) -> Iterator[Path]:
-    """Write a PNG of each of the worst untouched cases into `folder`, and yield its path."""
+    """Write a PNG of each of the worst untouched cases into `folder`, and one of all below each other, and yield their
+    paths."""
     folder.mkdir(parents=True, exist_ok=True)
+    pages = []
     for name in worst_untouched(cases):
         path = folder / f"{name}.png"
-        draw(read_case(judging_set / f"{name}.npz"), cases[name]).save(path)
+        pages.append(draw(read_case(judging_set / f"{name}.npz"), cases[name]))
+        pages[-1].save(path)
         yield path
+    if pages:
+        path = folder / ALL
+        stacked([page.resize((WIDTH, round(page.height * WIDTH / page.width))) for page in pages]).save(path)
+        yield path
+
+
+def stacked(pages: Sequence[Image.Image]) -> Image.Image:
+    whole = Image.new("RGB", (max(page.width for page in pages), sum(page.height for page in pages)))
+    top = 0
+    for page in pages:
+        whole.paste(page, (0, top))
+        top += page.height
+    return whole
 
 
 def draw(case: JudgingCase, found: Mapping[str, Any]) -> Image.Image:

@@ -135,9 +135,9 @@ def notes() -> list[str]:
         *missing,
         "Models whose weights are not on the machine are measured with made-up ones; times do not depend on them.",
         "GPU: not measured here." if gpu else "GPU: none was available; figures for one are missing.",
-        "auto takes bfloat16 unasked with LiteMedSAM alone, on processors that compute in it and where it is faster, "
-        "as the cases above lose 0.011 at most. The weights of the other models were not to be had, so what bfloat16 "
-        "does to their masks is open.",
+        "auto takes bfloat16 unasked with LiteMedSAM alone, on processors that compute in it and where it is faster: "
+        "in the mean its masks are as good ([accuracy](accuracy.md#in-bfloat16)). The weights of the other models were "
+        "not to be had, so what bfloat16 does to their masks is open.",
     ]
 
 

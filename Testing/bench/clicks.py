@@ -98,15 +98,15 @@ def perfectly_edited(mask: NDArray[np.bool_], reference: NDArray[np.bool_]) -> N
     return mask
 
 
-def chosen_cases(options: argparse.Namespace) -> Iterator[Case]:
-    """Yield the volumes of the judging set, or the known cases where none is named."""
+def chosen_cases(options: argparse.Namespace) -> Iterator[tuple[Case, str | None]]:
+    """Yield the volumes of the judging set, or the known cases where none is named, with their modality if known."""
     if options.set is None:
-        yield from all_cases()
+        yield from ((case, None) for case in all_cases())
         return
     for case in load_cases(options.set, tuned=not options.untouched):
         if not case.is_flat and (options.all or in_third(case.name)):
             modality = case.modality or None
-            yield make_case(case.name, case.image, case.geometry, "auto", case.reference, modality=modality)
+            yield make_case(case.name, case.image, case.geometry, "auto", case.reference, modality=modality), modality
 
 
 def add_row(path: Path, row: Row) -> None:
@@ -140,11 +140,16 @@ def main() -> None:
     print("| case | 0 clicks | 1 | 2 | 3 | 4 | 5 | rise | worst step | clicks right | perfect |")
     print("|---" * 11 + "|")
     rows = []
-    for case in chosen_cases(options):
+    for case, modality in chosen_cases(options):
         if options.names and not any(name in case.name for name in options.names):
             continue
         with open_session(
-            predictor, case.image, geometry=case.geometry, window=case.window, cache_bytes=CACHE_BYTES
+            predictor,
+            case.image,
+            geometry=case.geometry,
+            window=case.window,
+            modality=modality,
+            cache_bytes=CACHE_BYTES,
         ) as session:
             row = measure(session, case, half)
         rows.append(row)

@@ -27,7 +27,7 @@ from .torch_engine import TorchEngine
 from .unused_files import remove_unused
 
 BFLOAT16_AGREES = frozenset({"lite_medsam"})
-"""Models whose masks on the public cases are as good in bfloat16 (Resources/docs/benchmarks.md): there "auto" may."""
+"""Models whose masks on the judging set are as good in bfloat16, in the mean (Resources/docs/accuracy.md)."""
 
 ENGINE_VARIABLE = "MEDSAM_ENGINE"
 """Environment variable that stands in for "auto"."""
