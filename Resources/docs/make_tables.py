@@ -164,24 +164,20 @@ def accuracy_tables() -> str:
 
 def bfloat16_line() -> str:
     """Return what becomes of the tuned cases' Dice when the network computes in bfloat16."""
-    pairs = []
-    for name, case in figures("accuracy_bfloat16")["cases"].items():
-        exact = figures("accuracy")["cases"][name]
-        assert case["tuned"], "bfloat16 was chosen by the tuned cases"
-        pairs += [(name, way, exact["runs"][way]["dice"], case["runs"][way]["dice"]) for way in ("default", "open")
-                  if way in case["runs"]]  # fmt: skip
-    flat = {name for name, case in figures("accuracy_bfloat16")["cases"].items() if case["flat"]}
+    exact, found = figures("accuracy")["cases"], figures("accuracy_bfloat16")["cases"]
+    assert all(case["tuned"] for case in found.values()), "bfloat16 was chosen by the tuned cases"
     parts = []
-    for words, way, pictures in (
-        ("volumes from one 3D box", "default", False), ("volumes from one box on one slice", "open", False),
+    for words, way, flat in (
+        ("volumes from one 3D box", "default", False),
+        ("volumes from one box on one slice", "open", False),
         ("pictures", "default", True),
-    ):  # fmt: skip
-        found = [pair for pair in pairs if pair[1] == way and (pair[0] in flat) is pictures]
-        before, after = _dice(pair[2] for pair in found), _dice(pair[3] for pair in found)
-        changes = sorted((pair[3] - pair[2], pair[0]) for pair in found)
+    ):
+        names = [name for name, case in found.items() if case["flat"] is flat]
+        before, after = ([cases[name]["runs"][way]["dice"] for name in names] for cases in (exact, found))
+        (loss, loser), *_, (gain, winner) = sorted((b - a, n) for a, b, n in zip(before, after, names, strict=True))
         parts.append(
-            f"{len(found)} {words} {before} in float32, {after} in bfloat16 (from {changes[0][0]:+.3f}, "
-            f"{changes[0][1]}, to {changes[-1][0]:+.3f}, {changes[-1][1]})"
+            f"{len(names)} {words} {_dice(before)} in float32, {_dice(after)} in bfloat16 (from {loss:+.3f}, {loser}, "
+            f"to {gain:+.3f}, {winner})"
         )
     return f"Tuned: {'; '.join(parts)}.\n"
 
@@ -200,11 +196,13 @@ def judged_clicks_table() -> str:
 
 
 def _clicks_line(name: str, half: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    from clicks import ALLOWED_LOSS
+
     before, after = (statistics.fmean(row["scores"][n] for row in rows) for n in (0, -1))
     steps = [second - first for row in rows for first, second in zip(row["scores"], row["scores"][1:], strict=False)]
     right, asked = (sum(row[count] for row in rows) for count in ("right", "asked"))
     perfect = statistics.fmean(row["perfect"] for row in rows)
-    lost = f"{sum(step < -0.005 for step in steps)} of {len(steps)}"
+    lost = f"{sum(step < -ALLOWED_LOSS for step in steps)} of {len(steps)}"
     return (
         name, half, f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}", lost, f"{min(steps):+.3f}",
         f"{right} of {asked}", f"{perfect:.3f}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,9 @@ def draw_worst(cases: Mapping[str, Mapping[str, Any]], judging_set: Path, folder
         yield path
     if pages:
         path = folder / ALL
-        stacked([page.resize((WIDTH, round(page.height * WIDTH / page.width))) for page in pages]).save(path)
+        small = [page.resize((WIDTH, round(page.height * WIDTH / page.width))) for page in pages]
+        Image.fromarray(np.vstack([np.asarray(page) for page in small])).save(path)
         yield path
-
-
-def stacked(pages: Sequence[Image.Image]) -> Image.Image:
-    whole = Image.new("RGB", (max(page.width for page in pages), sum(page.height for page in pages)))
-    top = 0
-    for page in pages:
-        whole.paste(page, (0, top))
-        top += page.height
-    return whole
 
 
 def draw(case: JudgingCase, found: Mapping[str, Any]) -> Image.Image:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from cases import Case, all_cases, make_case
-from judging_set import in_third, load_cases
+from judging_set import in_third, is_tuned, read_case
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -103,8 +103,11 @@ def chosen_cases(options: argparse.Namespace) -> Iterator[tuple[Case, str | None
     if options.set is None:
         yield from ((case, None) for case in all_cases())
         return
-    for case in load_cases(options.set, tuned=not options.untouched):
-        if not case.is_flat and (options.all or in_third(case.name)):
+    for path in sorted(options.set.glob("*.npz")):
+        if is_tuned(path.stem) is options.untouched or not (options.all or in_third(path.stem)):
+            continue
+        case = read_case(path)
+        if not case.is_flat:
             modality = case.modality or None
             yield make_case(case.name, case.image, case.geometry, "auto", case.reference, modality=modality), modality
 
